@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * What the BPF programs and userspace both read and write: map keys, map values, counters.
+ *
+ * Integer types only, sizes asserted, no pointers: this is the one definition, included by clang -target bpf
+ * and by the C++ side alike. "be" in a comment means network byte order; everything else is host order.
+ *
+ *   packet -> shim:  vips[dst address]                 absent: XDP_PASS, the host's own traffic
+ *                    services[dst address, proto, port] then the same with port 0 = any
+ *                    heartbeats[rx queue] fresh?       stale: settings.fallback_verdict
+ *                    xsks[rx queue]                    empty: settings.fallback_verdict
+ */
+#ifndef XEBEC_BPF_ABI_H
+#define XEBEC_BPF_ABI_H
+
+#include <linux/types.h>
+
+/* Receive queues one interface may have. Sizes the XSKMAP and the heartbeat array; more queues than this is
+ * refused at start. 256 is what the largest NICs expose per port (mlx5, ice). */
+#define XEBEC_MAX_QUEUES 256
+
+/* Bounds of the service maps; the control plane refuses a configuration beyond them. */
+#define XEBEC_MAX_VIPS 4096
+#define XEBEC_MAX_SERVICES 4096
+
+/* Tags the shim and the worker's parser both look behind: 802.1Q inside 802.1ad. */
+#define XEBEC_MAX_VLAN_TAGS 2
+
+/* Extension headers walked before a packet is given up: hop-by-hop, destination, routing, fragment, AH,
+ * destination is the longest order RFC 8200 section 4.1 recommends, plus two. */
+#define XEBEC_MAX_IPV6_EXTENSIONS 8
+
+/* An address in 16 bytes, be; IPv4 as ::ffff:a.b.c.d (RFC 4291 section 2.5.5.2). An IPv6 packet that carries
+ * such an address on the wire is never ours. */
+struct xebec_address {
+  __u8 bytes[16];
+};
+
+/* Key of `services`. protocol: IANA number. port: be; 0 = any port of that protocol. */
+struct xebec_service_key {
+  struct xebec_address vip;
+  __u16 port;
+  __u8 protocol;
+  __u8 zero;
+};
+
+/* Value of `vips` and `services`. flags: none defined, 0. */
+struct xebec_service_value {
+  __u32 flags;
+};
+
+/* The one entry of `settings`. */
+struct xebec_settings {
+  /* XDP_DROP or XDP_PASS: what VIP traffic gets when no live worker serves its queue. */
+  __u32 fallback_verdict;
+  __u32 zero;
+  /* A worker whose heartbeat is older than this is taken for dead. 0 = never. Nanoseconds. */
+  __u64 stale_after_ns;
+};
+
+/* Entry of `heartbeats`, index = rx queue, one cache line each so that workers do not share one.
+ * Written by the queue's worker with CLOCK_MONOTONIC(_COARSE), nanoseconds; 0 = no worker yet. */
+struct xebec_heartbeat {
+  __u64 at_ns;
+  __u64 pad[7];
+};
+
+/* Index into `counters`, a per-CPU array of __u64 packets. VIP traffic only: the host's own traffic is not
+ * counted, it costs one lookup and nothing else. */
+enum xebec_shim_counter {
+  XEBEC_SHIM_STEERED,   /* redirected to the socket of its queue */
+  XEBEC_SHIM_NO_SOCKET, /* the queue has no socket: fallback verdict */
+  XEBEC_SHIM_STALE,     /* the queue's worker is silent: fallback verdict */
+  XEBEC_SHIM_COUNTERS
+};
+
+#ifdef __cplusplus
+#define XEBEC_ABI_ASSERT(x) static_assert(x, #x)
+#else
+#define XEBEC_ABI_ASSERT(x) _Static_assert(x, #x)
+#endif
+XEBEC_ABI_ASSERT(sizeof(struct xebec_address) == 16);
+XEBEC_ABI_ASSERT(sizeof(struct xebec_service_key) == 20);
+XEBEC_ABI_ASSERT(sizeof(struct xebec_service_value) == 4);
+XEBEC_ABI_ASSERT(sizeof(struct xebec_settings) == 16);
+XEBEC_ABI_ASSERT(sizeof(struct xebec_heartbeat) == 64);
+
+#endif

@@ -1,0 +1,21 @@
+# xebec_options: what every target of ours is compiled with. Warnings are errors.
+add_library(xebec_options INTERFACE)
+target_compile_options(xebec_options INTERFACE
+  -Wall -Wextra -Wpedantic -Wshadow -Wnon-virtual-dtor -Wold-style-cast -Wcast-align -Woverloaded-virtual
+  -Wconversion -Wno-sign-conversion -Wdouble-promotion -Wformat=2 -Wimplicit-fallthrough -Werror
+  -fno-omit-frame-pointer -fstack-protector-strong)
+target_include_directories(xebec_options INTERFACE ${PROJECT_SOURCE_DIR})
+target_compile_definitions(xebec_options INTERFACE
+  XEBEC_VERSION="${PROJECT_VERSION}"
+  # Debug builds track the owner of every frame and poison recycled ones (dataplane/umem.h).
+  $<$<CONFIG:Debug>:XEBEC_FRAME_AUDIT=1>
+  $<$<CONFIG:Debug>:_GLIBCXX_ASSERTIONS>)
+if(XEBEC_SANITIZE)
+  target_compile_options(xebec_options INTERFACE -fsanitize=${XEBEC_SANITIZE} -fno-sanitize-recover=all -O1)
+  target_link_options(xebec_options INTERFACE -fsanitize=${XEBEC_SANITIZE})
+else()
+  # The oldest CPU the hot path is tuned for has SSE4.2; everything newer is chosen at run time.
+  if(CMAKE_SYSTEM_PROCESSOR STREQUAL "x86_64")
+    target_compile_options(xebec_options INTERFACE -march=x86-64-v2)
+  endif()
+endif()

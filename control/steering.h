@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// The shim's owner: loads bpf/shim.bpf.c, attaches it to one interface, and keeps its maps as the control thread wants them.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include <tl/expected.hpp>
+
+#include "bpf/abi.h"
+#include "control/config.h"
+#include "dataplane/ip_address.h"
+
+namespace xebec {
+
+/// One service as the shim knows it.
+struct SteeredService {
+  IpAddress vip;
+  uint16_t port = 0;  ///< host order, 0 = any
+  uint8_t protocol = 0;
+  auto operator<=>(const SteeredService&) const = default;
+};
+
+struct SteeringError {
+  enum class Kind : uint8_t {
+    permission,      ///< the message names the capability
+    foreign_program, ///< another XDP program is on the interface; the message names it
+    unsupported,     ///< neither native nor generic mode, or the kernel refused the program
+    other,
+  };
+  Kind kind = Kind::other;
+  std::string message;
+};
+
+struct ShimCounters {
+  uint64_t steered = 0;
+  uint64_t no_socket = 0;
+  uint64_t stale = 0;
+};
+
+/// One interface's shim. Attached by a bpf_link that dies with the process: nothing is left behind. Never libxdp's program.
+class Steering {
+ public:
+  /// Loads the program and its maps; attaches nothing yet.
+  static tl::expected<std::unique_ptr<Steering>, SteeringError> load(FallbackVerdict fallback,
+                                                                     uint64_t stale_after_ns);
+  virtual ~Steering() = default;
+
+  /// Attaches in native mode, or generic where `mode` allows and native is refused. attached() tells which.
+  virtual tl::expected<void, SteeringError> attach(int ifindex, XdpMode mode) = 0;
+  virtual void detach() = 0;
+  /// "native", "generic", or "" while not attached.
+  virtual std::string_view attached() const = 0;
+  /// Why native was not obtained; empty if it was or was not tried.
+  virtual std::string_view native_refusal() const = 0;
+
+  /// Makes the maps hold exactly these services; touches only what differs. Removes before it adds where the map would
+  /// overflow. Idempotent.
+  virtual tl::expected<void, SteeringError> set_services(std::vector<SteeredService> services) = 0;
+  /// Puts the AF_XDP socket of a receive queue into the XSKMAP, or takes it out.
+  virtual tl::expected<void, SteeringError> set_socket(uint32_t queue, int xsk_fd) = 0;
+  virtual void clear_socket(uint32_t queue) = 0;
+
+  /// The queue's heartbeat in the mmapped map; valid while this object lives. The queue's worker writes it, atomically.
+  virtual uint64_t* heartbeat(uint32_t queue) = 0;
+
+  virtual ShimCounters counters() const = 0;
+  virtual int program_fd() const = 0;
+};
+
+}  // namespace xebec

@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// A worker's counters: plain integers it alone writes and anyone may read.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <cstdint>
+#include <memory>
+
+#include "dataplane/drop_reason.h"
+#include "dataplane/limits.h"
+
+namespace xebec {
+
+/// One writer, many readers. A relaxed load and store compile to plain moves: no lock prefix, and no data race.
+class Counter {
+ public:
+  void add(uint64_t n) { value_.store(value_.load(std::memory_order_relaxed) + n, std::memory_order_relaxed); }
+  void set(uint64_t n) { value_.store(n, std::memory_order_relaxed); }
+  uint64_t read() const { return value_.load(std::memory_order_relaxed); }
+
+ private:
+  std::atomic<uint64_t> value_{0};
+};
+
+/// Per backend id.
+struct BackendCounters {
+  Counter packets;
+  Counter bytes;      ///< of the frames as received
+  Counter new_flows;  ///< flows first sent to it, remembered or not
+};
+
+/// Owned by one worker. At every batch boundary received = forwarded + passed + replied + handed_over + sum(drops).
+struct alignas(64) WorkerCounters {
+  Counter received;
+  Counter received_bytes;
+  Counter forwarded;
+  Counter passed;
+  Counter replied;
+  Counter handed_over;
+  std::array<Counter, kDropReasonCount> drops;
+  Counter checksums_completed;  ///< partial checksums of offloading senders made whole
+
+  Counter flow_hits;
+  Counter flow_misses;
+  Counter flow_inserts;
+  Counter flow_refused;
+  Counter flows_used;
+
+  /// kMaxBackends entries, indexed by backend id. Untouched pages cost nothing.
+  std::unique_ptr<BackendCounters[]> backends = std::make_unique<BackendCounters[]>(kMaxBackends);
+
+  void drop(DropReason reason) { drops[static_cast<std::size_t>(reason)].add(1); }
+};
+
+}  // namespace xebec

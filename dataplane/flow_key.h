@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// What makes two packets one flow, and the keyed hash of it.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <cstring>
+
+#include "dataplane/ip_address.h"
+#include "dataplane/wire.h"
+
+#define XXH_INLINE_ALL
+#define XXH_STATIC_LINKING_ONLY
+#include <xxhash.h>
+
+namespace xebec {
+
+/// The 5-tuple as the client sends it: source is the client, destination the VIP. No padding bytes are undefined.
+struct FlowKey {
+  IpAddress source;
+  IpAddress destination;
+  Be16 source_port{};
+  Be16 destination_port{};
+  uint8_t protocol = 0;
+  uint8_t zero[3] = {};
+
+  friend bool operator==(const FlowKey& a, const FlowKey& b) { return std::memcmp(&a, &b, sizeof a) == 0; }
+};
+static_assert(sizeof(FlowKey) == 40 && alignof(FlowKey) == 1);
+
+/// 128 secret bits turned into the 192 bytes XXH3 mixes its input with. Equal secrets on two nodes give equal hashes;
+/// without the secret an outsider cannot choose tuples that collide.
+class HashSecret {
+ public:
+  HashSecret() : HashSecret(std::array<uint8_t, 16>{}) {}
+  explicit HashSecret(const std::array<uint8_t, 16>& key) {
+    XXH3_generateSecret(bytes_.data(), bytes_.size(), key.data(), key.size());
+  }
+  uint64_t hash(const void* bytes, std::size_t length) const {
+    return XXH3_64bits_withSecret(bytes, length, bytes_.data(), bytes_.size());
+  }
+
+ private:
+  std::array<uint8_t, 192> bytes_{};
+};
+
+/// Hash of a flow. IPv4 keys are packed into 16 bytes first: XXH3's 9-to-16-byte path is a third of the 40-byte one.
+inline uint64_t flow_hash(const HashSecret& secret, const FlowKey& key) {
+  if (key.destination.is_v4()) {
+    uint8_t packed[16] = {};
+    std::memcpy(packed, key.source.bytes.data() + 12, 4);
+    std::memcpy(packed + 4, key.destination.bytes.data() + 12, 4);
+    std::memcpy(packed + 8, key.source_port.bytes, 2);
+    std::memcpy(packed + 10, key.destination_port.bytes, 2);
+    packed[12] = key.protocol;
+    return secret.hash(packed, sizeof packed);
+  }
+  return secret.hash(&key, sizeof key);
+}
+
+}  // namespace xebec

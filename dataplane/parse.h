@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// From bytes to meaning: what a received frame is, and which flow it belongs to. Total: any bytes give an answer.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <span>
+
+#include "dataplane/drop_reason.h"
+#include "dataplane/flow_key.h"
+
+namespace xebec {
+
+enum class PacketKind : uint8_t {
+  transport,       ///< TCP or UDP with its ports: key is the packet's own 5-tuple
+  later_fragment,  ///< no ports: key has addresses and protocol only, fragment_id names the datagram
+  icmp_error,      ///< key is the flow the error is about, seen from the client: the embedded tuple mirrored
+  icmp_echo,       ///< echo request; key has addresses and protocol only
+};
+
+/// Offsets are from the start of the frame. Valid as long as the frame's bytes are.
+struct ParsedPacket {
+  FlowKey key;
+  PacketKind kind = PacketKind::transport;
+  uint8_t ip_version = 0;       ///< 4 or 6
+  uint8_t protocol = 0;         ///< of the packet itself, behind extension headers
+  uint8_t tcp_flags = 0;        ///< 0 unless TCP
+  uint8_t ttl = 0;              ///< TTL or hop limit
+  uint8_t dscp_ecn = 0;         ///< the IPv4 TOS or IPv6 traffic-class byte
+  bool first_fragment = false;  ///< offset 0 with more to come: ports are there, the L4 length is not
+  bool dont_fragment = false;   ///< IPv4 DF; always true for IPv6
+  uint16_t l3_offset = 0;       ///< Ethernet and VLAN tags end here
+  uint16_t l4_offset = 0;
+  uint32_t ip_length = 0;    ///< IP header and payload by the IP length field; trailing padding not counted
+  uint32_t fragment_id = 0;  ///< of a first or later fragment; host order
+};
+
+/// Parses a received frame. Reads only inside `frame`. Empty optional: `out` is filled. Otherwise the reason to drop it.
+/// Lengths are checked against the frame: IPv4 total length, IPv6 payload length, TCP data offset, UDP length.
+/// RFC 791, 8200, 9293, 768, 792, 4443; IEEE 802.1Q and 802.1ad, up to two tags.
+std::optional<DropReason> parse(std::span<const uint8_t> frame, ParsedPacket& out);
+
+}  // namespace xebec

@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Changing a packet's bytes as decided. Obeys, never chooses.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+
+#include "dataplane/drop_reason.h"
+#include "dataplane/parse.h"
+#include "dataplane/table.h"
+
+namespace xebec {
+
+/// A packet in a frame. The memory from data - headroom to data + room is the frame's own and may be written.
+struct Packet {
+  uint8_t* data = nullptr;
+  uint32_t length = 0;
+  uint32_t headroom = 0;  ///< bytes free before data
+  uint32_t room = 0;      ///< bytes from data to the end of the frame; length <= room
+};
+
+/// Completes the TCP or UDP checksum if the sender left it to its NIC (checksum.h). True if it did. Not for fragments:
+/// their checksum covers bytes that are elsewhere.
+bool complete_partial_checksum(const Packet& packet, const ParsedPacket& parsed);
+
+/// Turns the packet into the frame to send to `backend`: MAC addresses, VLAN tags kept as received, for Mode::ipip the
+/// outer header (DF, TTL 64, DSCP and ECN per RFC 6040, id 0 per RFC 6864). Bytes behind the IP length are cut; a frame
+/// shorter than kMinFrameLength is padded with zeros. Empty optional: done. Otherwise the packet is unchanged and the
+/// reason says why it cannot go.
+std::optional<DropReason> rewrite_to_backend(Packet& packet, const ParsedPacket& parsed, const Backend& backend);
+
+/// Turns an ICMP or ICMPv6 echo request into its reply in place: addresses and MACs swapped, checksum by RFC 1624.
+void rewrite_to_echo_reply(Packet& packet, const ParsedPacket& parsed);
+
+}  // namespace xebec

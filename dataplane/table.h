@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// The forwarding table: an immutable snapshot of services, backends and next hops. Built on the control thread, published
+// by one pointer, read by the workers (dataplane/published.h).
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "dataplane/flow_key.h"
+#include "dataplane/ip_address.h"
+#include "dataplane/limits.h"
+#include "dataplane/maglev.h"
+
+namespace xebec {
+
+/// How a backend is reached. docs/modes.md says what each does to a packet.
+enum class Mode : uint8_t {
+  dsr_l2,  ///< only the MAC addresses change
+  ipip,    ///< outer IPv4 or IPv6 around the packet (RFC 2003, 2473, 4213)
+};
+
+/// Where to send a frame on the link.
+struct NextHop {
+  MacAddress destination{};
+  MacAddress source{};
+  uint16_t interface = 0;  ///< index into the daemon's interfaces
+  uint16_t mtu = 0;        ///< of the egress interface, IP bytes
+  bool resolved = false;
+};
+
+/// One backend of one service; a cache line. Stands in Table::backends() at its id. An id stays with (service, address,
+/// port) from table to table, so that flows and counters outlive a change.
+struct alignas(64) Backend {
+  IpAddress address;
+  IpAddress tunnel_source;  ///< outer source, family of `address`; ipip only
+  NextHop next_hop;
+  uint32_t service = 0;  ///< index into Table::services()
+  Mode mode = Mode::dsr_l2;
+  bool usable = false;  ///< false: takes no packet, neither new flows nor remembered ones
+};
+static_assert(sizeof(Backend) == 64);
+
+struct Service {
+  std::string name;
+  IpAddress vip;
+  uint16_t port = 0;     ///< host order, 0 = any
+  uint8_t protocol = 0;  ///< kProtoTcp or kProtoUdp
+  bool stateless = false;  ///< no flow is remembered: every packet goes where the lookup array says
+  std::shared_ptr<const MaglevTable> lookup;  ///< shared with the previous table where nothing changed; never null
+  std::vector<uint32_t> backend_ids;          ///< lookup's index -> id
+};
+
+/// What Table::make() takes; the builder (control/table_builder.h) fills it.
+struct TableParts {
+  uint64_t generation = 0;
+  HashSecret secret;
+  std::vector<Service> services;
+  std::vector<Backend> backends;  ///< indexed by id; gaps are not usable
+  std::vector<IpAddress> local_vips;  ///< every service address, for ICMP
+};
+
+class Table {
+ public:
+  /// Checks every invariant the data path relies on (indices in range, one service a key, lookup slots below the backend
+  /// list's size) and throws std::invalid_argument naming the broken one: a table that was made is safe to publish.
+  static std::unique_ptr<const Table> make(TableParts parts);
+
+  uint64_t generation() const { return parts_.generation; }
+  const HashSecret& secret() const { return parts_.secret; }
+  std::span<const Service> services() const { return parts_.services; }
+  std::span<const Backend> backends() const { return parts_.backends; }
+
+  static constexpr uint32_t kNone = UINT32_MAX;
+
+  /// Index of the most specific service: exact port, then port 0 (any). kNone if there is none. port: as on the wire.
+  uint32_t find_service(const IpAddress& vip, uint8_t protocol, Be16 port) const;
+  /// True if some service has this address.
+  bool is_vip(const IpAddress& address) const;
+
+ private:
+  explicit Table(TableParts parts);
+
+  struct Key {
+    IpAddress vip;
+    Be16 port{};
+    uint8_t protocol = 0;
+    uint8_t zero = 0;
+    friend bool operator==(const Key& a, const Key& b) { return std::memcmp(&a, &b, sizeof a) == 0; }
+  };
+  struct Slot {
+    Key key;
+    uint32_t value = kNone;
+  };
+  static_assert(sizeof(Key) == 20);
+
+  void index(const Key& key, uint32_t value);
+  uint32_t find(const Key& key) const;
+
+  TableParts parts_;
+  std::vector<Slot> index_;  // open addressing, power of two, at most half full; VIPs stand in it with protocol 0
+};
+
+}  // namespace xebec
