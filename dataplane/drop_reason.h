@@ -27,6 +27,7 @@ namespace xebec {
   X(next_hop_unresolved, "the link-layer address of the next hop is not known (yet)")                    \
   X(too_big, "larger than the egress MTU, with the tunnel's overhead")                                   \
   X(no_headroom, "no room in the frame to encapsulate")                                                  \
+  X(no_egress_port, "the worker has no port on the egress interface")                                    \
   X(tx_full, "the transmit ring stayed full")
 
 enum class DropReason : uint8_t {

@@ -70,7 +70,8 @@ struct ForwardState {
 };
 
 /// Decides and rewrites. packets.size() == decisions.size() <= kBatchSize. Packets with verdict forward or reply are
-/// rewritten in place (data and length may move); others are unchanged. Every packet is counted under exactly one verdict.
+/// rewritten in place (data and length may move); others are unchanged. Counts received packets, drops and per-backend
+/// packets; `forwarded` and `replied` are the caller's to count, once the frame is really sent.
 /// now_ns: monotonic, not before the last call's.
 void forward_batch(const Table& table, ForwardState& state, std::span<Packet> packets,
                    std::span<Decision> decisions, uint64_t now_ns);

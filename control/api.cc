@@ -1,0 +1,235 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include "control/api.h"
+
+#include <algorithm>
+#include <charconv>
+#include <exception>
+#include <vector>
+
+#include <fmt/format.h>
+#include <spdlog/spdlog.h>
+
+#include "control/endpoint.h"
+#include "control/report.h"
+
+namespace xebec {
+namespace {
+
+HttpResponse answer(int status, const Json& body) {
+  // Strings in it come from configuration and kernel; a byte that is no UTF-8 must not cost the answer.
+  return {status, body.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n", "application/json"};
+}
+
+HttpResponse failure(int status, std::string_view code, std::string_view message, std::string_view hint = {},
+                     const Diagnostics& diagnostics = {}) {
+  Json rows = Json::array();
+  for (const Diagnostic& d : diagnostics) {
+    rows.push_back({{"file", d.file}, {"line", d.line}, {"column", d.column}, {"pointer", d.pointer}, {"message", d.message}});
+  }
+  return answer(status, {{"schema", "xebec.error/1"},
+                         {"error", {{"code", code}, {"message", message}, {"hint", hint}, {"diagnostics", rows}}}});
+}
+
+HttpResponse answer(const ChangeResult& result, int status) {
+  if (!result) {
+    const ChangeError& e = result.error();
+    switch (e.kind) {
+      case ChangeError::Kind::invalid:
+        return failure(422, "invalid_config", e.message, e.hint, e.diagnostics);
+      case ChangeError::Kind::not_found:
+        return failure(404, "not_found", e.message, e.hint);
+      case ChangeError::Kind::conflict:
+        return failure(409, "conflict", e.message, e.hint);
+      case ChangeError::Kind::failed:
+        return failure(500, "failed", e.message, e.hint);
+    }
+  }
+  Json rows = Json::array();
+  for (const ConfigChange& c : result->diff) {
+    rows.push_back({{"op", to_string(c.op)}, {"path", c.path}, {"from", c.from}, {"to", c.to}});
+  }
+  return answer(status, {{"schema", "xebec.change/1"},
+                         {"changed", result->changed},
+                         {"generation", result->generation},
+                         {"dry_run", result->dry_run},
+                         {"diff", rows},
+                         {"warnings", result->warnings}});
+}
+
+/// One request on its way through the routes.
+struct Call {
+  Controller& controller;
+  const HttpRequest& request;
+  std::vector<std::string> path;  ///< split, without "v1"
+
+  bool is(std::string_view method, std::initializer_list<std::string_view> pattern) const {
+    if (request.method != method || path.size() != pattern.size()) return false;
+    return std::equal(pattern.begin(), pattern.end(), path.begin(),
+                      [](std::string_view p, const std::string& s) { return p == "*" || p == s; });
+  }
+  const ServiceConfig* service(const std::string& name) const {
+    for (const ServiceConfig& s : controller.config().services) {
+      if (s.name == name) return &s;
+    }
+    return nullptr;
+  }
+};
+
+HttpResponse no_service(const std::string& name) {
+  return failure(404, "not_found", fmt::format("service {}: there is none of this name", name), "xebec service list");
+}
+
+HttpResponse which(const Call& call) {
+  const auto src = call.request.query.find("src");
+  if (src == call.request.query.end()) return failure(400, "usage", "which: needs src=ADDRESS:PORT");
+  const auto source = parse_endpoint(src->second);
+  if (!source) return failure(400, "usage", fmt::format("which: src: {} is not ADDRESS:PORT", src->second));
+  for (const Service& s : call.controller.engine().table().services()) {
+    if (s.name != call.path[1]) continue;
+    uint16_t port = s.port;
+    if (const auto dport = call.request.query.find("dport"); dport != call.request.query.end()) {
+      const auto parsed = parse_port(dport->second);
+      if (!parsed) return failure(400, "usage", fmt::format("which: dport: {} is not a port", dport->second));
+      if (port != 0 && port != *parsed) {
+        return failure(400, "usage", fmt::format("which: the service is on port {}, not {}", port, *parsed));
+      }
+      port = *parsed;
+    } else if (port == 0) {
+      return failure(400, "usage", "which: the service takes any port: say which with dport=PORT");
+    }
+    if (source->address.is_v4() != s.vip.is_v4()) {
+      return failure(400, "usage", "which: src and the service's address are of different families");
+    }
+    return answer(200, report_which(call.controller, s, source->address, source->port, port));
+  }
+  return no_service(call.path[1]);
+}
+
+HttpResponse backends(const Call& call) {
+  Json rows = Json::array();
+  const auto wanted = call.request.query.find("service");
+  if (wanted != call.request.query.end() && call.service(wanted->second) == nullptr) return no_service(wanted->second);
+  for (const ServiceConfig& s : call.controller.config().services) {
+    if (wanted != call.request.query.end() && wanted->second != s.name) continue;
+    for (auto& row : report_backends(call.controller, s)) rows.push_back(row);
+  }
+  return answer(200, {{"schema", "xebec.backend-list/1"}, {"backends", rows}});
+}
+
+HttpResponse stats(const Call& call) {
+  Json backend_rows = Json::array();
+  for (const ServiceConfig& s : call.controller.config().services) {
+    for (const auto& row : report_backends(call.controller, s)) {
+      Json short_row;
+      for (const char* key : {"service", "address", "packets", "bytes", "new_flows"}) short_row[key] = row[key];
+      backend_rows.push_back(short_row);
+    }
+  }
+  return answer(200, {{"schema", "xebec.stats/1"},
+                      {"packets", report_packets(call.controller)},
+                      {"services", report_services(call.controller)},
+                      {"backends", backend_rows}});
+}
+
+HttpResponse read(const Call& call) {
+  Controller& c = call.controller;
+  if (call.is("GET", {"status"})) return answer(200, report_status(c));
+  if (call.is("GET", {"services"})) {
+    return answer(200, {{"schema", "xebec.service-list/1"}, {"services", report_services(c)}});
+  }
+  if (call.is("GET", {"services", "*"})) {
+    const ServiceConfig* s = call.service(call.path[1]);
+    if (s == nullptr) return no_service(call.path[1]);
+    return answer(200, {{"schema", "xebec.service/1"},
+                        {"service", report_service(c, *s)},
+                        {"backend_list", report_backends(c, *s)},
+                        {"config", write_service(*s)}});
+  }
+  if (call.is("GET", {"services", "*", "which"})) return which(call);
+  if (call.is("GET", {"backends"})) return backends(call);
+  if (call.is("GET", {"interfaces"})) {
+    return answer(200, {{"schema", "xebec.interface-list/1"}, {"interfaces", report_interfaces(c)}});
+  }
+  if (call.is("GET", {"workers"})) return answer(200, {{"schema", "xebec.worker-list/1"}, {"workers", report_workers(c)}});
+  if (call.is("GET", {"stats"})) return stats(call);
+  if (call.is("GET", {"config"})) {
+    return answer(200, {{"schema", "xebec.config/1"},
+                        {"config", write_config(c.config(), false)},
+                        {"generation", c.engine().table().generation()}});
+  }
+  return failure(404, "not_found", fmt::format("{}: no such resource", call.request.path), "docs/api.md lists them");
+}
+
+HttpResponse change_backend(const Call& call) {
+  const auto address = IpAddress::parse(call.path[3]);
+  if (!address) return failure(400, "usage", fmt::format("backend: {} is not an IP address", call.path[3]));
+  if (call.request.method == "DELETE") return answer(call.controller.remove_backend(call.path[1], *address), 200);
+  const auto body = nlohmann::json::parse(call.request.body, nullptr, false);
+  if (body.is_discarded()) return failure(400, "usage", "body: not JSON");
+  return answer(call.controller.set_backend(call.path[1], *address, body), 200);
+}
+
+HttpResponse write(const Call& call) {
+  Controller& c = call.controller;
+  const std::string& body = call.request.body;
+  if (call.is("POST", {"reload"})) return answer(c.reload(), 200);
+  if (call.is("DELETE", {"services", "*"})) return answer(c.remove_service(call.path[1]), 200);
+  if (call.is("PATCH", {"services", "*", "backends", "*"}) || call.is("DELETE", {"services", "*", "backends", "*"})) {
+    return change_backend(call);
+  }
+  if (call.is("PUT", {"config"}) || call.is("POST", {"config", "check"})) {
+    auto config = read_config(body, "(request)");
+    if (!config) return failure(422, "invalid_config", "configuration rejected", {}, config.error());
+    if (call.request.method == "POST") return answer(200, {{"schema", "xebec.check/1"}, {"ok", true}});
+    if (config->interfaces.empty()) config->interfaces = c.config().interfaces;
+    const auto dry_run = call.request.query.find("dry_run");
+    return answer(c.apply(*config, dry_run != call.request.query.end() && dry_run->second != "0"), 200);
+  }
+  if (call.is("POST", {"services"}) || call.is("POST", {"services", "*", "backends"})) {
+    const auto json = nlohmann::json::parse(body, nullptr, false);
+    if (json.is_discarded()) return failure(400, "usage", "body: not JSON");
+    return answer(call.path.size() == 1 ? c.add_service(json) : c.add_backend(call.path[1], json), 201);
+  }
+  return failure(404, "not_found", fmt::format("{} {}: no such resource", call.request.method, call.request.path),
+                 "docs/api.md lists them");
+}
+
+/// For the log: a percent-encoded line feed must not begin a line of its own there.
+std::string printable(std::string text) {
+  for (char& c : text) {
+    if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) c = '?';
+  }
+  return text;
+}
+
+std::vector<std::string> split(const std::string& path) {
+  std::vector<std::string> parts;
+  std::size_t at = 0;
+  while (at < path.size()) {
+    const std::size_t slash = path.find('/', at);
+    const std::size_t end = slash == std::string::npos ? path.size() : slash;
+    if (end > at) parts.push_back(path.substr(at, end - at));
+    at = end + 1;
+  }
+  return parts;
+}
+
+}  // namespace
+
+HttpResponse handle_api_request(Controller& controller, const HttpRequest& request) try {
+  Call call{controller, request, split(request.path)};
+  if (call.path.empty() || call.path.front() != "v1") {
+    return failure(404, "not_found", fmt::format("{}: no such resource", request.path), "everything is below /v1");
+  }
+  call.path.erase(call.path.begin());
+  if (request.method == "GET") return read(call);
+  HttpResponse response = write(call);
+  spdlog::info("api: {} {} by uid {} pid {}: {}", request.method, printable(request.path), request.uid, request.pid,
+               response.status);
+  return response;
+} catch (const std::exception& e) {
+  spdlog::error("api: {} {}: {}", request.method, printable(request.path), e.what());
+  return failure(500, "failed", fmt::format("{} {}: {}", request.method, request.path, e.what()));
+}
+
+}  // namespace xebec

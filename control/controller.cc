@@ -1,0 +1,300 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include "control/controller.h"
+
+#include <algorithm>
+#include <fstream>
+#include <sstream>
+
+#include <fmt/format.h>
+#include <spdlog/spdlog.h>
+
+namespace xebec {
+namespace {
+
+using namespace std::chrono_literals;
+
+// Workers pass a quiescent point every round, so a retired table is free microseconds later; one look suffices, and a worker
+// stuck in the kernel only delays memory.
+constexpr auto kReclaimDelay = 50ms;
+
+ChangeError error(ChangeError::Kind kind, std::string message, std::string hint = {}) {
+  return {kind, std::move(message), std::move(hint), {}};
+}
+
+ChangeError invalid(Diagnostics diagnostics) {
+  std::string first = diagnostics.empty() ? "invalid" : diagnostics.front().message;
+  if (diagnostics.size() > 1) first += fmt::format(" (and {} more)", diagnostics.size() - 1);
+  return {ChangeError::Kind::invalid, "configuration rejected: " + first, {}, std::move(diagnostics)};
+}
+
+ServiceConfig* find_service(Config& config, const std::string& name) {
+  const auto it = std::find_if(config.services.begin(), config.services.end(),
+                               [&](const ServiceConfig& s) { return s.name == name; });
+  return it == config.services.end() ? nullptr : &*it;
+}
+
+auto find_backend(ServiceConfig& service, const IpAddress& address) {
+  return std::find_if(service.backends.begin(), service.backends.end(),
+                      [&](const BackendConfig& b) { return b.address == address; });
+}
+
+ChangeError no_service(const Config& config, const std::string& name) {
+  std::string known;
+  for (const ServiceConfig& s : config.services) known += (known.empty() ? "" : ", ") + s.name;
+  return error(ChangeError::Kind::not_found, fmt::format("service {}: there is none of this name", name),
+               known.empty() ? "no service is configured" : "configured: " + known);
+}
+
+/// What cannot change while running, by its first path element; empty if everything can.
+std::string fixed_part(const std::vector<ConfigChange>& changes) {
+  for (const ConfigChange& c : changes) {
+    for (const std::string_view part : {"interfaces", "hash_seed", "flow_table", "instance", "control", "fallback_verdict",
+                                        "defaults/timeouts"}) {
+      if (std::string_view(c.path).starts_with(part)) return c.path;
+    }
+  }
+  return {};
+}
+
+}  // namespace
+
+Controller::Controller(EventLoop& loop, Options options)
+    : loop_(loop),
+      config_(std::move(options.config)),
+      config_file_(std::move(options.config_file)),
+      builder_(options.hash_seed),
+      started_at_(std::chrono::steady_clock::now()) {}
+
+tl::expected<std::unique_ptr<Controller>, StartError> Controller::start(EventLoop& loop, Options options,
+                                                                        Preflight& preflight) {
+  std::unique_ptr<Controller> self(new Controller(loop, std::move(options)));
+  auto hops = NextHops::create(loop, [c = self.get()] { c->on_network_change(); });
+  if (!hops) return tl::unexpected(StartError{1, "netlink: " + hops.error(), {}});
+  self->hops_ = std::move(*hops);
+  auto engine = Engine::start(self->config_, preflight);
+  if (!engine) return tl::unexpected(engine.error());
+  self->engine_ = std::move(*engine);
+  self->follow_destinations();
+  if (auto r = self->rebuild(); !r) return tl::unexpected(StartError{1, r.error(), {}});
+  return self;
+}
+
+Controller::~Controller() {
+  if (reclaim_timer_ != 0) loop_.cancel(reclaim_timer_);
+}
+
+NetworkView Controller::network() const {
+  NetworkView view;
+  for (const ServedInterface& i : engine_->interfaces()) {
+    const auto link = hops_->link(i.ifindex);
+    ServedLink served{i.ifindex, i.config.name, {}, 0};
+    if (link) {
+      served.mac = link->mac;
+      served.mtu = link->mtu;
+    }
+    view.links.push_back(std::move(served));
+  }
+  view.find_hop = [this](const IpAddress& address) { return hops_->find(address); };
+  return view;
+}
+
+tl::expected<void, std::string> Controller::rebuild() {
+  const auto before = builder_.status();
+  auto table = builder_.build(config_, network());
+  if (!table) return tl::unexpected(table.error());
+  auto published = engine_->publish(std::move(*table));
+  for (const auto& [key, status] : builder_.status()) {
+    auto& baseline = baselines_[status.id];
+    if (baseline.first != key) baseline = {key, raw_totals(status.id)};  // a rested id begins at zero again
+    const auto old = before.find(key);
+    const bool was = old != before.end() && old->second.usable;
+    if (status.usable == was && (status.usable || (old != before.end() && old->second.why == status.why))) continue;
+    if (status.usable) {
+      spdlog::info("backend {} of {}: usable", key.second.to_string(), key.first);
+    } else {
+      spdlog::warn("backend {} of {}: not usable: {}", key.second.to_string(), key.first, status.why);
+    }
+  }
+  schedule_reclaim();
+  return published;
+}
+
+void Controller::follow_destinations() {
+  std::vector<IpAddress> destinations;
+  for (const ServiceConfig& s : config_.services) {
+    for (const BackendConfig& b : s.backends) destinations.push_back(b.address);
+  }
+  std::sort(destinations.begin(), destinations.end());
+  destinations.erase(std::unique(destinations.begin(), destinations.end()), destinations.end());
+  hops_->follow(destinations);
+}
+
+void Controller::on_network_change() {
+  if (engine_ == nullptr) return;  // still starting: start() builds the first table itself
+  if (auto r = rebuild(); !r) spdlog::error("table not updated after a network change: {}", r.error());
+}
+
+void Controller::schedule_reclaim() {
+  if (reclaim_timer_ != 0 || engine_->reclaim() == 0) return;
+  reclaim_timer_ = loop_.after(kReclaimDelay, [this] {
+    reclaim_timer_ = 0;
+    schedule_reclaim();
+  });
+}
+
+ChangeResult Controller::apply(const Config& wanted, bool dry_run) {
+  if (Diagnostics problems = validate(wanted); !problems.empty()) return tl::unexpected(invalid(std::move(problems)));
+  ChangeReport report;
+  report.dry_run = dry_run;
+  report.diff = diff(config_, wanted);
+  report.generation = builder_.generation();
+  if (const std::string path = fixed_part(report.diff); !path.empty()) {
+    return tl::unexpected(error(ChangeError::Kind::conflict, path + ": cannot change while the daemon runs",
+                                "restart xebecd with the new configuration"));
+  }
+  report.changed = !report.diff.empty();
+  if (!report.changed || dry_run) return report;
+
+  Config before = std::exchange(config_, wanted);
+  follow_destinations();
+  if (auto r = rebuild(); !r) {
+    config_ = std::move(before);
+    follow_destinations();
+    (void)rebuild();
+    return tl::unexpected(error(ChangeError::Kind::failed, "change not applied: " + r.error()));
+  }
+  report.generation = builder_.generation();
+  for (const auto& [key, status] : builder_.status()) {
+    if (!status.usable) {
+      report.warnings.push_back(fmt::format("{}: backend {} takes no packets: {}", key.first, key.second.to_string(),
+                                            status.why));
+    }
+  }
+  return report;
+}
+
+ChangeResult Controller::reload() {
+  if (config_file_.empty()) {
+    return tl::unexpected(error(ChangeError::Kind::conflict, "reload: the daemon was started without a file"));
+  }
+  std::ifstream file(config_file_, std::ios::binary);
+  std::stringstream text;
+  text << file.rdbuf();
+  if (!file) return tl::unexpected(error(ChangeError::Kind::failed, "reload: cannot read " + config_file_));
+  auto wanted = read_config(text.str(), config_file_);
+  if (!wanted) return tl::unexpected(invalid(std::move(wanted.error())));
+  // Interfaces named on the command line (-i) are not in the file.
+  if (wanted->interfaces.empty()) wanted->interfaces = config_.interfaces;
+  return apply(*wanted, false);
+}
+
+ChangeResult Controller::add_service(const nlohmann::json& json) {
+  auto service = read_service(json, config_);
+  if (!service) return tl::unexpected(invalid(std::move(service.error())));
+  Config wanted = config_;
+  if (find_service(wanted, service->name) != nullptr) {
+    return tl::unexpected(error(ChangeError::Kind::conflict, fmt::format("service {}: exists already", service->name)));
+  }
+  wanted.services.push_back(std::move(*service));
+  return apply(wanted, false);
+}
+
+ChangeResult Controller::remove_service(const std::string& name) {
+  Config wanted = config_;
+  if (find_service(wanted, name) == nullptr) return tl::unexpected(no_service(config_, name));
+  std::erase_if(wanted.services, [&](const ServiceConfig& s) { return s.name == name; });
+  return apply(wanted, false);
+}
+
+ChangeResult Controller::add_backend(const std::string& name, const nlohmann::json& json) {
+  Config wanted = config_;
+  ServiceConfig* service = find_service(wanted, name);
+  if (service == nullptr) return tl::unexpected(no_service(config_, name));
+  auto backend = read_backend(json, *service);
+  if (!backend) return tl::unexpected(invalid(std::move(backend.error())));
+  if (find_backend(*service, backend->address) != service->backends.end()) {
+    return tl::unexpected(error(ChangeError::Kind::conflict,
+                                fmt::format("backend {}: service {} has it already", backend->address.to_string(), name),
+                                "xebec backend set changes it"));
+  }
+  service->backends.push_back(std::move(*backend));
+  return apply(wanted, false);
+}
+
+ChangeResult Controller::set_backend(const std::string& name, const IpAddress& address, const nlohmann::json& fields) {
+  Config wanted = config_;
+  ServiceConfig* service = find_service(wanted, name);
+  if (service == nullptr) return tl::unexpected(no_service(config_, name));
+  const auto it = find_backend(*service, address);
+  if (it == service->backends.end()) {
+    return tl::unexpected(error(ChangeError::Kind::not_found,
+                                fmt::format("backend {}: service {} has none", address.to_string(), name)));
+  }
+  if (!fields.is_object() || fields.contains("address")) {
+    return tl::unexpected(error(ChangeError::Kind::invalid, "backend: an object of the fields to change, without address"));
+  }
+  nlohmann::json merged = nlohmann::json::parse(write_backend(*it).dump());
+  merged.update(fields);
+  auto backend = read_backend(merged, *service);
+  if (!backend) return tl::unexpected(invalid(std::move(backend.error())));
+  *it = std::move(*backend);
+  return apply(wanted, false);
+}
+
+ChangeResult Controller::remove_backend(const std::string& name, const IpAddress& address) {
+  Config wanted = config_;
+  ServiceConfig* service = find_service(wanted, name);
+  if (service == nullptr) return tl::unexpected(no_service(config_, name));
+  const auto it = find_backend(*service, address);
+  if (it == service->backends.end()) {
+    return tl::unexpected(error(ChangeError::Kind::not_found,
+                                fmt::format("backend {}: service {} has none", address.to_string(), name)));
+  }
+  service->backends.erase(it);
+  return apply(wanted, false);
+}
+
+BackendTotals Controller::raw_totals(uint32_t id) const {
+  BackendTotals t;
+  for (const auto& worker : engine_->workers()) {
+    const BackendCounters& c = worker->state().counters.backends[id];
+    t.packets += c.packets.read();
+    t.bytes += c.bytes.read();
+    t.new_flows += c.new_flows.read();
+  }
+  return t;
+}
+
+BackendTotals Controller::totals(uint32_t id) const {
+  BackendTotals t = raw_totals(id);
+  if (const auto it = baselines_.find(id); it != baselines_.end()) {
+    const BackendTotals& base = it->second.second;
+    t.packets -= base.packets;
+    t.bytes -= base.bytes;
+    t.new_flows -= base.new_flows;
+  }
+  return t;
+}
+
+std::vector<std::string> Controller::problems() const {
+  std::vector<std::string> problems;
+  for (const ServedInterface& i : engine_->interfaces()) {
+    const auto link = hops_->link(i.ifindex);
+    if (!link) {
+      problems.push_back(fmt::format("interface {}: gone", i.config.name));
+    } else if (!link->up || !link->carrier) {
+      problems.push_back(fmt::format("interface {}: {}", i.config.name, link->up ? "no carrier" : "down"));
+    }
+  }
+  for (const auto& [key, status] : builder_.status()) {
+    if (!status.usable) {
+      problems.push_back(fmt::format("backend {} of {}: {}", key.second.to_string(), key.first, status.why));
+    }
+  }
+  for (const Service& s : engine_->table().services()) {
+    if (s.lookup->empty()) problems.push_back(fmt::format("service {}: no usable backend, its packets are dropped", s.name));
+  }
+  return problems;
+}
+
+}  // namespace xebec

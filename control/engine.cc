@@ -1,0 +1,249 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include "control/engine.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <iterator>
+
+#include <fmt/format.h>
+
+#include "control/netdev.h"
+#include "dataplane/affinity.h"
+
+namespace xebec {
+namespace {
+
+// A worker shows that it lives every 200 ms when idle and at every batch otherwise (dataplane/worker.cc). Five missed in a row
+// are a dead or stopped worker; TCP's first retransmission comes at 1 s.
+constexpr uint64_t kStaleAfterNs = 1'000'000'000;
+
+// The kernel lets go of a killed predecessor's sockets within 360 ms (worst seen).
+constexpr std::chrono::milliseconds kBindPatience{3000};
+
+StartError from_steering(const SteeringError& error, const std::string& interface) {
+  StartError e;
+  e.message = fmt::format("{}: {}", interface, error.message);
+  switch (error.kind) {
+    case SteeringError::Kind::permission:
+      e.exit_code = 4;
+      break;
+    case SteeringError::Kind::foreign_program:
+      e.hint = fmt::format("ip link show {}; another xebecd or XDP program owns the interface", interface);
+      break;
+    default:
+      break;
+  }
+  return e;
+}
+
+std::vector<SteeredService> services_of(const Table& table) {
+  std::vector<SteeredService> services;
+  for (const Service& s : table.services()) services.push_back({s.vip, s.port, s.protocol});
+  std::sort(services.begin(), services.end());
+  return services;
+}
+
+bool refuses_zerocopy(int code) {
+  // EOPNOTSUPP: no zero-copy in the driver. EINVAL: not with this configuration (too few queues, wrong offloads).
+  return code == EOPNOTSUPP || code == EINVAL;
+}
+
+}  // namespace
+
+tl::expected<std::unique_ptr<Engine>, StartError> Engine::start(const Config& config, Preflight& preflight) {
+  std::unique_ptr<Engine> engine(new Engine);
+  TableParts nothing;
+  engine->tables_ = std::make_unique<Published<Table>>(Table::make(std::move(nothing)));
+  if (auto r = engine->attach_shims(config, preflight); !r) return tl::unexpected(r.error());
+  const uint32_t workers = engine->interfaces_.front().queues;
+  for (const ServedInterface& i : engine->interfaces_) {
+    // A worker sends on any interface by its own queue there, so every interface needs a queue for every worker.
+    if (i.queues != workers) {
+      return tl::unexpected(StartError{6, fmt::format("{} has {} queues and {} has {}: interfaces served together need the same number",
+                                                      engine->interfaces_.front().config.name, workers, i.config.name, i.queues),
+                                       fmt::format("\"queues\": {}, or ethtool -L", std::min(workers, i.queues))});
+    }
+  }
+  for (uint32_t id = 0; id < workers; ++id) {
+    if (auto r = engine->open_worker(config, id, preflight); !r) return tl::unexpected(r.error());
+  }
+  if (auto r = engine->start_workers(); !r) return tl::unexpected(r.error());
+  return engine;
+}
+
+Engine::~Engine() {
+  (void)steer({});
+  for (auto& worker : workers_) worker->stop();
+  for (ServedInterface& i : interfaces_) {
+    for (uint32_t q = 0; q < i.queues; ++q) i.shim->clear_socket(q);
+  }
+  workers_.clear();
+  for (ServedInterface& i : interfaces_) i.shim->detach();
+}
+
+tl::expected<void, StartError> Engine::attach_shims(const Config& config, Preflight& preflight) {
+  for (const InterfaceConfig& c : config.interfaces) {
+    ServedInterface served;
+    served.config = c;
+    served.ifindex = interface_index(c.name);
+    const uint32_t present = receive_queues(c.name);
+    served.queues = c.queues == 0 ? present : c.queues;
+    served.driver = driver_of(c.name);
+    auto shim = Steering::load(config.fallback_verdict, kStaleAfterNs);
+    if (!shim) return tl::unexpected(from_steering(shim.error(), c.name));
+    served.shim = std::move(*shim);
+    if (auto r = served.shim->attach(served.ifindex, c.mode); !r) {
+      return tl::unexpected(from_steering(r.error(), c.name));
+    }
+    if (served.shim->attached() == "generic" && c.mode == XdpMode::automatic) {
+      preflight.warn(fmt::format("{}: generic XDP (slow): {}", c.name, served.shim->native_refusal()));
+    } else {
+      preflight.ok(fmt::format("{}: {} XDP attached", c.name, served.shim->attached()));
+    }
+    interfaces_.push_back(std::move(served));
+  }
+  return {};
+}
+
+tl::expected<void, StartError> Engine::open_worker(const Config& config, uint32_t id, Preflight& preflight) {
+  std::vector<std::size_t> interfaces;
+  for (std::size_t i = 0; i < interfaces_.size(); ++i) {
+    if (id < interfaces_[i].queues) interfaces.push_back(i);
+  }
+  // One UMEM is all zero-copy or all copy (kernel, xp_assign_dev_shared), so one refusal decides for the worker.
+  bool may_zerocopy = true;
+  bool may_copy = true;
+  for (const std::size_t i : interfaces) {
+    // Generic XDP hands over copies; asking such a port for zero-copy would take a queue from the driver for nothing.
+    if (interfaces_[i].config.bind == BindMode::copy || interfaces_[i].shim->attached() == "generic") may_zerocopy = false;
+    if (interfaces_[i].config.bind == BindMode::zerocopy) may_copy = false;
+  }
+  std::unique_ptr<Umem> umem;
+  std::vector<WorkerPort> ports;
+  int code = 0;
+  tl::expected<void, StartError> opened = tl::unexpected(StartError{
+      1, fmt::format("{}: zero-copy is asked for, but another setting rules it out", interfaces_[interfaces[0]].config.name),
+      "\"bind\": \"auto\""});
+  if (may_zerocopy) opened = open_ports(interfaces, id, true, umem, ports, code);
+  const bool refused = may_zerocopy && !opened && refuses_zerocopy(code);
+  if (!opened && may_copy && (refused || !may_zerocopy)) opened = open_ports(interfaces, id, false, umem, ports, code);
+  if (!opened) return opened;
+
+  for (const WorkerPort& p : ports) {
+    preflight.ok(fmt::format("{} queue {}: {}{}", p.port->options().interface, id,
+                             p.port->zerocopy() ? "zero-copy" : "copy mode",
+                             refused ? " (the driver has no zero-copy)" : ""));
+  }
+  WorkerOptions options;
+  options.id = id;
+  options.flows = config.flows;
+  options.idle = choose_idle(interfaces, ports, preflight);
+  const std::vector<uint32_t>& wanted = interfaces_[interfaces[0]].config.cpus;
+  const std::vector<uint32_t> cpus = wanted.empty() ? allowed_cpus() : wanted;
+  options.cpu = cpus[id % cpus.size()];
+  workers_.push_back(std::make_unique<Worker>(std::move(options), std::move(umem), std::move(ports), *tables_));
+  return {};
+}
+
+tl::expected<void, StartError> Engine::open_ports(const std::vector<std::size_t>& interfaces, uint32_t queue,
+                                                  bool zerocopy, std::unique_ptr<Umem>& umem,
+                                                  std::vector<WorkerPort>& ports, int& code) {
+  ports.clear();
+  umem.reset();
+  const auto failed = [&](const IoError& error) {
+    code = error.code;
+    ports.clear();  // before the UMEM that their rings are in
+    umem.reset();
+    return tl::unexpected(StartError{error.code == EPERM ? 4 : 1, error.message, {}});
+  };
+  for (const std::size_t i : interfaces) {
+    PortOptions options;
+    options.interface = interfaces_[i].config.name;
+    options.interface_index = static_cast<uint16_t>(i);
+    options.queue = queue;
+    options.zerocopy = zerocopy;
+    ports.push_back({std::make_unique<XskPort>(std::move(options)), interfaces_[i].shim->heartbeat(queue)});
+  }
+  XskPort& first = *ports.front().port;
+  auto made = Umem::create(kFramesPerPort * static_cast<uint32_t>(ports.size()), first.fill_ring(),
+                           first.completion_ring());
+  if (!made) return failed(made.error());
+  umem = std::move(*made);
+  for (const WorkerPort& p : ports) {
+    if (auto r = p.port->open(*umem, kBindPatience); !r) return failed(r.error());
+  }
+  return {};
+}
+
+Idle Engine::choose_idle(const std::vector<std::size_t>& interfaces, const std::vector<WorkerPort>& ports,
+                         Preflight& preflight) {
+  PollMode wanted = PollMode::interrupt;
+  for (const std::size_t i : interfaces) {  // the most eager of its interfaces decides for the worker
+    const PollMode mode = interfaces_[i].config.poll;
+    if (mode == PollMode::busy) wanted = PollMode::busy;
+    if (mode == PollMode::adaptive && wanted == PollMode::interrupt) wanted = PollMode::adaptive;
+  }
+  if (wanted == PollMode::interrupt) return Idle::sleep;
+  if (wanted == PollMode::adaptive) return Idle::adaptive;
+
+  for (std::size_t k = 0; k < ports.size(); ++k) {
+    const std::string& name = ports[k].port->options().interface;
+    const auto enabled = ports[k].port->napi_id() != 0 ? enable_busy_poll(ports[k].port->fd())
+                                                       : tl::unexpected(IoError{0, "the driver gives no NAPI id"});
+    if (!enabled) {
+      preflight.warn(fmt::format("{} queue {}: busy polling is not possible ({}); polling is adaptive", name,
+                                 ports[k].port->options().queue, enabled.error().message));
+      return Idle::adaptive;
+    }
+    if (ports[k].port->options().queue != 0) continue;  // one setting an interface
+    auto tuning = NapiTuning::apply(name);
+    if (tuning) {
+      napi_.push_back(std::move(*tuning));
+    } else {
+      preflight.warn(tuning.error().message, fmt::format("echo 2 > /sys/class/net/{}/napi_defer_hard_irqs", name));
+    }
+  }
+  return Idle::spin;
+}
+
+tl::expected<void, StartError> Engine::start_workers() {
+  for (auto& worker : workers_) {
+    tables_->add_reader(worker->reader());
+    if (auto r = worker->start(); !r) return tl::unexpected(StartError{1, r.error().message, {}});
+    for (const WorkerPort& p : worker->ports()) {
+      const PortOptions& o = p.port->options();
+      if (auto r = interfaces_[o.interface_index].shim->set_socket(o.queue, p.port->fd()); !r) {
+        return tl::unexpected(from_steering(r.error(), o.interface));
+      }
+    }
+  }
+  return {};
+}
+
+tl::expected<void, std::string> Engine::steer(const std::vector<SteeredService>& services) {
+  tl::expected<void, std::string> result;
+  for (ServedInterface& i : interfaces_) {
+    if (auto r = i.shim->set_services(services); !r && result) {
+      result = tl::unexpected(fmt::format("{}: {}", i.config.name, r.error().message));
+    }
+  }
+  return result;
+}
+
+tl::expected<void, std::string> Engine::publish(std::unique_ptr<const Table> table) {
+  std::vector<SteeredService> wanted = services_of(*table);
+  std::vector<SteeredService> kept;
+  std::set_intersection(wanted.begin(), wanted.end(), steered_.begin(), steered_.end(), std::back_inserter(kept));
+  tl::expected<void, std::string> result;
+  if (kept != steered_) result = steer(kept);
+  tables_->publish(std::move(table));
+  tables_->reclaim();
+  if (kept != wanted) {
+    if (auto r = steer(wanted); !r && result) result = r;
+  }
+  // After an error the maps hold something in between; steer() compares with the maps themselves, so the next call mends it.
+  steered_ = result ? std::move(wanted) : std::move(kept);
+  return result;
+}
+
+}  // namespace xebec

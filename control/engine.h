@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Everything that moves packets, as the control thread holds it: per interface the shim, per queue a port, the workers, and
+// the published table.
+//
+//   start:   load + attach shims -> open ports -> fill XSKMAPs -> start workers     (the shim steers nothing yet)
+//   publish: shims forget removed services -> workers get the table -> shims learn added services
+//   stop:    shims forget everything -> workers end -> sockets close -> shims detach
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include <tl/expected.hpp>
+
+#include "control/config.h"
+#include "control/preflight.h"
+#include "control/steering.h"
+#include "control/table_builder.h"
+#include "dataplane/busy_poll.h"
+#include "dataplane/published.h"
+#include "dataplane/worker.h"
+
+namespace xebec {
+
+/// Why the daemon cannot start; `exit_code` as in docs/xebecd.md.
+struct StartError {
+  int exit_code = 1;
+  std::string message;
+  std::string hint;
+};
+
+/// One served interface.
+struct ServedInterface {
+  InterfaceConfig config;
+  int ifindex = 0;
+  uint32_t queues = 0;  ///< served: 0 .. queues - 1
+  std::string driver;
+  std::unique_ptr<Steering> shim;
+};
+
+class Engine {
+ public:
+  /// Findings about what was obtained (attach mode, zero-copy, polling) go to `preflight`.
+  static tl::expected<std::unique_ptr<Engine>, StartError> start(const Config& config, Preflight& preflight);
+  ~Engine();  ///< stops
+  Engine(const Engine&) = delete;
+  Engine& operator=(const Engine&) = delete;
+
+  /// Makes `table` the one in force, in the order that loses no packet. The steered services follow from it.
+  /// An error means that a shim refused its map; the table is in force all the same.
+  tl::expected<void, std::string> publish(std::unique_ptr<const Table> table);
+  /// Frees tables no worker can hold any more; returns how many still wait.
+  std::size_t reclaim() { return tables_->reclaim(); }
+  const Table& table() const { return tables_->current(); }
+
+  const std::vector<ServedInterface>& interfaces() const { return interfaces_; }
+  const std::vector<std::unique_ptr<Worker>>& workers() const { return workers_; }
+
+ private:
+  Engine() = default;
+  tl::expected<void, StartError> attach_shims(const Config& config, Preflight& preflight);
+  tl::expected<void, StartError> open_worker(const Config& config, uint32_t id, Preflight& preflight);
+  tl::expected<void, StartError> open_ports(const std::vector<std::size_t>& interfaces, uint32_t queue, bool zerocopy,
+                                            std::unique_ptr<Umem>& umem, std::vector<WorkerPort>& ports, int& code);
+  Idle choose_idle(const std::vector<std::size_t>& interfaces, const std::vector<WorkerPort>& ports,
+                   Preflight& preflight);
+  tl::expected<void, StartError> start_workers();
+  tl::expected<void, std::string> steer(const std::vector<SteeredService>& services);
+
+  // Destroyed in reverse: workers (and with them sockets) before shims.
+  std::vector<NapiTuning> napi_;
+  std::vector<ServedInterface> interfaces_;
+  std::unique_ptr<Published<Table>> tables_;
+  std::vector<std::unique_ptr<Worker>> workers_;
+  std::vector<SteeredService> steered_;
+};
+
+}  // namespace xebec

@@ -1,0 +1,294 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// xebecd, the daemon: options -> configuration -> lock -> preflight -> controller -> API -> loop, and back.
+#include <fcntl.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <csignal>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <fstream>
+#include <optional>
+#include <sstream>
+#include <string>
+#include <vector>
+
+#include <CLI/CLI.hpp>
+#include <fmt/format.h>
+#include <poll.h>
+#include <spdlog/spdlog.h>
+
+#include "control/api.h"
+#include "control/controller.h"
+#include "control/installation.h"
+#include "control/log.h"
+
+namespace {
+
+using namespace xebec;
+
+// Exit codes of daemon(7) and the LSB init-script specification; docs/xebecd.md lists them.
+constexpr int kExitFailure = 1;
+constexpr int kExitUsage = 2;
+constexpr int kExitPermission = 4;
+constexpr int kExitConfig = 6;
+constexpr int kExitRunning = 7;
+
+constexpr const char* kDefaultSocket = "/run/xebec/xebec.sock";
+
+struct Options {
+  std::string config_file = "/etc/xebec/xebec.json";
+  bool config_given = false;
+  std::vector<std::string> interfaces;
+  bool check = false;
+  bool daemonize = false;
+  std::string pidfile;
+  std::string log = "stderr";
+  std::string log_level = "info";
+  std::string socket;
+  std::string instance;
+  std::string state_dir = "/var/lib/xebec";
+};
+
+int complain(int code, const std::string& message, const std::string& hint = {}) {
+  fmt::print(stderr, "xebecd: error: {}\n", message);
+  if (!hint.empty()) fmt::print(stderr, "hint: {}\n", hint);
+  return code;
+}
+
+/// Empty: go on. Otherwise the exit code (0 after --help and --version).
+std::optional<int> parse_options(int argc, char** argv, Options& o) {
+  CLI::App app{"Xebec, a layer-4 load balancer on AF_XDP", "xebecd"};
+  bool foreground = false;
+  auto* config = app.add_option("-c,--config", o.config_file, "configuration file")->capture_default_str();
+  app.add_option("-i,--interface", o.interfaces, "serve this interface, if the file names none");
+  app.add_flag("--check", o.check, "check the configuration and exit");
+  auto* fore = app.add_flag("--foreground", foreground, "stay in the foreground (the default)");
+  app.add_flag("--daemon", o.daemonize, "go into the background once everything works")->excludes(fore);
+  app.add_option("--pidfile", o.pidfile, "write the process id here");
+  app.add_option("--log", o.log, "stderr, syslog or file:PATH")->capture_default_str();
+  app.add_option("--log-level", o.log_level, "trace, debug, info, warning, error, off")->capture_default_str();
+  app.add_option("--socket", o.socket, fmt::format("control socket [{}]", kDefaultSocket));
+  app.add_option("--instance", o.instance, "name of this daemon, if several run");
+  app.add_option("--state-dir", o.state_dir, "where the installation's hash seed is kept")->capture_default_str();
+  app.set_version_flag("--version", std::string("xebecd ") + XEBEC_VERSION);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::Success& e) {
+    return app.exit(e);
+  } catch (const CLI::ParseError& e) {
+    return complain(kExitUsage, e.what(), "xebecd --help");
+  }
+  o.config_given = config->count() > 0;
+  return std::nullopt;
+}
+
+std::optional<int> load_config(const Options& o, Config& config) {
+  std::ifstream file(o.config_file, std::ios::binary);
+  if (!file) {
+    if (o.config_given || o.interfaces.empty()) {
+      return complain(kExitConfig, fmt::format("{}: {}", o.config_file, std::strerror(errno)),
+                      "-c FILE names another, -i IF starts without one");
+    }
+  } else {
+    std::stringstream text;
+    text << file.rdbuf();
+    auto read = read_config(text.str(), o.config_file);
+    if (!read) {
+      for (const Diagnostic& d : read.error()) fmt::print(stderr, "{}\n", d.to_string());
+      return complain(kExitConfig, fmt::format("{}: {} error{}", o.config_file, read.error().size(),
+                                               read.error().size() == 1 ? "" : "s"));
+    }
+    config = std::move(*read);
+  }
+  if (config.interfaces.empty()) {
+    for (const std::string& name : o.interfaces) {
+      InterfaceConfig interface;
+      interface.name = name;
+      config.interfaces.push_back(std::move(interface));
+    }
+  }
+  if (!o.instance.empty()) config.instance = o.instance;
+  if (const Diagnostics problems = validate(config); !problems.empty()) {
+    for (const Diagnostic& d : problems) fmt::print(stderr, "{}\n", d.to_string());
+    return complain(kExitConfig, "configuration rejected");
+  }
+  if (config.interfaces.empty()) {
+    return complain(kExitConfig, "no interface to serve", "\"interfaces\": [{\"name\": \"eth0\"}], or -i eth0");
+  }
+  return std::nullopt;
+}
+
+std::string socket_path(const Options& o, const Config& config) {
+  if (!o.socket.empty()) return o.socket;
+  if (!config.control.socket.empty()) return config.control.socket;
+  if (!o.instance.empty()) return fmt::format("/run/xebec/{}.sock", o.instance);
+  return kDefaultSocket;
+}
+
+void print_preflight(const Preflight& preflight) {
+  for (const Finding& f : preflight.findings()) {
+    const std::string line = "preflight: " + to_string(f);
+    switch (f.level) {
+      case Finding::Level::ok:
+        spdlog::info(line);
+        break;
+      case Finding::Level::warn:
+        spdlog::warn(line);
+        break;
+      case Finding::Level::fail:
+        spdlog::error(line);
+        break;
+    }
+  }
+}
+
+/// TERM, INT, HUP and USR1 as a descriptor; blocked for every thread that is started from here on.
+int signal_descriptor() {
+  sigset_t set;
+  sigemptyset(&set);
+  for (const int s : {SIGTERM, SIGINT, SIGHUP, SIGUSR1}) sigaddset(&set, s);
+  pthread_sigmask(SIG_BLOCK, &set, nullptr);
+  std::signal(SIGPIPE, SIG_IGN);
+  return signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
+}
+
+void on_signal(int fd, EventLoop& loop, Controller& controller) {
+  signalfd_siginfo info{};
+  while (read(fd, &info, sizeof info) == static_cast<ssize_t>(sizeof info)) {
+    switch (info.ssi_signo) {
+      case SIGHUP:
+        if (const auto r = controller.reload(); r) {
+          spdlog::info("reload: {} change{}, generation {}", r->diff.size(), r->diff.size() == 1 ? "" : "s", r->generation);
+          for (const std::string& w : r->warnings) spdlog::warn("reload: {}", w);
+        } else {
+          for (const Diagnostic& d : r.error().diagnostics) spdlog::error("reload: {}", d.to_string());
+          spdlog::error("reload: nothing changed: {}", r.error().message);
+        }
+        break;
+      case SIGUSR1:
+        reopen_log();
+        break;
+      default:
+        spdlog::info("signal {}: stopping", info.ssi_signo);
+        loop.stop();
+    }
+  }
+}
+
+/// The parent of a --daemon start: waits for the child's word that all is well.
+int wait_for_child(int read_end) {
+  char code = kExitFailure;
+  if (read(read_end, &code, 1) != 1) code = kExitFailure;
+  return code;
+}
+
+/// Once nothing is left to complain about on the terminal that started us.
+void let_go_of_terminal() {
+  const int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+  if (null < 0) return;
+  for (int fd = 0; fd <= 2; ++fd) dup2(null, fd);
+  close(null);
+}
+
+/// Forks into the background. In the child: the descriptor to report 0 or an exit code on. In the parent: does not return.
+int go_into_background() {
+  int ends[2];
+  if (pipe2(ends, O_CLOEXEC) != 0) return -1;
+  const pid_t child = fork();
+  if (child < 0) return -1;
+  if (child > 0) {
+    close(ends[1]);
+    _exit(wait_for_child(ends[0]));
+  }
+  close(ends[0]);
+  setsid();
+  if (chdir("/") != 0) return -1;  // keep no mount busy
+  return ends[1];
+}
+
+int serve(const Options& o, Config config, int ready_fd) {
+  const std::string socket = socket_path(o, config);
+  auto lock = InstanceLock::take(socket + ".lock");
+  if (!lock) return complain(lock.error().taken ? kExitRunning : kExitFailure, lock.error().message);
+
+  Preflight preflight;
+  check_host(preflight);
+  for (const InterfaceConfig& i : config.interfaces) check_interface(i, preflight);
+  if (preflight.failed()) {
+    print_preflight(preflight);
+    return complain(missing_capabilities().empty() ? kExitConfig : kExitPermission, "the preflight failed");
+  }
+
+  const int signals = signal_descriptor();
+  auto loop = EventLoop::create();
+  if (!loop) return complain(kExitFailure, loop.error());
+  if ((*loop)->backend() == "io_uring") {
+    preflight.ok("control loop on io_uring");
+  } else {
+    preflight.warn(fmt::format("control loop on {}: {}", (*loop)->backend(), (*loop)->why()));
+  }
+
+  Controller::Options options;
+  std::string warning;
+  options.hash_seed = config.hash_seed ? *config.hash_seed : installation_seed(o.state_dir, warning);
+  if (!warning.empty()) preflight.warn(warning);
+  options.config = std::move(config);
+  options.config_file = std::ifstream(o.config_file) ? o.config_file : "";
+  auto controller = Controller::start(**loop, std::move(options), preflight);
+  print_preflight(preflight);
+  if (!controller) return complain(controller.error().exit_code, controller.error().message, controller.error().hint);
+
+  auto api = HttpServer::listen(**loop, socket, "xebec", [c = controller->get()](const HttpRequest& request) {
+    return handle_api_request(*c, request);
+  });
+  if (!api) return complain(kExitFailure, api.error());
+  const auto watch =
+      (*loop)->watch(signals, POLLIN, [&](short) { on_signal(signals, **loop, **controller); });
+
+  if (!o.pidfile.empty()) std::ofstream(o.pidfile) << getpid() << '\n';
+  spdlog::info("ready: {} services, control socket {}", (*controller)->config().services.size(), socket);
+  if (ready_fd >= 0) {
+    const char zero = 0;
+    (void)!write(ready_fd, &zero, 1);
+    close(ready_fd);
+    let_go_of_terminal();
+  }
+  (*loop)->run();
+
+  (*loop)->unwatch(watch);
+  api->reset();
+  controller->reset();
+  if (!o.pidfile.empty()) unlink(o.pidfile.c_str());
+  spdlog::info("stopped");
+  close(signals);
+  return 0;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  Options options;
+  if (const auto done = parse_options(argc, argv, options)) return *done;
+  Config config;
+  if (const auto failed = load_config(options, config)) return *failed;
+  if (options.check) {
+    fmt::print("{}: ok\n", options.config_file);
+    return 0;
+  }
+  int ready_fd = -1;
+  if (options.daemonize) {
+    ready_fd = go_into_background();
+    if (ready_fd < 0) return complain(kExitFailure, fmt::format("cannot fork: {}", std::strerror(errno)));
+    if (options.log == "stderr") options.log = "syslog";  // nobody reads a daemon's stderr
+  }
+  if (auto r = open_log(options.log, options.log_level); !r) return complain(kExitUsage, r.error());
+  const int code = serve(options, std::move(config), ready_fd);
+  if (code != 0 && ready_fd >= 0) {
+    const char byte = static_cast<char>(code);
+    (void)!write(ready_fd, &byte, 1);
+  }
+  return code;
+}

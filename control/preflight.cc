@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include "control/preflight.h"
+
+#include <sys/utsname.h>
+
+#include <algorithm>
+#include <fstream>
+
+#include <fmt/format.h>
+
+#include "bpf/abi.h"
+#include "control/netdev.h"
+#include "dataplane/limits.h"
+
+namespace xebec {
+namespace {
+
+struct Capability {
+  unsigned bit;  // linux/capability.h
+  const char* name;
+};
+// Load and attach; bind; nothing else (measured on 6.18). CAP_IPC_LOCK only where RLIMIT_MEMLOCK is small.
+constexpr Capability kNeeded[] = {{39, "CAP_BPF"}, {12, "CAP_NET_ADMIN"}, {13, "CAP_NET_RAW"}};
+
+uint64_t effective_capabilities() {
+  std::ifstream status("/proc/self/status");
+  std::string line;
+  while (std::getline(status, line)) {
+    if (line.starts_with("CapEff:")) return std::stoull(line.substr(7), nullptr, 16);
+  }
+  return 0;
+}
+
+std::string read_first_line(const std::string& path) {
+  std::ifstream file(path);
+  std::string line;
+  std::getline(file, line);
+  return line;
+}
+
+}  // namespace
+
+bool Preflight::failed() const {
+  return std::any_of(findings_.begin(), findings_.end(),
+                     [](const Finding& f) { return f.level == Finding::Level::fail; });
+}
+
+std::string to_string(const Finding& finding) {
+  constexpr const char* kLevels[] = {"ok", "warn", "fail"};
+  std::string line = fmt::format("{:<5} {}", kLevels[static_cast<std::size_t>(finding.level)], finding.text);
+  if (!finding.mend.empty()) line += fmt::format(" (mend: {})", finding.mend);
+  return line;
+}
+
+std::vector<std::string> missing_capabilities() {
+  const uint64_t have = effective_capabilities();
+  // Before CAP_BPF there was only CAP_SYS_ADMIN, and it still stands for it.
+  constexpr uint64_t kSysAdmin = 1ull << 21;
+  std::vector<std::string> missing;
+  for (const Capability& c : kNeeded) {
+    const bool has = (have & (1ull << c.bit)) != 0 || (c.bit == 39 && (have & kSysAdmin) != 0);
+    if (!has) missing.emplace_back(c.name);
+  }
+  return missing;
+}
+
+void check_host(Preflight& out) {
+  utsname name{};
+  uname(&name);
+  out.ok(fmt::format("kernel {} {}", name.release, name.machine));
+  const auto missing = missing_capabilities();
+  if (missing.empty()) {
+    out.ok("capabilities CAP_BPF, CAP_NET_ADMIN, CAP_NET_RAW");
+  } else {
+    out.fail(fmt::format("missing capabilities: {}", fmt::join(missing, ", ")), "run as root, or grant them");
+  }
+  if (read_first_line("/proc/sys/net/core/bpf_jit_enable") == "0") {
+    out.warn("the BPF JIT is off: the shim is interpreted", "sysctl -w net.core.bpf_jit_enable=1");
+  }
+  const std::string huge = read_first_line("/sys/kernel/mm/hugepages/hugepages-2048kB/free_hugepages");
+  if (huge.empty() || huge == "0") {
+    out.ok("no free hugepages: packet memory is on small pages");
+  } else {
+    out.ok(fmt::format("{} free hugepages of 2 MiB", huge));
+  }
+}
+
+void check_interface(const InterfaceConfig& interface, Preflight& out) {
+  const std::string& name = interface.name;
+  if (interface_index(name) == 0) {
+    out.fail(fmt::format("{}: no such interface", name), "ip link show");
+    return;
+  }
+  const uint32_t queues = receive_queues(name);
+  const std::string driver = driver_of(name);
+  out.ok(fmt::format("{}: driver {}, {} receive queue{}", name, driver, queues, queues == 1 ? "" : "s"));
+  if (queues > XEBEC_MAX_QUEUES) {
+    out.fail(fmt::format("{}: {} receive queues, at most {} can be served", name, queues, XEBEC_MAX_QUEUES),
+             fmt::format("ethtool -L {} combined {}", name, XEBEC_MAX_QUEUES));
+  }
+  if (interface.queues != 0 && interface.queues < queues) {
+    out.warn(fmt::format("{}: {} of {} receive queues are served; VIP packets that arrive on the others get the "
+                         "fallback verdict",
+                         name, interface.queues, queues),
+             fmt::format("\"queues\": \"auto\", or ethtool -L {} combined {}", name, interface.queues));
+  }
+  if (interface.queues > queues) {
+    out.fail(fmt::format("{}: {} queues are configured, the interface has {}", name, interface.queues, queues),
+             fmt::format("ethtool -L {} combined {}", name, interface.queues));
+  }
+  const std::string mtu_text = read_first_line("/sys/class/net/" + name + "/mtu");
+  const unsigned long mtu = mtu_text.empty() ? 0 : std::stoul(mtu_text);
+  // 14 bytes of Ethernet and two VLAN tags beside the MTU must fit a frame.
+  constexpr unsigned long kLargestMtu = kMaxFrameLength - 14 - 8;
+  if (mtu > kLargestMtu) {
+    out.fail(fmt::format("{}: MTU {} does not fit a packet frame, {} is the largest", name, mtu, kLargestMtu),
+             fmt::format("ip link set {} mtu {}", name, kLargestMtu));
+  }
+  if (has_lro(name).value_or(false)) {
+    out.warn(fmt::format("{}: large receive offload merges packets before XDP sees them", name),
+             fmt::format("ethtool -K {} lro off", name));
+  }
+  // On veth the flag is always set and means little: a tag is out of XDP's sight only if the peer's own VLAN device offloads it
+  // (docs/modes.md), so a warning at every start would be noise.
+  if (driver != "veth" && strips_vlan_tags(name).value_or(false)) {
+    out.warn(fmt::format("{}: the NIC strips VLAN tags: tagged VIP traffic looks untagged", name),
+             fmt::format("ethtool -K {} rxvlan off", name));
+  }
+}
+
+}  // namespace xebec

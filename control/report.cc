@@ -1,0 +1,279 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include "control/report.h"
+
+#include <unistd.h>
+
+#include <fmt/format.h>
+
+#include "dataplane/flow_key.h"
+
+namespace xebec {
+namespace {
+
+const Service* in_table(const Controller& controller, const std::string& name) {
+  for (const Service& s : controller.engine().table().services()) {
+    if (s.name == name) return &s;
+  }
+  return nullptr;
+}
+
+std::string address_or_null(const std::optional<IpAddress>& address) { return address ? address->to_string() : ""; }
+
+struct Sums {
+  uint64_t received = 0, received_bytes = 0, forwarded = 0, passed = 0, replied = 0, dropped = 0, completed = 0,
+           transmit_errors = 0;
+  std::array<uint64_t, kDropReasonCount> drops{};
+
+  void add(const Worker& worker) {
+    const WorkerCounters& c = worker.state().counters;
+    // Results before what they are results of, so that a snapshot taken while packets move never shows more results than
+    // packets.
+    for (std::size_t i = 0; i < kDropReasonCount; ++i) {
+      drops[i] += c.drops[i].read();
+      dropped += c.drops[i].read();
+    }
+    forwarded += c.forwarded.read();
+    passed += c.passed.read();
+    replied += c.replied.read();
+    completed += c.checksums_completed.read();
+    received_bytes += c.received_bytes.read();
+    received += c.received.read();
+    for (const WorkerPort& p : worker.ports()) transmit_errors += p.port->transmit().counters().errors.read();
+  }
+
+  Json json() const {
+    Json reasons = Json::object();
+    for (std::size_t i = 0; i < kDropReasonCount; ++i) {
+      if (drops[i] != 0) reasons[std::string(kDropReasons[i].name)] = drops[i];
+    }
+    return {{"received", received},         {"received_bytes", received_bytes},  {"forwarded", forwarded},
+            {"passed", passed},             {"replied", replied},                {"dropped", dropped},
+            {"drops", reasons},             {"checksums_completed", completed}, {"transmit_errors", transmit_errors}};
+  }
+};
+
+Json frames_of(const Worker& worker) {
+  const LoopCounters& l = worker.loop();
+  const uint64_t total = worker.umem().count();
+  const uint64_t free = l.frames_free.read(), receive = l.frames_receive.read(), transmit = l.frames_transmit.read(),
+                 in_hand = l.frames_in_hand.read();
+  return {{"total", total},       {"free", free},       {"receive", receive},
+          {"transmit", transmit}, {"in_hand", in_hand},
+          {"lost", static_cast<int64_t>(total) - static_cast<int64_t>(free + receive + transmit + in_hand)}};
+}
+
+std::string_view name_of(Idle idle) {
+  constexpr std::string_view kNames[] = {"busy", "adaptive", "interrupt"};
+  return kNames[static_cast<std::size_t>(idle)];
+}
+
+Json queue_row(const Worker& worker, const XskPort& port) {
+  const PortStatistics s = port.statistics();
+  return {{"queue", port.options().queue},
+          {"worker", worker.options().id},
+          {"bind", port.zerocopy() ? "zerocopy" : "copy"},
+          {"transmit", port.transmit().name()},
+          {"poll", name_of(worker.options().idle)},
+          {"napi_id", port.napi_id()},
+          {"rx_dropped", s.rx_dropped},
+          {"rx_ring_full", s.rx_ring_full},
+          {"fill_ring_empty", s.fill_ring_empty},
+          {"tx_invalid", s.tx_invalid}};
+}
+
+}  // namespace
+
+Json report_packets(const Controller& controller) {
+  Sums sums;
+  for (const auto& worker : controller.engine().workers()) sums.add(*worker);
+  return sums.json();
+}
+
+Json report_service(const Controller& controller, const ServiceConfig& service) {
+  std::size_t usable = 0;
+  BackendTotals totals;
+  for (const BackendConfig& b : service.backends) {
+    const auto it = controller.builder().status().find({service.name, b.address});
+    if (it == controller.builder().status().end()) continue;
+    if (it->second.usable) ++usable;
+    const BackendTotals t = controller.totals(it->second.id);
+    totals.packets += t.packets;
+    totals.bytes += t.bytes;
+    totals.new_flows += t.new_flows;
+  }
+  const Service* s = in_table(controller, service.name);
+  return {{"name", service.name},
+          {"vip", service.vip.to_string()},
+          {"port", service.port},
+          {"protocol", protocol_name(service.protocol)},
+          {"mode", to_string(service.mode)},
+          {"table_size", service.table_size},
+          {"stateless", service.stateless},
+          {"backends", {{"total", service.backends.size()}, {"usable", usable}}},
+          {"digest", fmt::format("{:016x}", s != nullptr ? s->lookup->digest() : 0)},
+          {"packets", totals.packets},
+          {"bytes", totals.bytes},
+          {"new_flows", totals.new_flows}};
+}
+
+Json report_services(const Controller& controller) {
+  Json rows = Json::array();
+  for (const ServiceConfig& s : controller.config().services) rows.push_back(report_service(controller, s));
+  return rows;
+}
+
+Json report_backends(const Controller& controller, const ServiceConfig& service) {
+  Json rows = Json::array();
+  for (const BackendConfig& b : service.backends) {
+    const auto it = controller.builder().status().find({service.name, b.address});
+    const BackendStatus status = it != controller.builder().status().end() ? it->second : BackendStatus{};
+    Json hop = {{"state", "unknown"}, {"mac", ""}, {"interface", ""}, {"gateway", ""}};
+    if (const ResolvedHop* h = controller.next_hops().find(b.address)) {
+      const auto link = controller.next_hops().link(h->ifindex);
+      hop = {{"state", to_string(h->state)},
+             {"mac", h->state == ResolvedHop::State::reachable ? to_string(h->mac) : ""},
+             {"interface", link ? link->name : ""},
+             {"gateway", address_or_null(h->gateway)}};
+    }
+    if (b.mac) {
+      hop["state"] = "static";
+      hop["mac"] = to_string(*b.mac);
+    }
+    const BackendTotals t = controller.totals(status.id);
+    rows.push_back({{"service", service.name},
+                    {"address", b.address.to_string()},
+                    {"weight", b.weight},
+                    {"admin", to_string(b.admin)},
+                    {"mode", to_string(b.mode.value_or(service.mode))},
+                    {"usable", status.usable},
+                    {"why", status.why},
+                    {"share", status.share},
+                    {"next_hop", hop},
+                    {"packets", t.packets},
+                    {"bytes", t.bytes},
+                    {"new_flows", t.new_flows}});
+  }
+  return rows;
+}
+
+Json report_interfaces(const Controller& controller) {
+  Json rows = Json::array();
+  const auto& interfaces = controller.engine().interfaces();
+  for (std::size_t index = 0; index < interfaces.size(); ++index) {
+    const ServedInterface& i = interfaces[index];
+    Json queues = Json::array();
+    for (const auto& worker : controller.engine().workers()) {
+      for (const WorkerPort& p : worker->ports()) {
+        if (p.port->options().interface_index == index) queues.push_back(queue_row(*worker, *p.port));
+      }
+    }
+    const auto link = controller.next_hops().link(i.ifindex);
+    const ShimCounters shim = i.shim->counters();
+    rows.push_back({{"name", i.config.name},
+                    {"ifindex", i.ifindex},
+                    {"driver", i.driver},
+                    {"mac", link ? to_string(link->mac) : ""},
+                    {"mtu", link ? link->mtu : 0},
+                    {"up", link && link->up},
+                    {"carrier", link && link->carrier},
+                    {"xdp", i.shim->attached()},
+                    {"native_refusal", i.shim->native_refusal()},
+                    {"queues", queues},
+                    {"shim", {{"steered", shim.steered}, {"no_socket", shim.no_socket}, {"stale", shim.stale}}}});
+  }
+  return rows;
+}
+
+Json report_workers(const Controller& controller) {
+  Json rows = Json::array();
+  for (const auto& worker : controller.engine().workers()) {
+    Json ports = Json::array();
+    for (const WorkerPort& p : worker->ports()) {
+      ports.push_back(fmt::format("{}:{}", p.port->options().interface, p.port->options().queue));
+    }
+    Sums sums;
+    sums.add(*worker);
+    const WorkerCounters& c = worker->state().counters;
+    const std::optional<uint32_t> cpu = worker->pinned() ? worker->options().cpu : std::nullopt;
+    rows.push_back({{"worker", worker->options().id},
+                    {"cpu", cpu ? Json(*cpu) : Json(nullptr)},
+                    {"ports", ports},
+                    {"generation", worker->generation()},
+                    {"asleep", worker->reader().asleep()},
+                    {"packets", sums.json()},
+                    {"flows",
+                     {{"used", c.flows_used.read()},
+                      {"capacity", worker->state().flows.capacity()},
+                      {"hits", c.flow_hits.read()},
+                      {"misses", c.flow_misses.read()},
+                      {"inserts", c.flow_inserts.read()},
+                      {"refused", c.flow_refused.read()}}},
+                    {"frames", frames_of(*worker)},
+                    {"loop",
+                     {{"rounds", worker->loop().rounds.read()},
+                      {"empty_rounds", worker->loop().empty_rounds.read()},
+                      {"sleeps", worker->loop().sleeps.read()}}}});
+  }
+  return rows;
+}
+
+Json report_status(const Controller& controller) {
+  const auto problems = controller.problems();
+  std::size_t usable = 0, degraded = 0;
+  for (const auto& [key, status] : controller.builder().status()) usable += status.usable ? 1 : 0;
+  for (const ServiceConfig& s : controller.config().services) {
+    for (const BackendConfig& b : s.backends) {
+      const auto it = controller.builder().status().find({s.name, b.address});
+      if (it != controller.builder().status().end() && it->second.usable) continue;
+      ++degraded;
+      break;
+    }
+  }
+  Json interfaces = Json::array();
+  for (const ServedInterface& i : controller.engine().interfaces()) interfaces.push_back(i.config.name);
+  const auto uptime = std::chrono::steady_clock::now() - controller.started_at();
+  return {{"schema", "xebec.status/1"},
+          {"version", XEBEC_VERSION},
+          {"instance", controller.config().instance},
+          {"pid", getpid()},
+          {"uptime_seconds", std::chrono::duration_cast<std::chrono::seconds>(uptime).count()},
+          {"generation", controller.engine().table().generation()},
+          {"healthy", problems.empty()},
+          {"problems", problems},
+          {"loop", controller.loop().backend()},
+          {"interfaces", interfaces},
+          {"workers", controller.engine().workers().size()},
+          {"services", {{"total", controller.config().services.size()}, {"degraded", degraded}}},
+          {"backends", {{"total", controller.builder().status().size()}, {"usable", usable}}},
+          {"packets", report_packets(controller)}};
+}
+
+Json report_which(const Controller& controller, const Service& service, const IpAddress& source, uint16_t source_port,
+                  uint16_t destination_port) {
+  FlowKey key;
+  key.source = source;
+  key.destination = service.vip;
+  key.source_port = Be16::from_host(source_port);
+  key.destination_port = Be16::from_host(destination_port);
+  key.protocol = service.protocol;
+  const uint64_t hash = flow_hash(controller.engine().table().secret(), key);
+  const uint16_t index = service.lookup->pick(hash);
+  Json backend = nullptr;
+  Json slot = nullptr;
+  if (index != MaglevTable::kNone) {
+    slot = service.lookup->slot_of(hash) - service.lookup->slots().data();
+    backend = controller.engine().table().backends()[service.backend_ids[index]].address.to_string();
+  }
+  const auto endpoint = [](const IpAddress& a, uint16_t port) {
+    return a.is_v4() ? fmt::format("{}:{}", a.to_string(), port) : fmt::format("[{}]:{}", a.to_string(), port);
+  };
+  return {{"schema", "xebec.which/1"},
+          {"service", service.name},
+          {"source", endpoint(source, source_port)},
+          {"destination", endpoint(service.vip, destination_port)},
+          {"hash", fmt::format("{:016x}", hash)},
+          {"slot", slot},
+          {"backend", backend}};
+}
+
+}  // namespace xebec

@@ -1,0 +1,189 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include "control/table_builder.h"
+
+#include <algorithm>
+#include <set>
+
+#include <fmt/format.h>
+
+namespace xebec {
+namespace {
+
+bool same_backends(const std::vector<MaglevBackend>& a, const std::vector<MaglevBackend>& b) {
+  return std::equal(a.begin(), a.end(), b.begin(), b.end(), [](const MaglevBackend& x, const MaglevBackend& y) {
+    return x.address == y.address && x.port == y.port && x.weight == y.weight;
+  });
+}
+
+/// Share of the lookup array of each of the service's backend_ids.
+std::vector<double> slot_shares(const Service& service) {
+  std::vector<double> shares(service.backend_ids.size());
+  for (const uint16_t slot : service.lookup->slots()) shares[slot] += 1;
+  for (double& share : shares) share /= static_cast<double>(service.lookup->slots().size());
+  return shares;
+}
+
+/// Where the table counts interfaces from; -1 if Xebec does not serve it.
+int served_index(const NetworkView& network, int ifindex) {
+  for (std::size_t i = 0; i < network.links.size(); ++i) {
+    if (network.links[i].ifindex == ifindex) return static_cast<int>(i);
+  }
+  return -1;
+}
+
+}  // namespace
+
+TableBuilder::TableBuilder(const std::array<uint8_t, 16>& hash_seed)
+    : secret_(hash_seed), maglev_seed_(XXH3_64bits(hash_seed.data(), hash_seed.size())) {}
+
+tl::expected<std::unique_ptr<const Table>, std::string> TableBuilder::build(const Config& config,
+                                                                            const NetworkView& network) {
+  TableParts parts;
+  parts.secret = secret_;
+  decltype(status_) status;
+
+  // Ids first, all of them: running out must leave everything as it was.
+  for (const ServiceConfig& service : config.services) {
+    for (const BackendConfig& backend : service.backends) {
+      if (!ids_.acquire(service.name, backend.address)) {
+        return tl::unexpected(fmt::format("more than {} backends in use", kMaxBackends));
+      }
+    }
+  }
+  parts.backends.resize(ids_.end());
+
+  for (const ServiceConfig& service : config.services) {
+    Service s;
+    s.name = service.name;
+    s.vip = service.vip;
+    s.port = service.port;
+    s.protocol = service.protocol;
+    s.stateless = service.stateless;
+    std::vector<MaglevBackend> weighted;
+    for (const BackendConfig& backend : service.backends) {
+      const uint32_t id = *ids_.find(service.name, backend.address);
+      BackendStatus& st = status[{service.name, backend.address}];
+      st.id = id;
+      Backend b = resolve(config, service, backend, network, id, st.why);
+      b.service = static_cast<uint32_t>(parts.services.size());
+      st.usable = b.usable;
+      parts.backends[id] = b;
+      if (!b.usable || backend.weight == 0) continue;
+      weighted.push_back({backend.address, service.port, backend.weight});
+      s.backend_ids.push_back(id);
+    }
+    s.lookup = lookup_for(service, std::move(weighted));
+    const std::vector<double> shares = slot_shares(s);
+    for (const BackendConfig& backend : service.backends) {
+      BackendStatus& st = status[{service.name, backend.address}];
+      const auto it = std::find(s.backend_ids.begin(), s.backend_ids.end(), st.id);
+      if (it != s.backend_ids.end()) st.share = shares[static_cast<std::size_t>(it - s.backend_ids.begin())];
+    }
+    parts.services.push_back(std::move(s));
+  }
+  parts.generation = ++generation_;
+  status_ = std::move(status);
+  release_ids_not_in(config);
+  return Table::make(std::move(parts));
+}
+
+Backend TableBuilder::resolve(const Config& config, const ServiceConfig& service, const BackendConfig& backend,
+                              const NetworkView& network, uint32_t id, std::string& why) {
+  Backend b;
+  b.address = backend.address;
+  b.mode = backend.mode.value_or(service.mode);
+  const ResolvedHop* hop = nullptr;
+  if (!find_next_hop(backend, network, id, b.next_hop, hop, why)) {
+    last_hops_.erase(id);
+    return b;
+  }
+  last_hops_[id] = b.next_hop;
+  if (b.mode == Mode::ipip) {
+    const auto& configured = backend.address.is_v4() ? config.tunnel.source_ipv4 : config.tunnel.source_ipv6;
+    if (configured) {
+      b.tunnel_source = *configured;
+    } else if (hop != nullptr && hop->preferred_source) {
+      b.tunnel_source = *hop->preferred_source;
+    } else {
+      why = fmt::format("no source address for the tunnel: set /tunnel/source_{} or give the egress interface one",
+                        backend.address.is_v4() ? "ipv4" : "ipv6");
+      return b;
+    }
+  }
+  if (backend.admin == Admin::maint) {
+    why = "in maintenance";
+    return b;
+  }
+  b.usable = true;
+  return b;
+}
+
+bool TableBuilder::find_next_hop(const BackendConfig& backend, const NetworkView& network, uint32_t id, NextHop& out,
+                                 const ResolvedHop*& hop, std::string& why) const {
+  hop = network.find_hop(backend.address);
+  const bool routed = hop != nullptr && hop->state != ResolvedHop::State::no_route;
+  int index = routed ? served_index(network, hop->ifindex) : -1;
+  // A static link-layer address needs no route as long as there is only one way out.
+  if (!routed && backend.mac && network.links.size() == 1) index = 0;
+  if (index < 0) {
+    why = routed ? fmt::format("its route leads out of an interface (ifindex {}) that xebec does not serve", hop->ifindex)
+                 : "no route to it";
+    return false;
+  }
+  const ServedLink& link = network.links[static_cast<std::size_t>(index)];
+  out.interface = static_cast<uint16_t>(index);
+  out.source = link.mac;
+  out.mtu = static_cast<uint16_t>(std::min<uint32_t>(link.mtu, UINT16_MAX));
+  out.resolved = true;
+  if (backend.mac) {
+    out.destination = *backend.mac;
+    return true;
+  }
+  if (hop->state == ResolvedHop::State::reachable) {
+    out.destination = hop->mac;
+    return true;
+  }
+  const std::string who = hop->gateway ? "the gateway " + hop->gateway->to_string() : "it";
+  const auto last = last_hops_.find(id);
+  if (hop->state == ResolvedHop::State::resolving && last != last_hops_.end() && last->second.interface == index) {
+    out.destination = last->second.destination;
+    return true;
+  }
+  out = {};
+  why = hop->state == ResolvedHop::State::failed
+            ? fmt::format("{} does not answer {} on {}", who, backend.address.is_v4() ? "ARP" : "neighbour discovery",
+                          link.name)
+            : fmt::format("the link-layer address of {} is being asked for", who);
+  return false;
+}
+
+std::shared_ptr<const MaglevTable> TableBuilder::lookup_for(const ServiceConfig& service,
+                                                            std::vector<MaglevBackend> backends) {
+  Cached& cached = lookups_[service.name];
+  if (cached.lookup == nullptr || cached.size != service.table_size || !same_backends(cached.backends, backends)) {
+    cached.lookup = std::make_shared<const MaglevTable>(
+        MaglevTable::build(service.name, backends, maglev_seed_, service.table_size));
+    cached.size = service.table_size;
+    cached.backends = std::move(backends);
+  }
+  return cached.lookup;
+}
+
+void TableBuilder::release_ids_not_in(const Config& config) {
+  std::set<std::pair<std::string, IpAddress>> wanted;
+  std::set<std::string> services;
+  for (const ServiceConfig& service : config.services) {
+    services.insert(service.name);
+    for (const BackendConfig& backend : service.backends) wanted.emplace(service.name, backend.address);
+  }
+  std::vector<std::pair<std::string, IpAddress>> gone;
+  ids_.for_each([&](const std::string& service, const IpAddress& address, uint32_t id) {
+    if (wanted.contains({service, address})) return;
+    gone.emplace_back(service, address);
+    last_hops_.erase(id);
+  });
+  for (const auto& [service, address] : gone) ids_.release(service, address);
+  std::erase_if(lookups_, [&](const auto& entry) { return !services.contains(entry.first); });
+}
+
+}  // namespace xebec

@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Desired state + what the kernel knows of the network -> forwarding table. Asks nothing itself: everything is passed in, so
+// a test hands it a network of its own.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include <tl/expected.hpp>
+
+#include "control/backend_ids.h"
+#include "control/config.h"
+#include "control/next_hops.h"
+#include "dataplane/table.h"
+
+namespace xebec {
+
+/// An interface that Xebec serves, as the table needs it.
+struct ServedLink {
+  int ifindex = 0;
+  std::string name;
+  MacAddress mac{};
+  uint32_t mtu = 0;
+};
+
+/// What the builder is told of the network.
+struct NetworkView {
+  std::vector<ServedLink> links;  ///< position = interface index in the table
+  std::function<const ResolvedHop*(const IpAddress&)> find_hop;
+};
+
+/// Why a backend takes no packets; empty if it does.
+struct BackendStatus {
+  uint32_t id = 0;
+  bool usable = false;
+  std::string why;
+  double share = 0;  ///< of its service's lookup array
+};
+
+/// Builds tables one after the other, keeping what carries over: backend ids, and the lookup arrays of unchanged services.
+class TableBuilder {
+ public:
+  explicit TableBuilder(const std::array<uint8_t, 16>& hash_seed);
+
+  /// The table for `config`, with generation one above the last. On an error (ids used up) nothing is changed.
+  /// A backend whose neighbour is being asked again keeps the link-layer address of the last table.
+  tl::expected<std::unique_ptr<const Table>, std::string> build(const Config& config, const NetworkView& network);
+
+  /// Of the last table built: by (service name, address).
+  const std::map<std::pair<std::string, IpAddress>, BackendStatus>& status() const { return status_; }
+  uint64_t generation() const { return generation_; }
+  const HashSecret& secret() const { return secret_; }
+
+ private:
+  struct Cached {
+    std::vector<MaglevBackend> backends;
+    uint32_t size = 0;
+    std::shared_ptr<const MaglevTable> lookup;
+  };
+  struct LastHop {
+    NextHop hop;
+    IpAddress tunnel_source;
+  };
+  Backend resolve(const Config& config, const ServiceConfig& service, const BackendConfig& backend,
+                  const NetworkView& network, uint32_t id, std::string& why);
+  bool find_next_hop(const BackendConfig& backend, const NetworkView& network, uint32_t id, NextHop& out,
+                     const ResolvedHop*& hop, std::string& why) const;
+  std::shared_ptr<const MaglevTable> lookup_for(const ServiceConfig& service, std::vector<MaglevBackend> backends);
+  void release_ids_not_in(const Config& config);
+
+  HashSecret secret_;
+  uint64_t maglev_seed_;
+  uint64_t generation_ = 0;
+  BackendIds ids_;
+  std::map<std::string, Cached> lookups_;
+  std::map<uint32_t, NextHop> last_hops_;  // by backend id, resolved ones only
+  std::map<std::pair<std::string, IpAddress>, BackendStatus> status_;
+};
+
+}  // namespace xebec

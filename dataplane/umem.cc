@@ -1,0 +1,171 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include "dataplane/umem.h"
+
+#include <sys/mman.h>
+#include <xdp/xsk.h>
+
+#include <cerrno>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+
+#include <fmt/format.h>
+
+namespace xebec {
+namespace {
+
+#ifdef XEBEC_FRAME_AUDIT
+constexpr bool kAudit = true;
+#else
+constexpr bool kAudit = false;
+#endif
+
+/// What recycled frames are filled with in audit builds.
+constexpr int kPoison = 0xa5;
+
+constexpr std::size_t kHugepage = 2u << 20;
+
+struct Mapping {
+  uint8_t* memory = nullptr;
+  std::size_t bytes = 0;
+  bool huge = false;
+};
+
+Mapping map_memory(std::size_t bytes) {
+  const std::size_t rounded = (bytes + kHugepage - 1) / kHugepage * kHugepage;
+  constexpr int kFlags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE;
+  void* p = mmap(nullptr, rounded, PROT_READ | PROT_WRITE, kFlags | MAP_HUGETLB, -1, 0);
+  if (p != MAP_FAILED) return {static_cast<uint8_t*>(p), rounded, true};
+  p = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, kFlags, -1, 0);
+  if (p != MAP_FAILED) return {static_cast<uint8_t*>(p), bytes, false};
+  return {};
+}
+
+}  // namespace
+
+tl::expected<std::unique_ptr<Umem>, IoError> Umem::create(uint32_t frame_count, xsk_ring_prod* fill,
+                                                          xsk_ring_cons* completion) {
+  std::unique_ptr<Umem> umem(new Umem);
+  const Mapping mapping = map_memory(static_cast<std::size_t>(frame_count) * kFrameSize);
+  if (mapping.memory == nullptr) {
+    return tl::unexpected(IoError{
+        errno, fmt::format("cannot map {} MiB of packet memory: {}",
+                           (static_cast<std::size_t>(frame_count) * kFrameSize) >> 20, std::strerror(errno))});
+  }
+  umem->memory_ = mapping.memory;
+  umem->bytes_ = mapping.bytes;
+  umem->hugepages_ = mapping.huge;
+
+  xsk_umem_config config{};
+  config.fill_size = kRingSize;
+  config.comp_size = kRingSize;
+  config.frame_size = kFrameSize;
+  config.frame_headroom = 0;
+  config.flags = 0;
+  const int error = -xsk_umem__create(&umem->handle_, umem->memory_, static_cast<uint64_t>(frame_count) * kFrameSize,
+                                      fill, completion, &config);
+  if (error != 0) {
+    umem->handle_ = nullptr;
+    const char* hint = error == EPERM ? " (needs CAP_NET_RAW)"
+                       : error == ENOBUFS
+                           ? " (locked-memory limit: raise RLIMIT_MEMLOCK or grant CAP_IPC_LOCK)"
+                           : "";
+    return tl::unexpected(
+        IoError{error, fmt::format("cannot register packet memory: {}{}", std::strerror(error), hint)});
+  }
+  umem->set_up_ledger(frame_count);
+  return umem;
+}
+
+std::unique_ptr<Umem> Umem::create_unregistered(uint32_t frame_count) {
+  std::unique_ptr<Umem> umem(new Umem);
+  const Mapping mapping = map_memory(static_cast<std::size_t>(frame_count) * kFrameSize);
+  if (mapping.memory == nullptr) return nullptr;
+  umem->memory_ = mapping.memory;
+  umem->bytes_ = mapping.bytes;
+  umem->hugepages_ = mapping.huge;
+  umem->set_up_ledger(frame_count);
+  return umem;
+}
+
+Umem::~Umem() {
+  if (handle_ != nullptr) xsk_umem__delete(handle_);
+  if (memory_ != nullptr) munmap(memory_, bytes_);
+}
+
+void Umem::set_up_ledger(uint32_t frame_count) {
+  count_ = frame_count;
+  free_.reserve(frame_count);
+  for (uint32_t i = frame_count; i-- > 0;) free_.push_back(static_cast<uint64_t>(i) * kFrameSize);
+  if constexpr (kAudit) places_.assign(frame_count, Place::free);
+}
+
+void Umem::move_to(uint64_t address, Place from, Place to) {
+  if constexpr (kAudit) {
+    const uint64_t index = address / kFrameSize;
+    if (index >= places_.size() || places_[index] != from) {
+      std::fprintf(stderr, "frame audit: address %llu is at place %d, not %d; wanted at %d\n",
+                   static_cast<unsigned long long>(address),
+                   index < places_.size() ? static_cast<int>(places_[index]) : -1, static_cast<int>(from),
+                   static_cast<int>(to));
+      std::abort();
+    }
+    places_[index] = to;
+  }
+}
+
+Frame Umem::allocate() {
+  if (free_.empty()) return {};
+  const uint64_t chunk = free_.back();
+  free_.pop_back();
+  move_to(chunk, Place::free, Place::in_hand);
+  ++counts_.in_hand;
+  return Frame(chunk + kFrameHeadroom, 0);
+}
+
+void Umem::recycle(Frame frame) {
+  const uint64_t chunk = chunk_of(frame.consume());
+  move_to(chunk, Place::in_hand, Place::free);
+  if constexpr (kAudit) std::memset(memory_ + chunk, kPoison, kFrameSize);
+  --counts_.in_hand;
+  free_.push_back(chunk);
+}
+
+uint64_t Umem::give_to_fill(Frame frame) {
+  const uint64_t chunk = chunk_of(frame.consume());
+  move_to(chunk, Place::in_hand, Place::receive);
+  --counts_.in_hand;
+  ++counts_.receive;
+  return chunk;
+}
+
+Frame Umem::take_received(uint64_t address, uint32_t length) {
+  move_to(address, Place::receive, Place::in_hand);
+  --counts_.receive;
+  ++counts_.in_hand;
+  return Frame(address, length);
+}
+
+uint64_t Umem::give_to_transmit(Frame frame) {
+  const uint64_t address = frame.consume();
+  move_to(address, Place::in_hand, Place::transmit);
+  --counts_.in_hand;
+  ++counts_.transmit;
+  return address;
+}
+
+void Umem::take_completed(uint64_t address) {
+  const uint64_t chunk = chunk_of(address);
+  move_to(chunk, Place::transmit, Place::free);
+  if constexpr (kAudit) std::memset(memory_ + chunk, kPoison, kFrameSize);
+  --counts_.transmit;
+  free_.push_back(chunk);
+}
+
+FrameCounts Umem::counts() const {
+  FrameCounts counts = counts_;
+  counts.free = static_cast<uint32_t>(free_.size());
+  return counts;
+}
+
+}  // namespace xebec

@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// UMEM: the memory packets live in, and who holds each frame of it.
+//
+// A worker has one UMEM, cut into frames of kFrameSize. A frame is always in exactly one place:
+//
+//          allocate()              give_to_fill            (kernel)            take_received
+//   free ─────────────> in hand ───────────────> receive ───────────> receive ──────────────> in hand
+//    ^                     │                      (fill ring)         (rx ring)                  │
+//    └──── recycle() ──────┤                                                                     │
+//                          └── give_to_transmit ──> transmit ── take_completed ──> in hand ──────┘
+//
+// so that   free + receive + transmit + in hand == count()   at every moment: the conservation law. "receive" is the fill
+// ring, the kernel and the rx ring together; "transmit" the tx ring, the kernel and the completion ring.
+//
+// Debug builds (XEBEC_FRAME_AUDIT) keep the place of every frame and abort on a transition the picture does not have: a
+// frame given twice, completed but never sent, or lost. They also overwrite recycled frames, so that stale bytes show.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <utility>
+#include <vector>
+
+#include <tl/expected.hpp>
+
+#include "dataplane/io_error.h"
+#include "dataplane/limits.h"
+
+struct xsk_umem;
+struct xsk_ring_prod;
+struct xsk_ring_cons;
+
+namespace xebec {
+
+/// One frame in hand, with the packet in it. Move-only; whoever holds it must consume it by exactly one of
+/// Umem::recycle, Umem::give_to_fill or Umem::give_to_transmit. Debug builds abort if one is dropped on the floor.
+class Frame {
+ public:
+  Frame() = default;
+  Frame(Frame&& other) noexcept : address_(std::exchange(other.address_, kEmpty)), length_(other.length_) {}
+  Frame& operator=(Frame&& other) noexcept {
+    check_empty();
+    address_ = std::exchange(other.address_, kEmpty);
+    length_ = other.length_;
+    return *this;
+  }
+  Frame(const Frame&) = delete;
+  Frame& operator=(const Frame&) = delete;
+  ~Frame() { check_empty(); }
+
+  bool empty() const { return address_ == kEmpty; }
+  uint64_t address() const { return address_; }  ///< of the packet's first byte, from the UMEM's start
+  uint32_t length() const { return length_; }
+  void set_packet(uint64_t address, uint32_t length) {
+    address_ = address;
+    length_ = length;
+  }
+
+ private:
+  friend class Umem;
+  static constexpr uint64_t kEmpty = UINT64_MAX;
+  Frame(uint64_t address, uint32_t length) : address_(address), length_(length) {}
+  uint64_t consume() { return std::exchange(address_, kEmpty); }
+  void check_empty() const {
+#ifndef NDEBUG
+    if (address_ != kEmpty) __builtin_trap();
+#endif
+  }
+
+  uint64_t address_ = kEmpty;
+  uint32_t length_ = 0;
+};
+
+/// Frames by place.
+struct FrameCounts {
+  uint32_t free = 0;
+  uint32_t receive = 0;
+  uint32_t transmit = 0;
+  uint32_t in_hand = 0;
+};
+
+/// One worker's, on one thread once the worker runs (counts() excepted).
+class Umem {
+ public:
+  /// Maps and registers `frame_count` frames. fill and completion are the rings of the first socket that will be bound; they
+  /// must not move and must outlive the Umem (libxdp keeps the pointers). Hugepages are used where the system has some free.
+  static tl::expected<std::unique_ptr<Umem>, IoError> create(uint32_t frame_count, xsk_ring_prod* fill,
+                                                             xsk_ring_cons* completion);
+  /// For tests: memory and ledger without a kernel registration.
+  static std::unique_ptr<Umem> create_unregistered(uint32_t frame_count);
+  ~Umem();
+  Umem(const Umem&) = delete;
+  Umem& operator=(const Umem&) = delete;
+
+  /// An empty frame in hand, its packet position after the headroom; empty() if none is free.
+  Frame allocate();
+  void recycle(Frame frame);
+  /// The chunk address to write into a fill ring.
+  uint64_t give_to_fill(Frame frame);
+  /// address: as the rx descriptor has it, packet position included.
+  Frame take_received(uint64_t address, uint32_t length);
+  /// The packet address to write into a tx ring.
+  uint64_t give_to_transmit(Frame frame);
+  /// A completed address goes straight back to the free frames.
+  void take_completed(uint64_t address);
+
+  uint8_t* data(const Frame& frame) { return memory_ + frame.address(); }
+  uint8_t* memory() { return memory_; }
+  uint32_t count() const { return count_; }
+  uint32_t free_count() const { return static_cast<uint32_t>(free_.size()); }
+  FrameCounts counts() const;
+  bool hugepages() const { return hugepages_; }
+  xsk_umem* handle() { return handle_; }
+
+  static constexpr uint64_t chunk_of(uint64_t address) { return address & ~static_cast<uint64_t>(kFrameSize - 1); }
+
+ private:
+  Umem() = default;
+  enum class Place : uint8_t { free, in_hand, receive, transmit };
+  void move_to(uint64_t address, Place from, Place to);
+  void set_up_ledger(uint32_t frame_count);
+
+  uint8_t* memory_ = nullptr;
+  std::size_t bytes_ = 0;
+  uint32_t count_ = 0;
+  bool hugepages_ = false;
+  xsk_umem* handle_ = nullptr;
+  std::vector<uint64_t> free_;  // chunk addresses, a stack: the frame freed last is the warmest
+  FrameCounts counts_;
+  std::vector<Place> places_;  // per chunk; filled in audit builds only
+};
+
+}  // namespace xebec

@@ -1,0 +1,216 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include "dataplane/worker.h"
+
+#include <poll.h>
+#include <signal.h>
+#include <sys/eventfd.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+
+#include <fmt/format.h>
+
+#include "dataplane/affinity.h"
+
+namespace xebec {
+namespace {
+
+constexpr std::size_t kNoPort = SIZE_MAX;
+
+// Empty rounds before an adaptive worker sleeps. A round costs well under a microsecond; 50 of them bridge the gaps inside a
+// burst without holding a CPU that feeds the queue: on veth the sender's softirq runs on it (docs/architecture.md).
+constexpr uint32_t kSpinRounds = 50;
+
+// A sleeping worker wakes this often to show the shim that it lives. The shim's patience is several of these.
+constexpr int kSleepMs = 200;
+
+// Frames that do not fit the tx ring: flush and reap this often before dropping them. Each flush hands the kernel up to a ring
+// full, so one try nearly always suffices; the bound keeps a dead egress interface from stopping the worker.
+constexpr int kTransmitTries = 4;
+
+uint64_t coarse_now_ns() {
+  timespec t;
+  clock_gettime(CLOCK_MONOTONIC_COARSE, &t);
+  return static_cast<uint64_t>(t.tv_sec) * 1'000'000'000u + static_cast<uint64_t>(t.tv_nsec);
+}
+
+}  // namespace
+
+Worker::Worker(WorkerOptions options, std::unique_ptr<Umem> umem, std::vector<WorkerPort> ports,
+               const Published<Table>& tables)
+    : options_(std::move(options)),
+      umem_(std::move(umem)),
+      ports_(std::move(ports)),
+      state_(std::make_unique<ForwardState>(options_.flows)),
+      reader_(tables) {
+  port_of_interface_.fill(kNoPort);
+  for (std::size_t i = 0; i < ports_.size(); ++i) port_of_interface_[ports_[i].port->options().interface_index] = i;
+  publish_ledger();
+}
+
+Worker::~Worker() {
+  stop();
+  if (wake_fd_ >= 0) close(wake_fd_);
+}
+
+tl::expected<void, IoError> Worker::start() {
+  wake_fd_ = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+  if (wake_fd_ < 0) {
+    return tl::unexpected(IoError{errno, fmt::format("cannot make an eventfd: {}", std::strerror(errno))});
+  }
+  beat();  // the shim must not find the queue stale between the socket's entry and the first round
+  // Signals are the control thread's: the worker inherits a full mask.
+  sigset_t all, old;
+  sigfillset(&all);
+  pthread_sigmask(SIG_SETMASK, &all, &old);
+  thread_ = std::thread([this] { run(); });
+  pthread_sigmask(SIG_SETMASK, &old, nullptr);
+  return {};
+}
+
+void Worker::stop() {
+  if (!thread_.joinable()) return;
+  stop_.store(true, std::memory_order_release);
+  const uint64_t one = 1;
+  (void)!write(wake_fd_, &one, sizeof one);
+  thread_.join();
+}
+
+void Worker::run() {
+  name_this_thread(fmt::format("xebec-w{}", options_.id));
+  if (options_.cpu) pinned_.store(pin_this_thread(*options_.cpu), std::memory_order_relaxed);
+  reader_.wake();
+  uint32_t empty_rounds = 0;
+  while (!stop_.load(std::memory_order_acquire)) {
+    reader_.quiescent();
+    beat();
+    uint32_t served = 0;
+    for (std::size_t i = 0; i < ports_.size(); ++i) served += serve(i);
+    const bool pending = finish_round();
+    loop_.rounds.add(1);
+    if (served != 0 || pending) {
+      empty_rounds = 0;
+      continue;
+    }
+    loop_.empty_rounds.add(1);
+    ++empty_rounds;
+    if (options_.idle == Idle::spin) {
+      for (WorkerPort& p : ports_) p.port->busy_poll();
+    } else if (options_.idle == Idle::sleep || empty_rounds >= kSpinRounds) {
+      wait_for_work();
+      empty_rounds = 0;
+    }
+  }
+  reader_.sleep();
+}
+
+void Worker::beat() {
+  const uint64_t now = coarse_now_ns();
+  for (const WorkerPort& p : ports_) {
+    if (p.heartbeat != nullptr) __atomic_store_n(p.heartbeat, now, __ATOMIC_RELAXED);
+  }
+}
+
+uint32_t Worker::serve(std::size_t port_index) {
+  std::array<Frame, kBatchSize> frames;
+  const uint32_t n = ports_[port_index].port->receive(frames);
+  if (n == 0) return 0;
+
+  // After the receive: a packet that the shim steered because of a new service meets a table that has it (services are
+  // published to the workers first).
+  const Table* table = reader_.get();
+  generation_.store(table->generation(), std::memory_order_relaxed);
+
+  std::array<Packet, kBatchSize> packets;
+  std::array<Decision, kBatchSize> decisions;
+  for (uint32_t i = 0; i < n; ++i) {
+    const auto before = static_cast<uint32_t>(frames[i].address() - Umem::chunk_of(frames[i].address()));
+    packets[i] = {umem_->data(frames[i]), frames[i].length(), before, kFrameSize - before};
+  }
+  forward_batch(*table, *state_, std::span(packets.data(), n), std::span(decisions.data(), n), coarse_now_ns());
+  dispatch(port_index, std::span(frames.data(), n), std::span(packets.data(), n), std::span(decisions.data(), n));
+  return n;
+}
+
+void Worker::dispatch(std::size_t ingress, std::span<Frame> frames, std::span<const Packet> packets,
+                      std::span<const Decision> decisions) {
+  // Runs of frames for the same port go out together; with one interface that is the whole batch.
+  std::array<Frame, kBatchSize> out;
+  std::size_t out_count = 0;
+  std::size_t out_port = kNoPort;
+  Verdict out_verdict = Verdict::forward;
+  const auto flush_run = [&] {
+    if (out_count != 0) send(out_port, out_verdict, std::span(out.data(), out_count));
+    out_count = 0;
+  };
+  for (std::size_t i = 0; i < frames.size(); ++i) {
+    std::size_t egress = kNoPort;
+    if (decisions[i].verdict == Verdict::forward) egress = port_of_interface_[decisions[i].interface];
+    if (decisions[i].verdict == Verdict::reply) egress = ingress;
+    if (egress == kNoPort) {
+      if (decisions[i].verdict == Verdict::forward) state_->counters.drop(DropReason::no_egress_port);
+      umem_->recycle(std::move(frames[i]));
+      continue;
+    }
+    if (egress != out_port || decisions[i].verdict != out_verdict) flush_run();
+    out_port = egress;
+    out_verdict = decisions[i].verdict;
+    frames[i].set_packet(static_cast<uint64_t>(packets[i].data - umem_->memory()), packets[i].length);
+    out[out_count++] = std::move(frames[i]);
+  }
+  flush_run();
+}
+
+/// Counts a frame as forwarded or replied once a ring has it, and as dropped (tx_full) if none would: forward_batch leaves
+/// that to its caller.
+void Worker::send(std::size_t port_index, Verdict verdict, std::span<Frame> frames) {
+  TransmitEngine& engine = ports_[port_index].port->transmit();
+  std::span<Frame> rest = frames.subspan(engine.submit(frames));
+  for (int i = 0; i < kTransmitTries && !rest.empty(); ++i) {
+    engine.flush();
+    engine.reap();
+    rest = rest.subspan(engine.submit(rest));
+  }
+  for (Frame& frame : rest) {
+    state_->counters.drop(DropReason::tx_full);
+    umem_->recycle(std::move(frame));
+  }
+  const std::size_t sent = frames.size() - rest.size();
+  (verdict == Verdict::reply ? state_->counters.replied : state_->counters.forwarded).add(sent);
+}
+
+/// Returns true if packets still wait to be sent.
+bool Worker::finish_round() {
+  bool pending = false;
+  for (WorkerPort& p : ports_) {
+    p.port->transmit().flush();
+    p.port->transmit().reap();
+    p.port->refill();
+    pending |= p.port->transmit().pending();
+  }
+  publish_ledger();
+  return pending;
+}
+
+void Worker::wait_for_work() {
+  std::array<pollfd, kMaxInterfaces + 1> fds;
+  std::size_t n = 0;
+  fds[n++] = {wake_fd_, POLLIN, 0};
+  for (const WorkerPort& p : ports_) fds[n++] = {p.port->fd(), POLLIN, 0};
+  loop_.sleeps.add(1);
+  reader_.sleep();
+  (void)poll(fds.data(), n, kSleepMs);
+  reader_.wake();
+}
+
+void Worker::publish_ledger() {
+  const FrameCounts counts = umem_->counts();
+  loop_.frames_free.set(counts.free);
+  loop_.frames_receive.set(counts.receive);
+  loop_.frames_transmit.set(counts.transmit);
+  loop_.frames_in_hand.set(counts.in_hand);
+}
+
+}  // namespace xebec

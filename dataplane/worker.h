@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// A worker: one pinned thread that owns a UMEM, the ports of its queue on every interface, its flow table and its counters,
+// and moves packets between them.
+//
+//   receive a batch -> load the table -> forward_batch -> transmit or recycle -> reap completions -> refill
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include <tl/expected.hpp>
+
+#include "dataplane/counters.h"
+#include "dataplane/forward.h"
+#include "dataplane/io_error.h"
+#include "dataplane/published.h"
+#include "dataplane/table.h"
+#include "dataplane/umem.h"
+#include "dataplane/xsk_port.h"
+
+namespace xebec {
+
+/// What a worker does when its rings are empty.
+enum class Idle : uint8_t {
+  spin,      ///< never sleeps; drives the NIC's queue itself (busy polling)
+  adaptive,  ///< looks again a few times, then sleeps until a packet comes
+  sleep,     ///< sleeps at once: an interrupt wakes it
+};
+
+/// A worker's port and where to tell the shim that the worker lives.
+struct WorkerPort {
+  std::unique_ptr<XskPort> port;
+  uint64_t* heartbeat = nullptr;  ///< bpf/abi.h struct xebec_heartbeat::at_ns; may be null
+};
+
+struct WorkerOptions {
+  uint32_t id = 0;
+  std::optional<uint32_t> cpu;
+  Idle idle = Idle::adaptive;
+  FlowTableConfig flows;
+};
+
+/// Counters of the loop itself; written by the worker, read by anyone.
+struct LoopCounters {
+  Counter rounds;
+  Counter empty_rounds;
+  Counter sleeps;
+  Counter frames_free, frames_receive, frames_transmit, frames_in_hand;
+};
+
+class Worker {
+ public:
+  /// Ports are open and share `umem`. Members are destroyed in the order that the kernel needs: ports before their UMEM.
+  Worker(WorkerOptions options, std::unique_ptr<Umem> umem, std::vector<WorkerPort> ports,
+         const Published<Table>& tables);
+  ~Worker();  ///< stops
+  Worker(const Worker&) = delete;
+  Worker& operator=(const Worker&) = delete;
+
+  tl::expected<void, IoError> start();
+  /// Asks the thread to end and waits for it. What is in the tx rings is still flushed; received packets not yet taken are
+  /// left to the kernel. Idempotent.
+  void stop();
+
+  const WorkerOptions& options() const { return options_; }
+  const ForwardState& state() const { return *state_; }
+  const LoopCounters& loop() const { return loop_; }
+  const Umem& umem() const { return *umem_; }
+  const std::vector<WorkerPort>& ports() const { return ports_; }
+  const Published<Table>::Reader& reader() const { return reader_; }
+  /// Generation of the table last used.
+  uint64_t generation() const { return generation_.load(std::memory_order_relaxed); }
+  bool pinned() const { return pinned_.load(std::memory_order_relaxed); }
+
+ private:
+  void run();
+  uint32_t serve(std::size_t port_index);
+  void dispatch(std::size_t ingress, std::span<Frame> frames, std::span<const Packet> packets,
+                std::span<const Decision> decisions);
+  void send(std::size_t port_index, Verdict verdict, std::span<Frame> frames);
+  bool finish_round();
+  void wait_for_work();
+  void beat();
+  void publish_ledger();
+
+  WorkerOptions options_;
+  std::unique_ptr<Umem> umem_;
+  std::vector<WorkerPort> ports_;
+  std::unique_ptr<ForwardState> state_;
+  Published<Table>::Reader reader_;
+  LoopCounters loop_;
+  std::array<std::size_t, kMaxInterfaces> port_of_interface_{};  // kNoPort where this worker has none
+  int wake_fd_ = -1;  // eventfd: ends a sleep
+  std::atomic<bool> stop_{false};
+  std::atomic<bool> pinned_{false};
+  std::atomic<uint64_t> generation_{0};
+  std::thread thread_;
+};
+
+}  // namespace xebec

@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include "dataplane/xsk_port.h"
+
+#include <linux/if_xdp.h>
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <thread>
+
+#include <fmt/format.h>
+
+namespace xebec {
+namespace {
+
+// Newer than the headers of Debian 12; values from include/uapi of Linux 6.17.
+constexpr int kXdpMaxTxSkbBudget = 9;  // XDP_MAX_TX_SKB_BUDGET, linux/if_xdp.h
+
+// Copy-mode transmit charges every skb to the socket until the receiver has consumed it; the default buffer holds a few
+// hundred packets and then stalls the ring.
+constexpr int kSendBufferBytes = 16 << 20;
+
+using namespace std::chrono_literals;
+constexpr auto kFirstBackoff = 5ms;
+constexpr auto kLongestBackoff = 80ms;
+
+}  // namespace
+
+XskPort::~XskPort() {
+  if (socket_ != nullptr) xsk_socket__delete(socket_);
+}
+
+int XskPort::fd() const { return xsk_socket__fd(socket_); }
+
+tl::expected<void, IoError> XskPort::open(Umem& umem, std::chrono::milliseconds patience) {
+  const auto give_up = std::chrono::steady_clock::now() + patience;
+  auto backoff = std::chrono::milliseconds(kFirstBackoff);
+  for (;;) {
+    auto bound = bind_once(umem);
+    if (bound) break;
+    const bool passing = bound.error().code == EBUSY || bound.error().code == ENOBUFS;
+    if (!passing || std::chrono::steady_clock::now() + backoff > give_up) return bound;
+    std::this_thread::sleep_for(backoff);
+    backoff = std::min(backoff * 2, std::chrono::milliseconds(kLongestBackoff));
+  }
+  umem_ = &umem;
+  read_back();
+  transmit_ = std::make_unique<RingTransmit>(umem, tx_, completion_, fd());
+  refill();
+  return {};
+}
+
+tl::expected<void, IoError> XskPort::bind_once(Umem& umem) {
+  xsk_socket_config config{};
+  config.rx_size = kRingSize;
+  config.tx_size = kRingSize;
+  // Ours is the only XDP program: libxdp must not attach its own.
+  config.libxdp_flags = XSK_LIBXDP_FLAGS__INHIBIT_PROG_LOAD;
+  config.bind_flags = static_cast<uint16_t>(XDP_USE_NEED_WAKEUP | (options_.zerocopy ? XDP_ZEROCOPY : XDP_COPY));
+  const int error =
+      -xsk_socket__create_shared(&socket_, options_.interface.c_str(), options_.queue, umem.handle(), &rx_, &tx_,
+                                 &fill_, &completion_, &config);
+  if (error == 0) return {};
+  socket_ = nullptr;
+  const char* why = error == EBUSY        ? "another socket holds the queue"
+                    : error == EPERM      ? "needs CAP_NET_RAW"
+                    : error == EOPNOTSUPP ? "the driver has no zero-copy"
+                                          : std::strerror(error);
+  return tl::unexpected(IoError{error, fmt::format("cannot bind an AF_XDP socket to {} queue {} ({}): {}",
+                                                   options_.interface, options_.queue,
+                                                   options_.zerocopy ? "zero-copy" : "copy", why)});
+}
+
+void XskPort::read_back() {
+  xdp_options options{};
+  socklen_t length = sizeof options;
+  if (getsockopt(fd(), SOL_XDP, XDP_OPTIONS, &options, &length) == 0) {
+    zerocopy_ = (options.flags & XDP_OPTIONS_ZEROCOPY) != 0;
+  }
+  length = sizeof napi_id_;
+  if (getsockopt(fd(), SOL_SOCKET, SO_INCOMING_NAPI_ID, &napi_id_, &length) != 0) napi_id_ = 0;
+
+  // All three are improvements only: where the kernel refuses one, sending is slower, not wrong.
+  if (setsockopt(fd(), SOL_SOCKET, SO_SNDBUFFORCE, &kSendBufferBytes, sizeof kSendBufferBytes) != 0) {
+    (void)setsockopt(fd(), SOL_SOCKET, SO_SNDBUF, &kSendBufferBytes, sizeof kSendBufferBytes);
+  }
+  const uint32_t budget = kRingSize;
+  (void)setsockopt(fd(), SOL_XDP, kXdpMaxTxSkbBudget, &budget, sizeof budget);
+}
+
+uint32_t XskPort::receive(std::span<Frame> frames) {
+  uint32_t index = 0;
+  const uint32_t n = xsk_ring_cons__peek(&rx_, static_cast<uint32_t>(frames.size()), &index);
+  for (uint32_t i = 0; i < n; ++i) {
+    const xdp_desc* descriptor = xsk_ring_cons__rx_desc(&rx_, index + i);
+    frames[i] = umem_->take_received(descriptor->addr, descriptor->len);
+  }
+  if (n != 0) xsk_ring_cons__release(&rx_, n);
+  return n;
+}
+
+void XskPort::refill() {
+  // In batches: below that the ring's shared cache line would bounce for a handful of frames.
+  const uint32_t space = xsk_prod_nb_free(&fill_, kBatchSize);
+  const uint32_t n = std::min(space, umem_->free_count());
+  uint32_t index = 0;
+  if (n >= kBatchSize && xsk_ring_prod__reserve(&fill_, n, &index) == n) {
+    for (uint32_t i = 0; i < n; ++i) {
+      *xsk_ring_prod__fill_addr(&fill_, index + i) = umem_->give_to_fill(umem_->allocate());
+    }
+    xsk_ring_prod__submit(&fill_, n);
+  }
+  if (xsk_ring_prod__needs_wakeup(&fill_)) busy_poll();
+}
+
+void XskPort::busy_poll() { (void)recvfrom(fd(), nullptr, 0, MSG_DONTWAIT, nullptr, nullptr); }
+
+PortStatistics XskPort::statistics() const {
+  xdp_statistics s{};
+  socklen_t length = sizeof s;
+  PortStatistics result;
+  if (getsockopt(fd(), SOL_XDP, XDP_STATISTICS, &s, &length) != 0) return result;
+  result.rx_dropped = s.rx_dropped;
+  result.rx_invalid = s.rx_invalid_descs;
+  result.tx_invalid = s.tx_invalid_descs;
+  result.rx_ring_full = s.rx_ring_full;
+  result.fill_ring_empty = s.rx_fill_ring_empty_descs;
+  return result;
+}
+
+}  // namespace xebec

@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// A port: one (interface, queue) as its worker sees it, an AF_XDP socket with its four rings.
+//
+//   fill ring    worker -> kernel   empty frames to receive into
+//   rx ring      kernel -> worker   received packets
+//   tx ring      worker -> kernel   packets to send            (class RingTransmit)
+//   completion   kernel -> worker   frames whose packet is out  (class RingTransmit)
+//
+// Opened on the control thread, used by one worker, closed on the control thread after the worker has ended.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+
+#include <tl/expected.hpp>
+#include <xdp/xsk.h>
+
+#include "dataplane/counters.h"
+#include "dataplane/io_error.h"
+#include "dataplane/transmit.h"
+#include "dataplane/umem.h"
+
+namespace xebec {
+
+/// The AF_XDP TX ring: zero-copy where the driver can, else the kernel builds an skb per packet.
+class RingTransmit final : public TransmitEngine {
+ public:
+  /// The rings belong to the port and outlive this.
+  RingTransmit(Umem& umem, xsk_ring_prod& tx, xsk_ring_cons& completion, int fd);
+
+  uint32_t submit(std::span<Frame> frames) override;
+  void flush() override;
+  uint32_t reap() override;
+  bool pending() const override { return pending_; }
+  std::string_view name() const override { return "ring"; }
+  const TransmitCounters& counters() const override { return counters_; }
+
+ private:
+  bool drained() const;
+
+  Umem& umem_;
+  xsk_ring_prod& tx_;
+  xsk_ring_cons& completion_;
+  int fd_;
+  bool pending_ = false;
+  TransmitCounters counters_;
+};
+
+struct PortOptions {
+  std::string interface;
+  uint16_t interface_index = 0;  ///< into the daemon's interfaces, not the kernel's ifindex
+  uint32_t queue = 0;
+  bool zerocopy = false;  ///< ask for XDP_ZEROCOPY; false asks for XDP_COPY
+};
+
+/// Statistics of the kernel for the socket (XDP_STATISTICS, linux/if_xdp.h).
+struct PortStatistics {
+  uint64_t rx_dropped = 0;       ///< for other reasons, too long a frame among them
+  uint64_t rx_invalid = 0;       ///< bad fill descriptors
+  uint64_t tx_invalid = 0;       ///< bad tx descriptors
+  uint64_t rx_ring_full = 0;
+  uint64_t fill_ring_empty = 0;
+};
+
+class XskPort {
+ public:
+  explicit XskPort(PortOptions options) : options_(std::move(options)) {}
+  ~XskPort();
+  XskPort(const XskPort&) = delete;  // the kernel and libxdp hold pointers to the rings
+  XskPort& operator=(const XskPort&) = delete;
+
+  /// The rings Umem::create wants of the first port.
+  xsk_ring_prod* fill_ring() { return &fill_; }
+  xsk_ring_cons* completion_ring() { return &completion_; }
+
+  /// Creates and binds the socket and fills the fill ring. EBUSY and ENOBUFS are retried with backoff until `patience` has
+  /// passed: the kernel lets go of a dead process's socket some hundred ms late.
+  tl::expected<void, IoError> open(Umem& umem, std::chrono::milliseconds patience);
+
+  /// Takes up to frames.size() received frames; returns how many.
+  uint32_t receive(std::span<Frame> frames);
+  /// Tops up the fill ring from the free frames, and wakes the driver if it asked for that.
+  void refill();
+  /// One busy-poll round: the kernel polls the NIC's queue on this thread (no-op where there is no NAPI id).
+  void busy_poll();
+
+  TransmitEngine& transmit() { return *transmit_; }
+  const TransmitEngine& transmit() const { return *transmit_; }
+  const PortOptions& options() const { return options_; }
+  int fd() const;
+  bool zerocopy() const { return zerocopy_; }  ///< as read back from the kernel (XDP_OPTIONS)
+  uint32_t napi_id() const { return napi_id_; }  ///< 0: the driver gives none, busy polling does nothing
+  PortStatistics statistics() const;
+
+ private:
+  tl::expected<void, IoError> bind_once(Umem& umem);
+  void read_back();
+
+  PortOptions options_;
+  Umem* umem_ = nullptr;
+  xsk_socket* socket_ = nullptr;
+  xsk_ring_prod fill_{};
+  xsk_ring_cons completion_{};
+  xsk_ring_cons rx_{};
+  xsk_ring_prod tx_{};
+  std::unique_ptr<RingTransmit> transmit_;
+  bool zerocopy_ = false;
+  uint32_t napi_id_ = 0;
+};
+
+}  // namespace xebec
