@@ -33,6 +33,14 @@ inline constexpr uint32_t kFramesPerPort = 4 * kRingSize;
 /// Ethernet's minimum frame without FCS (IEEE 802.3): shorter ones are padded, with zeros.
 inline constexpr uint32_t kMinFrameLength = 60;
 
+/// IPv6 extension headers walked before a packet is given up: hop-by-hop, destination, routing, fragment, AH,
+/// destination is the longest order RFC 8200 section 4.1 recommends, plus two. The shim's
+/// XEBEC_MAX_IPV6_EXTENSIONS (bpf/abi.h) is the same number, so that both find the same ports.
+inline constexpr uint32_t kMaxIpv6Extensions = 8;
+
+/// VLAN tags looked behind: 802.1Q inside 802.1ad. The shim's XEBEC_MAX_VLAN_TAGS.
+inline constexpr uint32_t kMaxVlanTags = 2;
+
 /// Default size of a service's lookup array. Prime; 65537 slots share 100 backends with < 1 % imbalance (the
 /// Maglev paper, section 5.3).
 inline constexpr uint32_t kDefaultLookupSize = 65537;

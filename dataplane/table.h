@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <cstring>
 #include <memory>
 #include <span>
 #include <string>
@@ -64,8 +65,9 @@ struct TableParts {
 
 class Table {
  public:
-  /// Checks every invariant the data path relies on (indices in range, one service a key, lookup slots below the backend
-  /// list's size) and throws std::invalid_argument naming the broken one: a table that was made is safe to publish.
+  /// Checks every invariant the data path relies on (indices in range, one service a key, lookup slots that name usable
+  /// backends of their own service) and throws std::invalid_argument naming the broken one: a table that was made is safe
+  /// to publish.
   static std::unique_ptr<const Table> make(TableParts parts);
 
   uint64_t generation() const { return parts_.generation; }
@@ -79,6 +81,8 @@ class Table {
   uint32_t find_service(const IpAddress& vip, uint8_t protocol, Be16 port) const;
   /// True if some service has this address.
   bool is_vip(const IpAddress& address) const;
+  /// True if some service at this address has a usable backend with weight: the VIP is alive, and answers echo requests.
+  bool is_vip_served(const IpAddress& address) const;
 
  private:
   explicit Table(TableParts parts);
@@ -96,8 +100,14 @@ class Table {
   };
   static_assert(sizeof(Key) == 20);
 
-  void index(const Key& key, uint32_t value);
-  uint32_t find(const Key& key) const;
+  static constexpr uint32_t kVipIdle = 0;    // value of a VIP's slot: no service there has a usable backend
+  static constexpr uint32_t kVipServed = 1;  // ... some service has
+
+  /// Position in index_ of the slot that holds `key`, or of the free one where it would stand.
+  std::size_t position_of(const Key& key) const;
+  void index_vip(const IpAddress& address, bool served);
+  void index_service(uint32_t service);
+  uint32_t find(const Key& key) const { return index_[position_of(key)].value; }
 
   TableParts parts_;
   std::vector<Slot> index_;  // open addressing, power of two, at most half full; VIPs stand in it with protocol 0

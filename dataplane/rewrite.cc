@@ -1,0 +1,178 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Changing a packet's bytes as decided. A tunnelled packet is not decremented: a balancer beside the path,
+// like a switch, is no hop of the inner packet, and the outer TTL ends loops.
+#include "dataplane/rewrite.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "dataplane/checksum.h"
+#include "dataplane/limits.h"
+#include "dataplane/wire.h"
+
+namespace xebec {
+namespace {
+
+constexpr uint8_t kOuterTtl = 64;
+constexpr uint8_t kReplyTtl = 64;
+constexpr uint32_t kMaxIpv4Length = 65535;
+constexpr uint32_t kMaxIpv6Payload = 65535;
+
+// Cuts what lies behind the IP packet (link padding, or a trailer somebody added) and pads with zeros, never
+// with the old bytes of the frame.
+void fit_length(Packet& packet, uint32_t length) {
+  packet.length = length;
+  const uint32_t padded = std::min(kMinFrameLength, packet.room);
+  if (length >= padded) return;
+  std::memset(packet.data + length, 0, padded - length);
+  packet.length = padded;
+}
+
+void set_link_addresses(const Packet& packet, const NextHop& next_hop) {
+  auto* ethernet = view_as<EthernetHeader>(packet.data);
+  ethernet->destination = next_hop.destination;
+  ethernet->source = next_hop.source;
+}
+
+uint8_t tunnel_protocol(const ParsedPacket& parsed) {
+  return parsed.ip_version == 4 ? kProtoIpip : kProtoIpv6;
+}
+
+void write_outer_v4(uint8_t* at, const ParsedPacket& parsed, const Backend& backend) {
+  auto* outer = view_as<Ipv4Header>(at);
+  outer->version_ihl = 0x45;
+  outer->tos = parsed.dscp_ecn;  // RFC 6040 section 4.1, normal mode: both fields are copied
+  outer->total_length = Be16::from_host(static_cast<uint16_t>(parsed.ip_length + sizeof(Ipv4Header)));
+  outer->id = Be16::from_host(0);  // RFC 6864 section 4.1: free where DF is set
+  outer->fragment = Be16::from_host(kIpv4DontFragment);
+  outer->ttl = kOuterTtl;
+  outer->protocol = tunnel_protocol(parsed);
+  outer->checksum = Be16::from_host(0);
+  outer->source = backend.tunnel_source.v4();
+  outer->destination = backend.address.v4();
+  outer->checksum = ipv4_header_checksum(outer, sizeof *outer);
+}
+
+// RFC 6438: the label lets routers spread tunnelled flows. The same flow always gets the same one.
+uint32_t flow_label(const FlowKey& key) {
+  return static_cast<uint32_t>(XXH3_64bits(&key, sizeof key) & 0xfffff);
+}
+
+void write_outer_v6(uint8_t* at, const ParsedPacket& parsed, const Backend& backend) {
+  auto* outer = view_as<Ipv6Header>(at);
+  const uint32_t traffic_class = parsed.dscp_ecn;
+  outer->version_class_flow = Be32::from_host(6u << 28 | traffic_class << 20 | flow_label(parsed.key));
+  outer->payload_length = Be16::from_host(static_cast<uint16_t>(parsed.ip_length));
+  outer->next_header = tunnel_protocol(parsed);
+  outer->hop_limit = kOuterTtl;
+  std::memcpy(outer->source, backend.tunnel_source.bytes.data(), sizeof outer->source);
+  std::memcpy(outer->destination, backend.address.bytes.data(), sizeof outer->destination);
+}
+
+std::optional<DropReason> encapsulate(Packet& packet, const ParsedPacket& parsed, const Backend& backend) {
+  const bool outer_v4 = backend.address.is_v4();
+  const auto overhead = static_cast<uint32_t>(outer_v4 ? sizeof(Ipv4Header) : sizeof(Ipv6Header));
+  const uint32_t outer_length = parsed.ip_length + overhead;
+  // An outer header cannot say more than 16 bits.
+  if (outer_v4 ? outer_length > kMaxIpv4Length : parsed.ip_length > kMaxIpv6Payload)
+    return DropReason::too_big;
+  if (backend.next_hop.mtu != 0 && outer_length > backend.next_hop.mtu) return DropReason::too_big;
+  if (packet.headroom < overhead) return DropReason::no_headroom;
+
+  packet.data -= overhead;
+  packet.headroom -= overhead;
+  packet.room += overhead;
+  std::memmove(packet.data, packet.data + overhead, parsed.l3_offset);  // Ethernet and its tags to the front
+  uint8_t* outer = packet.data + parsed.l3_offset;
+  const Be16 type = Be16::from_host(outer_v4 ? kEtherIpv4 : kEtherIpv6);
+  std::memcpy(outer - sizeof type, type.bytes, sizeof type);
+  if (outer_v4) {
+    write_outer_v4(outer, parsed, backend);
+  } else {
+    write_outer_v6(outer, parsed, backend);
+  }
+  fit_length(packet, parsed.l3_offset + outer_length);
+  return std::nullopt;
+}
+
+Be16* l4_checksum(const Packet& packet, const ParsedPacket& parsed) {
+  uint8_t* l4 = packet.data + parsed.l4_offset;
+  return parsed.protocol == kProtoTcp ? &view_as<TcpHeader>(l4)->checksum : &view_as<UdpHeader>(l4)->checksum;
+}
+
+uint64_t pseudo_header_sum(const ParsedPacket& parsed, uint32_t l4_length) {
+  const IpAddress& source = parsed.key.source;
+  const IpAddress& destination = parsed.key.destination;
+  if (parsed.ip_version == 4) {
+    return pseudo_header_sum_v4(source.v4(), destination.v4(), parsed.protocol, l4_length);
+  }
+  return pseudo_header_sum_v6(source.bytes.data(), destination.bytes.data(), parsed.protocol, l4_length);
+}
+
+}  // namespace
+
+bool complete_partial_checksum(const Packet& packet, const ParsedPacket& parsed) {
+  if (parsed.kind != PacketKind::transport || parsed.first_fragment) return false;
+  const uint8_t* l4 = packet.data + parsed.l4_offset;
+  const bool is_udp = parsed.protocol == kProtoUdp;
+  // UDP says its own length, and its checksum covers that much (RFC 768); TCP reaches to the end of the IP
+  // packet.
+  const uint32_t l4_length =
+      is_udp ? view_as<UdpHeader>(l4)->length.host() : parsed.l3_offset + parsed.ip_length - parsed.l4_offset;
+  Be16* field = l4_checksum(packet, parsed);
+  const uint64_t pseudo = pseudo_header_sum(parsed, l4_length);
+  // The pseudo-header is never all zeros, and a sum of anything else never folds to 0 but to 0xffff: a UDP
+  // field of 0 (no checksum) is not taken for a partial one, and Linux's csum_fold() leaves the same
+  // representation as ours.
+  if (!checksum_is_partial(*field, pseudo)) return false;
+
+  // The field is part of what is summed: taken out again by adding its complement.
+  const uint64_t sum = pseudo + checksum_sum(l4, l4_length) + static_cast<uint16_t>(~field->raw());
+  *field = checksum_finish(sum);
+  if (is_udp && field->raw() == 0) *field = Be16::from_raw(0xffff);  // 0 would say "none"
+  return true;
+}
+
+std::optional<DropReason> rewrite_to_backend(Packet& packet, const ParsedPacket& parsed,
+                                             const Backend& backend) {
+  if (backend.mode == Mode::ipip) {
+    if (const auto reason = encapsulate(packet, parsed, backend)) return reason;
+  } else {
+    const uint32_t mtu = backend.next_hop.mtu;
+    if (mtu != 0 && parsed.ip_length > mtu) return DropReason::too_big;
+    fit_length(packet, parsed.l3_offset + parsed.ip_length);
+  }
+  set_link_addresses(packet, backend.next_hop);
+  return std::nullopt;
+}
+
+void rewrite_to_echo_reply(Packet& packet, const ParsedPacket& parsed) {
+  constexpr uint8_t kIcmpEchoReply = 0;
+  constexpr uint8_t kIcmpv6EchoReply = 129;
+  auto* ethernet = view_as<EthernetHeader>(packet.data);
+  std::swap(ethernet->destination, ethernet->source);
+
+  uint8_t* l3 = packet.data + parsed.l3_offset;
+  // Swapped addresses leave every sum they are part of as it was; incremental updates also leave a wrong
+  // checksum wrong.
+  if (parsed.ip_version == 4) {
+    auto* ip = view_as<Ipv4Header>(l3);
+    std::swap(ip->source, ip->destination);
+    const Be16 before{{ip->ttl, ip->protocol}};
+    ip->ttl = kReplyTtl;
+    const Be16 after{{ip->ttl, ip->protocol}};
+    ip->checksum = checksum_update(ip->checksum, before, after);
+  } else {
+    auto* ip = view_as<Ipv6Header>(l3);
+    std::swap(ip->source, ip->destination);
+    ip->hop_limit = kReplyTtl;
+  }
+  auto* icmp = view_as<IcmpHeader>(packet.data + parsed.l4_offset);
+  const Be16 before{{icmp->type, icmp->code}};
+  icmp->type = parsed.ip_version == 4 ? kIcmpEchoReply : kIcmpv6EchoReply;
+  const Be16 after{{icmp->type, icmp->code}};
+  icmp->checksum = checksum_update(icmp->checksum, before, after);
+  fit_length(packet, parsed.l3_offset + parsed.ip_length);
+}
+
+}  // namespace xebec

@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// The forwarding table: what must hold before it is published, and the index that finds a service.
+#include "dataplane/table.h"
+
+#include <algorithm>
+#include <bit>
+#include <stdexcept>
+#include <utility>
+
+namespace xebec {
+namespace {
+
+std::string describe(const Service& service) {
+  return "service '" + service.name + "' (" + service.vip.to_string() + " port " +
+         std::to_string(service.port) + " protocol " + std::to_string(service.protocol) + ")";
+}
+
+[[noreturn]] void broken(const std::string& subject, const char* what) {
+  throw std::invalid_argument("forwarding table: " + subject + ": " + what);
+}
+
+bool is_unspecified(const IpAddress& address) {
+  return address == IpAddress{};
+}
+
+// One pass over the parts of a table to be. Descriptions are built only for what is broken: there may be
+// 131,072 backends.
+class Checker {
+ public:
+  explicit Checker(const TableParts& parts) : parts_(parts), listed_(parts.backends.size()) {}
+
+  void check() {
+    if (parts_.services.size() > kMaxServices) broken("services", "too many");
+    if (parts_.backends.size() > kMaxBackends) broken("backends", "too many");
+    for (uint32_t i = 0; i < parts_.services.size(); ++i) check_service(i);
+    for (uint32_t id = 0; id < parts_.backends.size(); ++id) check_backend(id);
+  }
+
+ private:
+  static void require(bool holds, const Service& service, const char* what) {
+    if (!holds) broken(describe(service), what);
+  }
+  void require(bool holds, uint32_t id, const char* what) const {
+    if (holds) return;
+    broken("backend " + std::to_string(id) + " (" + parts_.backends[id].address.to_string() + ")", what);
+  }
+
+  void check_service(uint32_t index) {
+    const Service& service = parts_.services[index];
+    require(service.protocol == kProtoTcp || service.protocol == kProtoUdp, service, "neither TCP nor UDP");
+    require(!is_unspecified(service.vip), service, "it has no address");
+    require(service.lookup != nullptr, service, "it has no lookup array");
+    require(service.backend_ids.size() <= kMaxBackendsPerService, service, "too many backends");
+    for (const uint32_t id : service.backend_ids) {
+      require(id < parts_.backends.size(), service, "a backend id is out of range");
+      require(!listed_[id], service, "a backend is listed twice");
+      listed_[id] = true;
+      const Backend& backend = parts_.backends[id];
+      require(!backend.usable || backend.service == index, service, "it lists a backend of another service");
+    }
+    check_lookup(service);
+  }
+
+  // A slot is followed blindly, so none may lead nowhere, and none to a backend that takes no packet.
+  void check_lookup(const Service& service) {
+    const auto& ids = service.backend_ids;
+    std::vector<uint8_t> named(ids.size());
+    for (const uint16_t slot : service.lookup->slots()) {
+      require(slot < ids.size(), service, "a lookup slot is beyond its backends");
+      named[slot] = 1;
+    }
+    for (std::size_t i = 0; i < ids.size(); ++i) {
+      require(named[i] == 0 || parts_.backends[ids[i]].usable, service,
+              "a lookup slot names a backend that is not usable");
+    }
+  }
+
+  void check_backend(uint32_t id) const {
+    const Backend& backend = parts_.backends[id];
+    if (!backend.usable) return;  // a gap, or one that takes no packet: nothing of it is read
+    require(listed_[id], id, "no service lists it");
+    require(backend.mode == Mode::dsr_l2 || backend.mode == Mode::ipip, id, "unknown mode");
+    require(!is_unspecified(backend.address), id, "it has no address");
+    require(backend.next_hop.interface < kMaxInterfaces, id, "its interface index is out of range");
+    // Without a route the outer source may not be known yet; then no packet is sent either.
+    if (backend.mode != Mode::ipip || !backend.next_hop.resolved) return;
+    require(!is_unspecified(backend.tunnel_source), id, "it has no tunnel source");
+    require(backend.tunnel_source.is_v4() == backend.address.is_v4(), id,
+            "its tunnel source is of the other address family");
+  }
+
+  const TableParts& parts_;
+  std::vector<bool> listed_;
+};
+
+}  // namespace
+
+std::unique_ptr<const Table> Table::make(TableParts parts) {
+  Checker(parts).check();
+  return std::unique_ptr<const Table>(new Table(std::move(parts)));
+}
+
+Table::Table(TableParts parts) : parts_(std::move(parts)) {
+  // Every service brings itself and, at most, its VIP.
+  const std::size_t keys = 2 * parts_.services.size() + parts_.local_vips.size();
+  index_.resize(std::bit_ceil(std::max<std::size_t>(2 * keys, 2)));
+  for (const IpAddress& vip : parts_.local_vips) index_vip(vip, false);
+  for (uint32_t i = 0; i < parts_.services.size(); ++i) index_service(i);
+}
+
+void Table::index_vip(const IpAddress& address, bool served) {
+  const Key key{address};
+  Slot& slot = index_[position_of(key)];
+  const bool served_before = slot.value == kVipServed;
+  slot = Slot{key, served || served_before ? kVipServed : kVipIdle};
+}
+
+void Table::index_service(uint32_t service) {
+  const Service& s = parts_.services[service];
+  const Key key{s.vip, Be16::from_host(s.port), s.protocol};
+  Slot& slot = index_[position_of(key)];
+  if (slot.value != kNone) broken(describe(s), "another service has the same address, port and protocol");
+  slot = Slot{key, service};
+  index_vip(s.vip, !s.lookup->empty());
+}
+
+std::size_t Table::position_of(const Key& key) const {
+  // At most half of the slots are taken, so the walk ends at a free one; keyed, so that nobody outside can
+  // make it long.
+  const std::size_t mask = index_.size() - 1;
+  std::size_t i = parts_.secret.hash(&key, sizeof key) & mask;
+  while (index_[i].value != kNone && !(index_[i].key == key)) i = (i + 1) & mask;
+  return i;
+}
+
+uint32_t Table::find_service(const IpAddress& vip, uint8_t protocol, Be16 port) const {
+  if (protocol == 0) return kNone;  // stands for the VIP itself in the index
+  const uint32_t exact = find(Key{vip, port, protocol});
+  return exact != kNone ? exact : find(Key{vip, Be16{}, protocol});
+}
+
+bool Table::is_vip(const IpAddress& address) const {
+  return find(Key{address}) != kNone;
+}
+
+bool Table::is_vip_served(const IpAddress& address) const {
+  return find(Key{address}) == kVipServed;
+}
+
+}  // namespace xebec
