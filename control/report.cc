@@ -194,9 +194,10 @@ Json report_workers(const Controller& controller) {
     Sums sums;
     sums.add(*worker);
     const WorkerCounters& c = worker->state().counters;
-    const std::optional<uint32_t> cpu = worker->pinned() ? worker->options().cpu : std::nullopt;
+    Json cpu = nullptr;
+    if (worker->pinned()) cpu = worker->options().cpu.value_or(0);
     rows.push_back({{"worker", worker->options().id},
-                    {"cpu", cpu ? Json(*cpu) : Json(nullptr)},
+                    {"cpu", cpu},
                     {"ports", ports},
                     {"generation", worker->generation()},
                     {"asleep", worker->reader().asleep()},
