@@ -1,0 +1,187 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Configuration + a made-up network -> table.
+#include "control/table_builder.h"
+
+#include <gtest/gtest.h>
+
+#include <map>
+#include <set>
+
+namespace xebec {
+namespace {
+
+IpAddress ip(std::string_view text) { return IpAddress::parse(text).value(); }
+MacAddress mac(uint8_t last) { return {{2, 0, 0, 0, 0, last}}; }
+
+/// A network with one interface (ifindex 7) in which every address the test names is reachable.
+class TableBuilderTest : public ::testing::Test {
+ protected:
+  TableBuilderTest() : builder_({1, 2, 3}) {
+    network_.links = {{7, "eth0", mac(0xee), 1500}};
+    network_.find_hop = [this](const IpAddress& a) -> const ResolvedHop* {
+      const auto it = hops_.find(a);
+      return it == hops_.end() ? nullptr : &it->second;
+    };
+    ServiceConfig service;
+    service.name = "web";
+    service.vip = ip("203.0.113.10");
+    service.port = 80;
+    config_.services.push_back(service);
+    for (uint8_t i = 1; i <= 4; ++i) add_backend(i);
+  }
+
+  static IpAddress backend(uint8_t i) { return ip("10.0.0." + std::to_string(i)); }
+  void add_backend(uint8_t i) {
+    BackendConfig b;
+    b.address = backend(i);
+    config_.services[0].backends.push_back(b);
+    ResolvedHop hop;
+    hop.state = ResolvedHop::State::reachable;
+    hop.ifindex = 7;
+    hop.mac = mac(i);
+    hop.preferred_source = ip("10.0.0.254");
+    hops_[b.address] = hop;
+  }
+  const Table& build() {
+    auto table = builder_.build(config_, network_);
+    EXPECT_TRUE(table.has_value()) << (table ? "" : table.error());
+    last_ = std::move(*table);
+    return *last_;
+  }
+  const BackendStatus& status(uint8_t i) { return builder_.status().at({"web", backend(i)}); }
+  std::set<uint32_t> picked() {
+    const Service& s = last_->services()[0];
+    std::set<uint32_t> ids;
+    for (const uint16_t slot : s.lookup->slots()) ids.insert(s.backend_ids[slot]);
+    return ids;
+  }
+
+  Config config_;
+  NetworkView network_;
+  std::map<IpAddress, ResolvedHop> hops_;
+  TableBuilder builder_;
+  std::unique_ptr<const Table> last_;
+};
+
+TEST_F(TableBuilderTest, ResolvesEveryBackendToItsNextHop) {
+  const Table& table = build();
+  ASSERT_EQ(table.services().size(), 1u);
+  for (uint8_t i = 1; i <= 4; ++i) {
+    const Backend& b = table.backends()[status(i).id];
+    EXPECT_TRUE(b.usable);
+    EXPECT_EQ(b.next_hop.destination, mac(i));
+    EXPECT_EQ(b.next_hop.source, mac(0xee));
+    EXPECT_EQ(b.next_hop.mtu, 1500);
+    EXPECT_NEAR(status(i).share, 0.25, 0.01);
+  }
+}
+
+TEST_F(TableBuilderTest, LeavesOutABackendWhoseNeighbourDoesNotAnswerAndSaysWhy) {
+  hops_[backend(2)].state = ResolvedHop::State::failed;
+  build();
+  EXPECT_FALSE(status(2).usable);
+  EXPECT_EQ(status(2).why, "it does not answer ARP on eth0");
+  EXPECT_FALSE(picked().contains(status(2).id));
+  EXPECT_EQ(status(2).share, 0);
+}
+
+TEST_F(TableBuilderTest, KeepsTheLastAddressOfANeighbourThatIsAskedAgain) {
+  build();
+  hops_[backend(2)].state = ResolvedHop::State::resolving;
+  hops_[backend(2)].mac = {};
+  const Table& table = build();
+  EXPECT_TRUE(status(2).usable);
+  EXPECT_EQ(table.backends()[status(2).id].next_hop.destination, mac(2));
+}
+
+TEST_F(TableBuilderTest, DoesNotInventAnAddressForANeighbourNeverSeen) {
+  hops_[backend(2)].state = ResolvedHop::State::resolving;
+  build();
+  EXPECT_FALSE(status(2).usable);
+  EXPECT_EQ(status(2).why, "the link-layer address of it is being asked for");
+}
+
+TEST_F(TableBuilderTest, RefusesARouteOutOfAnInterfaceThatIsNotServed) {
+  hops_[backend(3)].ifindex = 9;
+  build();
+  EXPECT_FALSE(status(3).usable);
+  EXPECT_NE(status(3).why.find("does not serve"), std::string::npos) << status(3).why;
+}
+
+TEST_F(TableBuilderTest, TakesAStaticAddressWithoutRouteIfThereIsOneInterface) {
+  hops_.erase(backend(1));
+  config_.services[0].backends[0].mac = mac(0x77);
+  const Table& table = build();
+  EXPECT_TRUE(status(1).usable);
+  EXPECT_EQ(table.backends()[status(1).id].next_hop.destination, mac(0x77));
+}
+
+TEST_F(TableBuilderTest, TakesTheTunnelSourceOfTheConfigurationElseOfTheRoute) {
+  config_.services[0].mode = Mode::ipip;
+  EXPECT_EQ(build().backends()[status(1).id].tunnel_source, ip("10.0.0.254"));
+  config_.tunnel.source_ipv4 = ip("192.0.2.99");
+  EXPECT_EQ(build().backends()[status(1).id].tunnel_source, ip("192.0.2.99"));
+}
+
+TEST_F(TableBuilderTest, RefusesATunnelWithoutSource) {
+  config_.services[0].mode = Mode::ipip;
+  hops_[backend(1)].preferred_source.reset();
+  build();
+  EXPECT_FALSE(status(1).usable);
+  EXPECT_NE(status(1).why.find("/tunnel/source_ipv4"), std::string::npos);
+}
+
+TEST_F(TableBuilderTest, KeepsIdsAndLookupArraysAcrossTables) {
+  build();
+  const uint32_t id = status(3).id;
+  const auto lookup = last_->services()[0].lookup;
+  build();
+  EXPECT_EQ(status(3).id, id);
+  EXPECT_EQ(last_->services()[0].lookup, lookup) << "nothing changed: the array is shared, not built again";
+  config_.services[0].backends[0].weight = 50;
+  build();
+  EXPECT_EQ(status(3).id, id);
+  EXPECT_NE(last_->services()[0].lookup, lookup);
+}
+
+TEST_F(TableBuilderTest, GivesARemovedBackendsIdToNobodySoon) {
+  build();
+  const uint32_t id = status(1).id;
+  config_.services[0].backends.erase(config_.services[0].backends.begin());
+  build();
+  EXPECT_FALSE(last_->backends()[id].usable);
+  for (uint8_t i = 10; i < 60; ++i) add_backend(i);
+  build();
+  for (uint8_t i = 10; i < 60; ++i) EXPECT_NE(status(i).id, id);
+}
+
+TEST_F(TableBuilderTest, WeightZeroTakesNoNewFlowsButKeepsItsOwn) {
+  config_.services[0].backends[0].weight = 0;
+  const Table& table = build();
+  EXPECT_TRUE(table.backends()[status(1).id].usable);
+  EXPECT_FALSE(picked().contains(status(1).id));
+}
+
+TEST_F(TableBuilderTest, MaintenanceTakesNothing) {
+  config_.services[0].backends[0].admin = Admin::maint;
+  const Table& table = build();
+  EXPECT_FALSE(table.backends()[status(1).id].usable);
+  EXPECT_FALSE(picked().contains(status(1).id));
+  EXPECT_EQ(status(1).why, "in maintenance");
+}
+
+TEST_F(TableBuilderTest, BuildsAServiceWithoutBackends) {
+  config_.services[0].backends.clear();
+  const Table& table = build();
+  EXPECT_TRUE(table.services()[0].lookup->empty());
+}
+
+TEST_F(TableBuilderTest, CountsGenerationsUp) {
+  build();
+  const uint64_t first = last_->generation();
+  build();
+  EXPECT_EQ(last_->generation(), first + 1);
+}
+
+}  // namespace
+}  // namespace xebec
