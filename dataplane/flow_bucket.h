@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// A bucket of the flow table: four places in three cache lines, and the search for a tag in two buckets at
+// once.
+//
+//   line 0   tags, protocols, states, ages, ports, backends of all four: whatever decides is here, and
+//   whatever a
+//            packet changes
+//   line 1   addresses of places 0 and 1
+//   line 2   addresses of places 2 and 3
+//
+// So a miss reads line 0 of two buckets, a hit one address line more, and choosing whom to evict reads no
+// other.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+
+#include "dataplane/flow_key.h"
+
+#if defined(__SSE2__) && !defined(XEBEC_PORTABLE_TAGS)
+#include <emmintrin.h>
+#define XEBEC_SSE2_TAGS 1
+#else
+#define XEBEC_SSE2_TAGS 0
+#endif
+
+namespace xebec {
+
+/// Two buckets of four are the eight places a flow may be in. Four make line 0 exactly one cache line.
+inline constexpr uint32_t kBucketPlaces = 4;
+
+struct FlowAddresses {
+  IpAddress source;
+  IpAddress destination;
+};
+static_assert(sizeof(FlowAddresses) == 32);
+
+struct alignas(64) FlowBucket {
+  std::array<uint16_t, kBucketPlaces> tags;      ///< of the hash; 0: the place is free
+  std::array<uint8_t, kBucketPlaces> protocols;  ///< IP protocol
+  std::array<uint8_t, kBucketPlaces> states;     ///< FlowState
+  std::array<uint32_t, kBucketPlaces> seen;      ///< tick of the flow's last packet
+  std::array<uint32_t, kBucketPlaces> ports;     ///< source and destination, as on the wire
+  std::array<uint32_t, kBucketPlaces> backends;
+  std::array<FlowAddresses, kBucketPlaces> addresses;
+};
+static_assert(sizeof(FlowBucket) == 3 * 64);
+static_assert(offsetof(FlowBucket, addresses) == 64);
+
+/// Bit i: place i of `first` (0..3) or place i - 4 of `second` (4..7) has this tag.
+inline uint32_t match_tags_portable(const FlowBucket& first, const FlowBucket& second, uint16_t tag) {
+  uint32_t matches = 0;
+  for (uint32_t i = 0; i < kBucketPlaces; ++i) {
+    matches |= static_cast<uint32_t>(first.tags[i] == tag) << i;
+    matches |= static_cast<uint32_t>(second.tags[i] == tag) << (i + kBucketPlaces);
+  }
+  return matches;
+}
+
+#if XEBEC_SSE2_TAGS
+inline uint32_t match_tags_sse2(const FlowBucket& first, const FlowBucket& second, uint16_t tag) {
+  const __m128i low = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(first.tags.data()));
+  const __m128i high = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(second.tags.data()));
+  const __m128i equal =
+      _mm_cmpeq_epi16(_mm_unpacklo_epi64(low, high), _mm_set1_epi16(static_cast<int16_t>(tag)));
+  // 0xffff or 0 a lane, packed to bytes with saturation: a bit a lane.
+  return static_cast<uint32_t>(_mm_movemask_epi8(_mm_packs_epi16(equal, _mm_setzero_si128())));
+}
+inline uint32_t match_tags(const FlowBucket& first, const FlowBucket& second, uint16_t tag) {
+  return match_tags_sse2(first, second, tag);
+}
+#else
+inline uint32_t match_tags(const FlowBucket& first, const FlowBucket& second, uint16_t tag) {
+  return match_tags_portable(first, second, tag);
+}
+#endif
+
+}  // namespace xebec
