@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: BSD-2-Clause
-// HTTP/1.1 on a unix socket (libmicrohttpd with its epoll descriptor in the loop). Transport only: api.h knows what is asked.
+// HTTP/1.1 on a unix socket (libmicrohttpd with its epoll descriptor in the loop). Transport only: api.h
+// knows what is asked.
 #pragma once
 
 #include <sys/types.h>
 
+#include <chrono>
+#include <cstddef>
 #include <functional>
 #include <map>
 #include <memory>
@@ -16,8 +19,8 @@
 namespace xebec {
 
 struct HttpRequest {
-  std::string method;                        ///< "GET", ...
-  std::string path;                          ///< percent-decoded, without the query
+  std::string method;  ///< "GET", ...; HEAD arrives as GET, its answer goes without the body
+  std::string path;    ///< percent-decoded, without the query
   std::map<std::string, std::string> query;  ///< percent-decoded
   std::string body;
   uid_t uid = 0;  ///< of the peer (SO_PEERCRED)
@@ -31,16 +34,30 @@ struct HttpResponse {
   std::string content_type = "application/json";
 };
 
-/// Limits (docs/api.md): 1 MiB of body, 32 clients, 5 s of silence. Beyond them the client is told or dropped, and nobody
-/// else waits.
+/// What one client may ask of us (docs/api.md). Beyond them the client is told or dropped, and nobody else
+/// waits.
+struct HttpLimits {
+  std::size_t body_bytes = 1u << 20;  ///< more is answered 413
+  /// One more, and the client that has been without a complete request for the longest time is dropped: those
+  /// who hold connections open cannot keep others out.
+  unsigned clients = 32;
+  /// A request has to be complete this long after the connection was made or its last answer sent, its body
+  /// this long after its header; trickled bytes do not count. The answer must be taken within six times that.
+  std::chrono::milliseconds silence{5000};
+};
+
 class HttpServer {
  public:
   using Handler = std::function<HttpResponse(const HttpRequest&)>;
 
-  /// Binds `path` mode 0660, group `group` if it exists, replacing a socket file that nobody listens on. The file goes with
-  /// the object. The handler runs on the loop.
-  static tl::expected<std::unique_ptr<HttpServer>, std::string> listen(EventLoop& loop, const std::string& path,
-                                                                       const std::string& group, Handler handler);
+  /// Listens on `path` as UnixListener::open() says (mode 0660, group `group`, replacing a socket file that
+  /// nobody listens on). The file goes with the object. The handler runs on the loop and must not destroy the
+  /// server; what it throws becomes a 500.
+  static tl::expected<std::unique_ptr<HttpServer>, std::string> listen(EventLoop& loop,
+                                                                       const std::string& path,
+                                                                       const std::string& group,
+                                                                       Handler handler,
+                                                                       HttpLimits limits = {});
   virtual ~HttpServer() = default;
 };
 

@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// A listening unix stream socket and its file, which live and die together.
+#pragma once
+
+#include <sys/types.h>
+
+#include <memory>
+#include <optional>
+#include <string>
+
+#include <tl/expected.hpp>
+
+namespace xebec {
+
+/// The process that listens on the unix socket `path`, if one does: how a second daemon knows that it is the
+/// second.
+std::optional<pid_t> listening_process(const std::string& path);
+
+class UnixListener {
+ public:
+  /// Makes the parent directory (mode 0750, one level) if it is missing, replaces a socket file that nobody
+  /// listens on, binds `path` with mode 0660 and listens. File and new directory belong to `group` where it
+  /// exists and we may give them to it. Refuses a path that something listens on, and one that is no socket.
+  /// The error is a sentence.
+  static tl::expected<std::unique_ptr<UnixListener>, std::string> open(const std::string& path,
+                                                                       const std::string& group);
+  UnixListener(const UnixListener&) = delete;
+  UnixListener& operator=(const UnixListener&) = delete;
+  /// Removes the file, unless somebody has put another one in its place.
+  ~UnixListener();
+
+  int fd() const { return fd_; }  ///< non-blocking
+
+ private:
+  UnixListener(int fd, std::string path) : fd_(fd), path_(std::move(path)) {}
+
+  int fd_;
+  std::string path_;
+  dev_t device_ = 0;  // of our file
+  ino_t inode_ = 0;
+};
+
+}  // namespace xebec
