@@ -64,7 +64,7 @@ struct extension_header {
 };
 
 /* Set before loading. Where it is false, kernels before 5.18, CAP_PERFMON is needed. */
-const volatile bool has_xdp_load_bytes = true;
+const volatile __u32 has_xdp_load_bytes = 1;
 
 struct {
   __uint(type, BPF_MAP_TYPE_HASH);

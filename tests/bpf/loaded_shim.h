@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// The shim, loaded but attached to nothing: frames go in by BPF_PROG_TEST_RUN, verdicts come out.
+#pragma once
+
+#include <cstdint>
+#include <string_view>
+
+#include "bpf/abi.h"
+#include "tests/support/frame_builder.h"
+
+struct shim_bpf;
+
+namespace xebec::test {
+
+/// How the program reads what lies at a variable offset; kernels before 5.18 have only the packet pointer.
+enum class VariableReads : uint8_t { helper, packet_pointer };
+
+class LoadedShim {
+ public:
+  /// Throws std::runtime_error that says what privilege is needed. Falls back to XDP_DROP, never takes a
+  /// worker for dead.
+  explicit LoadedShim(VariableReads reads = VariableReads::helper);
+  ~LoadedShim();
+  LoadedShim(const LoadedShim&) = delete;
+  LoadedShim& operator=(const LoadedShim&) = delete;
+
+  void add_service(std::string_view vip, uint8_t protocol, uint16_t port);
+  void configure(uint32_t fallback_verdict, uint64_t stale_after_ns);
+  void set_heartbeat(uint32_t queue, uint64_t at_ns);
+  void set_socket(uint32_t queue, int xsk_fd);
+
+  /// The XDP verdict. Fails the test if the program changed the frame. 14 bytes at least: the kernel runs no
+  /// shorter frame.
+  uint32_t run(const Bytes& frame);
+  uint64_t counter(xebec_shim_counter which) const;
+  /// True if the frame was taken for a service's: dropped and counted for want of a socket. Fails the test
+  /// unless the other answer is XDP_PASS without any counter moving.
+  bool steers(const Bytes& frame);
+
+ private:
+  shim_bpf* skeleton_;
+};
+
+}  // namespace xebec::test
