@@ -1,0 +1,265 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// A small world to forward packets in. The judge reads bytes at their offsets, as a person with the RFC
+// would.
+#include "tests/unit/forward_world.h"
+
+#include <algorithm>
+#include <cstring>
+#include <stdexcept>
+
+namespace xebec::test {
+namespace {
+
+constexpr uint32_t kLookupSize = 251;
+
+std::size_t get16(const Bytes& b, std::size_t at) {
+  return std::size_t{b.at(at)} << 8 | b.at(at + 1);
+}
+
+Bytes part(const Bytes& b, std::size_t begin, std::size_t length) {
+  if (begin + length > b.size()) throw std::out_of_range("part of a frame");
+  const auto first = b.begin() + static_cast<std::ptrdiff_t>(begin);
+  return {first, first + static_cast<std::ptrdiff_t>(length)};
+}
+
+std::size_t ip_begin(const Bytes& frame) {
+  std::size_t at = 12;
+  for (int tags = 0; tags < 2 && (get16(frame, at) == 0x8100 || get16(frame, at) == 0x88a8); ++tags) at += 4;
+  return at + 2;
+}
+
+bool is_v4_packet(const Bytes& frame, std::size_t ip) {
+  return frame.at(ip) >> 4 == 4;
+}
+
+std::size_t ip_size(const Bytes& frame, std::size_t ip) {
+  return is_v4_packet(frame, ip) ? get16(frame, ip + 2) : 40 + get16(frame, ip + 4);
+}
+
+// True if the sum over pseudo header and segment says so. `ip`, `l4`: where they begin; `length`: of the
+// segment.
+bool l4_checksum_right(const Bytes& frame, std::size_t ip, std::size_t l4, std::size_t length,
+                       uint8_t protocol) {
+  const bool v4 = is_v4_packet(frame, ip);
+  Bytes covered;
+  if (!(v4 && protocol == kProtoIcmp)) {
+    covered = part(frame, ip + (v4 ? 12 : 8), v4 ? 8 : 32);
+    covered.insert(covered.end(),
+                   {0, protocol, static_cast<uint8_t>(length >> 8), static_cast<uint8_t>(length)});
+  }
+  const Bytes segment = part(frame, l4, length);
+  covered.insert(covered.end(), segment.begin(), segment.end());
+  return internet_checksum(covered) == 0;
+}
+
+std::string judge_outer(const Bytes& out, std::size_t ip, const Bytes& received, const Backend& backend) {
+  const std::size_t inner = ip_size(received, ip);
+  const bool inner_v4 = is_v4_packet(received, ip);
+  const std::size_t tos = inner_v4 ? received.at(ip + 1) : (get16(received, ip) >> 4 & 0xff);
+  const uint8_t protocol = inner_v4 ? 4 : 41;
+  const auto raw = [](const IpAddress& a) {
+    return a.is_v4() ? Bytes(a.bytes.begin() + 12, a.bytes.end()) : Bytes(a.bytes.begin(), a.bytes.end());
+  };
+  if (backend.address.is_v4()) {
+    if (get16(out, ip - 2) != 0x0800) return "EtherType is not that of the outer header";
+    if (out.at(ip) != 0x45 || out.at(ip + 1) != tos) return "outer version, length or TOS";
+    if (get16(out, ip + 2) != inner + 20) return "outer total length";
+    if (get16(out, ip + 4) != 0 || get16(out, ip + 6) != 0x4000) return "outer id or fragment bits";
+    if (out.at(ip + 8) != 64 || out.at(ip + 9) != protocol) return "outer TTL or protocol";
+    if (internet_checksum(part(out, ip, 20)) != 0) return "outer header checksum";
+    if (part(out, ip + 12, 4) != raw(backend.tunnel_source)) return "outer source";
+    if (part(out, ip + 16, 4) != raw(backend.address)) return "outer destination";
+    return "";
+  }
+  if (get16(out, ip - 2) != 0x86dd) return "EtherType is not that of the outer header";
+  if (get16(out, ip) >> 4 != (0x600 | tos)) return "outer version or traffic class";
+  if (get16(out, ip + 4) != inner) return "outer payload length";
+  if (out.at(ip + 6) != protocol || out.at(ip + 7) != 64) return "outer next header or hop limit";
+  if (part(out, ip + 8, 16) != raw(backend.tunnel_source)) return "outer source";
+  if (part(out, ip + 24, 16) != raw(backend.address)) return "outer destination";
+  return "";
+}
+
+// The IP packet must be the one received; but for its L4 checksum, if that was partial and is right now.
+std::string judge_inner(Bytes received, const Bytes& inner, std::size_t ip) {
+  ParsedPacket parsed;
+  if (parse(received, parsed)) return "forwarded, but what came in does not parse";
+  received.resize(ip + parsed.ip_length);
+  if (std::equal(inner.begin(), inner.end(), received.begin() + static_cast<std::ptrdiff_t>(ip),
+                 received.end())) {
+    return "";
+  }
+  if (parsed.kind != PacketKind::transport || parsed.first_fragment) return "the IP packet was changed";
+  const bool tcp = parsed.protocol == kProtoTcp;
+  const std::size_t field = parsed.l4_offset + (tcp ? 16u : 6u);
+  received[field] = inner.at(field - ip);
+  received[field + 1] = inner.at(field + 1 - ip);
+  if (inner != part(received, ip, parsed.ip_length)) return "more than the L4 checksum was changed";
+  const std::size_t length =
+      tcp ? ip + parsed.ip_length - parsed.l4_offset : get16(received, parsed.l4_offset + 4u);
+  if (!l4_checksum_right(received, ip, parsed.l4_offset, length, parsed.protocol))
+    return "the completed checksum is wrong";
+  if (!tcp && get16(received, field) == 0) return "a completed UDP checksum of 0";
+  return "";
+}
+
+std::string judge_tail(const Bytes& out, std::size_t end) {
+  if (out.size() != std::max<std::size_t>(end, kMinFrameLength)) return "the frame has a wrong length";
+  const bool zeros = std::all_of(out.begin() + static_cast<std::ptrdiff_t>(end), out.end(),
+                                 [](uint8_t b) { return b == 0; });
+  return zeros ? "" : "padding is not zero";
+}
+
+std::string judge_forwarded(const Bytes& received, const Bytes& out, const Backend& backend) {
+  const std::size_t ip = ip_begin(received);
+  const std::size_t inner_size = ip_size(received, ip);
+  const std::size_t overhead = backend.mode == Mode::dsr_l2 ? 0 : backend.address.is_v4() ? 20 : 40;
+  if (std::string bad = judge_tail(out, ip + overhead + inner_size); !bad.empty()) return bad;
+  if (std::memcmp(out.data(), backend.next_hop.destination.bytes, 6) != 0) return "destination MAC";
+  if (std::memcmp(out.data() + 6, backend.next_hop.source.bytes, 6) != 0) return "source MAC";
+  if (part(out, 12, ip - 14) != part(received, 12, ip - 14)) return "VLAN tags";
+  if (overhead == 0 && get16(out, ip - 2) != get16(received, ip - 2)) return "EtherType";
+  if (overhead != 0) {
+    if (std::string bad = judge_outer(out, ip, received, backend); !bad.empty()) return bad;
+  }
+  const std::size_t mtu = backend.next_hop.mtu;
+  if (mtu != 0 && overhead + inner_size > mtu) return "larger than the MTU";
+  return judge_inner(received, part(out, ip + overhead, inner_size), ip);
+}
+
+std::string judge_reply(const Bytes& received, const Bytes& out) {
+  const std::size_t ip = ip_begin(received);
+  const std::size_t size = ip_size(received, ip);
+  if (std::string bad = judge_tail(out, ip + size); !bad.empty()) return bad;
+  const bool v4 = is_v4_packet(received, ip);
+  const std::size_t width = v4 ? 4 : 16;
+  const std::size_t source = ip + (v4 ? 12 : 8);
+  const std::size_t l4 = ip + (v4 ? 20 : 40);
+  const std::size_t ttl = ip + (v4 ? 8 : 7);
+  Bytes expected = part(received, 0, ip + size);
+  std::swap_ranges(expected.begin(), expected.begin() + 6, expected.begin() + 6);
+  const auto first = expected.begin() + static_cast<std::ptrdiff_t>(source);
+  std::swap_ranges(first, first + static_cast<std::ptrdiff_t>(width),
+                   first + static_cast<std::ptrdiff_t>(width));
+  expected[ttl] = 64;
+  expected[l4] = v4 ? 0 : 129;
+  const auto take = [&](std::size_t at) {
+    std::copy_n(out.begin() + static_cast<std::ptrdiff_t>(at), 2,
+                expected.begin() + static_cast<std::ptrdiff_t>(at));
+  };
+  take(l4 + 2);
+  if (v4) take(ip + 10);
+  if (expected != part(out, 0, expected.size()))
+    return "the reply differs from the request in more than it should";
+  const uint8_t protocol = v4 ? kProtoIcmp : kProtoIcmpv6;
+  if (l4_checksum_right(received, ip, l4, ip + size - l4, protocol) !=
+      l4_checksum_right(out, ip, l4, ip + size - l4, protocol)) {
+    return "a right ICMP checksum became wrong, or a wrong one right";
+  }
+  if (v4 && (internet_checksum(part(received, ip, 20)) == 0) != (internet_checksum(part(out, ip, 20)) == 0)) {
+    return "a right header checksum became wrong, or a wrong one right";
+  }
+  return "";
+}
+
+}  // namespace
+
+IpAddress address(std::string_view text) {
+  const auto parsed = IpAddress::parse(text);
+  if (!parsed) throw std::invalid_argument("not an address: " + std::string(text));
+  return *parsed;
+}
+
+MacAddress next_hop_mac(uint32_t backend_id) {
+  return {{0x02, 0, 0, 0, 0xbb, static_cast<uint8_t>(backend_id)}};
+}
+
+uint32_t TableStory::service(std::string_view vip, uint8_t protocol, uint16_t port, bool stateless) {
+  Service s;
+  s.name = "service" + std::to_string(parts_.services.size());
+  s.vip = address(vip);
+  s.protocol = protocol;
+  s.port = port;
+  s.stateless = stateless;
+  parts_.services.push_back(s);
+  parts_.local_vips.push_back(s.vip);
+  return static_cast<uint32_t>(parts_.services.size() - 1);
+}
+
+uint32_t TableStory::backend(std::string_view text, Mode mode, uint16_t mtu) {
+  const auto id = static_cast<uint32_t>(parts_.backends.size());
+  Backend b;
+  b.address = address(text);
+  b.mode = mode;
+  if (mode == Mode::ipip) b.tunnel_source = address(b.address.is_v4() ? "198.51.100.1" : "2001:db8:51::1");
+  b.next_hop.destination = next_hop_mac(id);
+  b.next_hop.source = kEgressMac;
+  b.next_hop.interface = 1;
+  b.next_hop.mtu = mtu;
+  b.next_hop.resolved = true;
+  b.service = static_cast<uint32_t>(parts_.services.size() - 1);
+  b.usable = true;
+  parts_.backends.push_back(b);
+  parts_.services.back().backend_ids.push_back(id);
+  return id;
+}
+
+TableParts TableStory::parts() const {
+  TableParts parts = parts_;
+  for (Service& service : parts.services) {
+    std::vector<MaglevBackend> list;
+    for (const uint32_t id : service.backend_ids) {
+      const Backend& backend = parts.backends[id];
+      list.push_back({backend.address, 0, backend.usable ? 1u : 0u});
+    }
+    service.lookup =
+        std::make_shared<const MaglevTable>(MaglevTable::build(service.name, list, 1, kLookupSize));
+  }
+  return parts;
+}
+
+HeapFrame::HeapFrame(const Bytes& bytes, uint32_t headroom, uint8_t poison)
+    : length_(static_cast<uint32_t>(bytes.size())),
+      headroom_(headroom),
+      tail_(length_ < kMinFrameLength ? kMinFrameLength - length_ : 0) {
+  const std::size_t size = std::size_t{headroom_} + length_ + tail_;
+  memory_.reset(new uint8_t[size]);
+  std::memset(memory_.get(), poison, size);
+  std::copy(bytes.begin(), bytes.end(), memory_.get() + headroom);
+}
+
+Packet HeapFrame::packet() const {
+  return {memory_.get() + headroom_, length_, headroom_, length_ + tail_};
+}
+
+Bytes bytes_of(const Packet& packet) {
+  return {packet.data, packet.data + packet.length};
+}
+
+std::string judge(const Bytes& received, const Decision& decision, const Packet& sent, const Table& table) {
+  const Bytes out = bytes_of(sent);
+  switch (decision.verdict) {
+    case Verdict::forward: {
+      if (decision.backend >= table.backends().size()) return "forwarded to no backend";
+      const Backend& backend = table.backends()[decision.backend];
+      if (!backend.usable || !backend.next_hop.resolved) return "forwarded to a backend that takes no packet";
+      if (decision.interface != backend.next_hop.interface) return "forwarded from the wrong interface";
+      return judge_forwarded(received, out, backend);
+    }
+    case Verdict::reply:
+      return judge_reply(received, out);
+    case Verdict::pass:
+    case Verdict::drop:
+      return out == received ? "" : "a packet that was not sent has changed";
+  }
+  return "no verdict";
+}
+
+bool accounts_balance(const WorkerCounters& counters) {
+  uint64_t sum = counters.forwarded.read() + counters.passed.read() + counters.replied.read() +
+                 counters.handed_over.read();
+  for (const Counter& drop : counters.drops) sum += drop.read();
+  return sum == counters.received.read();
+}
+
+}  // namespace xebec::test
