@@ -30,14 +30,13 @@ struct BackendCounters {
   Counter new_flows;  ///< flows first sent to it, remembered or not
 };
 
-/// Owned by one worker. At every batch boundary received = forwarded + passed + replied + handed_over + sum(drops).
+/// Owned by one worker. At every batch boundary received = forwarded + passed + replied + sum(drops).
 struct alignas(64) WorkerCounters {
   Counter received;
   Counter received_bytes;
   Counter forwarded;
   Counter passed;
   Counter replied;
-  Counter handed_over;
   std::array<Counter, kDropReasonCount> drops;
   Counter checksums_completed;  ///< partial checksums of offloading senders made whole
 

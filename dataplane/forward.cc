@@ -266,20 +266,7 @@ void BatchRun::execute_all() {
   WorkerCounters& counters = state_.counters;
   for (std::size_t i = 0; i < packets_.size(); ++i) {
     if (decisions_[i].verdict != Verdict::drop) execute(i);
-    switch (decisions_[i].verdict) {
-      case Verdict::forward:
-        counters.forwarded.add(1);
-        break;
-      case Verdict::pass:
-        counters.passed.add(1);
-        break;
-      case Verdict::reply:
-        counters.replied.add(1);
-        break;
-      case Verdict::drop:
-        counters.drop(decisions_[i].reason);
-        break;
-    }
+    if (decisions_[i].verdict == Verdict::drop) counters.drop(decisions_[i].reason);
   }
   const FlowTableStats& flows = state_.flows.stats();
   counters.flow_inserts.set(flows.inserts);
@@ -306,6 +293,13 @@ bool RateLimit::take(uint64_t now_ns) {
   if (tokens_ == 0) return false;
   --tokens_;
   return true;
+}
+
+void count_sent(WorkerCounters& counters, std::span<const Decision> decisions) {
+  for (const Decision& decision : decisions) {
+    if (decision.verdict == Verdict::forward) counters.forwarded.add(1);
+    if (decision.verdict == Verdict::reply) counters.replied.add(1);
+  }
 }
 
 void forward_batch(const Table& table, ForwardState& state, std::span<Packet> packets,

@@ -24,7 +24,6 @@ namespace xebec {
 
 enum class Verdict : uint8_t {
   forward,  ///< send the frame, as rewritten, from `interface`
-  pass,     ///< give it to the kernel unchanged
   reply,    ///< send the frame, now an answer, back out of the interface it came in by
   drop,     ///< recycle the frame; `reason` says why
 };
@@ -75,5 +74,8 @@ struct ForwardState {
 /// now_ns: monotonic, not before the last call's.
 void forward_batch(const Table& table, ForwardState& state, std::span<Packet> packets,
                    std::span<Decision> decisions, uint64_t now_ns);
+
+/// Counts a batch whose frames were all sent: for callers without a ring that may be full.
+void count_sent(WorkerCounters& counters, std::span<const Decision> decisions);
 
 }  // namespace xebec

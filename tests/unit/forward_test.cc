@@ -99,6 +99,7 @@ class Forward : public testing::Test {
     for (const HeapFrame& frame : frames) packets.push_back(frame.packet());
     std::vector<Decision> decisions(packets.size());
     forward_batch(*table, *state, packets, decisions, now);
+    count_sent(state->counters, decisions);
     std::vector<Sent> sent;
     for (std::size_t i = 0; i < packets.size(); ++i) {
       EXPECT_EQ(test::judge(received[i], decisions[i], packets[i], *table), "") << "packet " << i;

@@ -248,7 +248,6 @@ std::string judge(const Bytes& received, const Decision& decision, const Packet&
     }
     case Verdict::reply:
       return judge_reply(received, out);
-    case Verdict::pass:
     case Verdict::drop:
       return out == received ? "" : "a packet that was not sent has changed";
   }
@@ -256,8 +255,7 @@ std::string judge(const Bytes& received, const Decision& decision, const Packet&
 }
 
 bool accounts_balance(const WorkerCounters& counters) {
-  uint64_t sum = counters.forwarded.read() + counters.passed.read() + counters.replied.read() +
-                 counters.handed_over.read();
+  uint64_t sum = counters.forwarded.read() + counters.passed.read() + counters.replied.read();
   for (const Counter& drop : counters.drops) sum += drop.read();
   return sum == counters.received.read();
 }

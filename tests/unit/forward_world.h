@@ -56,7 +56,7 @@ Bytes bytes_of(const Packet& packet);
 /// Otherwise what is wrong. `received`: the frame as it came in.
 std::string judge(const Bytes& received, const Decision& decision, const Packet& sent, const Table& table);
 
-/// received = forwarded + passed + replied + handed over + all drops.
+/// received = forwarded + passed + replied + all drops.
 bool accounts_balance(const WorkerCounters& counters);
 
 }  // namespace xebec::test

@@ -116,6 +116,7 @@ class TwinRun {
     Half a(batch_, 0xa5);
     Half b(batch_, 0x5a);
     forward_batch(*table_, *state_a_, a.packets, a.decisions, now_);
+    count_sent(state_a_->counters, a.decisions);
     forward_batch(*table_, *state_b_, b.packets, b.decisions, now_);
     now_ += 1'000'000;
     for (std::size_t i = 0; i < batch_.size(); ++i) judge(i, a, b);
