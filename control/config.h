@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "dataplane/flow_table.h"
@@ -64,16 +65,25 @@ struct ControlConfig {
   bool operator==(const ControlConfig&) const = default;
 };
 
+/// What a service gets for the keys it does not have, from the file and through the API alike.
+struct ServiceDefaults {
+  Mode mode = Mode::dsr_l2;
+  uint32_t table_size = kDefaultLookupSize;
+  bool operator==(const ServiceDefaults&) const = default;
+};
+
 struct Config {
   std::string instance = "xebec";
   std::optional<std::array<uint8_t, 16>> hash_seed;  ///< absent = random per installation
   FallbackVerdict fallback_verdict = FallbackVerdict::drop;
   std::vector<InterfaceConfig> interfaces;
+  ServiceDefaults defaults;
   FlowTableConfig flows;
   TunnelConfig tunnel;
   std::vector<ServiceConfig> services;
   ControlConfig control;
 };
+bool operator==(const Config& a, const Config& b);
 
 /// Names as they stand in JSON, the API and the tool.
 std::string_view to_string(Mode mode);

@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// The names of a configuration's words, and its equality.
+#include "control/config.h"
+
+#include <string>
+
+#include "control/config_keys.h"
+
+namespace xebec {
+namespace {
+
+/// Empty for a value that is no enumerator.
+template <typename Enum>
+std::string_view name_in(const Words& words, Enum value) {
+  for (const Word& word : words.available) {
+    if (word.value == static_cast<uint8_t>(value)) return word.text;
+  }
+  return {};
+}
+
+// Structured bindings: a field added to these structs stops the build here until it is compared as well.
+bool equal(const FlowTimeouts& a, const FlowTimeouts& b) {
+  const auto& [a_established, a_syn, a_fin, a_udp] = a;
+  const auto& [b_established, b_syn, b_fin, b_udp] = b;
+  return a_established == b_established && a_syn == b_syn && a_fin == b_fin && a_udp == b_udp;
+}
+
+bool equal(const FlowTableConfig& a, const FlowTableConfig& b) {
+  const auto& [a_capacity, a_timeouts, a_rate] = a;
+  const auto& [b_capacity, b_timeouts, b_rate] = b;
+  return a_capacity == b_capacity && equal(a_timeouts, b_timeouts) && a_rate == b_rate;
+}
+
+}  // namespace
+
+bool operator==(const Config& a, const Config& b) {
+  const auto& [a_instance, a_seed, a_fallback, a_interfaces, a_defaults, a_flows, a_tunnel, a_services,
+               a_control] = a;
+  const auto& [b_instance, b_seed, b_fallback, b_interfaces, b_defaults, b_flows, b_tunnel, b_services,
+               b_control] = b;
+  return a_instance == b_instance && a_seed == b_seed && a_fallback == b_fallback &&
+         a_interfaces == b_interfaces && a_defaults == b_defaults && equal(a_flows, b_flows) &&
+         a_tunnel == b_tunnel && a_services == b_services && a_control == b_control;
+}
+
+std::string_view to_string(Mode mode) {
+  return name_in(kModeWords, mode);
+}
+std::string_view to_string(XdpMode mode) {
+  return name_in(kXdpModeWords, mode);
+}
+std::string_view to_string(BindMode mode) {
+  return name_in(kBindModeWords, mode);
+}
+std::string_view to_string(PollMode mode) {
+  return name_in(kPollModeWords, mode);
+}
+std::string_view to_string(Admin admin) {
+  return name_in(kAdminWords, admin);
+}
+std::string_view to_string(FallbackVerdict verdict) {
+  return name_in(kFallbackWords, verdict);
+}
+
+std::string protocol_name(uint8_t protocol) {
+  const std::string_view name = name_in(kProtocolWords, protocol);
+  return name.empty() ? std::to_string(protocol) : std::string(name);
+}
+
+}  // namespace xebec

@@ -1,0 +1,224 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// The keys of a configuration, and the words and ranges their values may have: the one list that the reader,
+// the writer and the test of docs/xebec.schema.json share.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string_view>
+
+#include "bpf/abi.h"
+#include "control/config.h"
+#include "dataplane/limits.h"
+
+namespace xebec {
+
+struct Word {
+  std::string_view text;
+  uint8_t value = 0;  ///< of the enum the words stand for
+};
+
+/// The words a key may have. `planned` are known to the field and refused by this version: an operator who
+/// wrote one shall read that it is not there yet, not that it is a typing error.
+struct Words {
+  std::string_view noun;
+  std::span<const Word> available;
+  std::span<const std::string_view> planned;
+};
+
+/// Inclusive.
+struct Range {
+  uint64_t low = 0;
+  uint64_t high = 0;
+};
+
+enum class KeyUse : uint8_t {
+  optional,
+  required,
+  planned,  ///< no code serves it yet. An error: nobody shall believe in a health check that does not run.
+};
+
+struct KeyRule {
+  std::string_view name;
+  KeyUse use = KeyUse::optional;
+  const Words* words = nullptr;  ///< of a key that takes a word
+  Range range{};                 ///< of a key that takes a number
+};
+
+/// The keys one kind of object may have. `name` is its name in the schema's $defs, too.
+struct ObjectRule {
+  std::string_view name;
+  std::span<const KeyRule> keys;
+};
+
+// Words
+// -------------------------------------------------------------------------------------------------------------------
+template <typename Enum>
+constexpr Word word(std::string_view text, Enum value) {
+  return {text, static_cast<uint8_t>(value)};
+}
+
+inline constexpr Word kModeWordList[] = {word("dsr-l2", Mode::dsr_l2), word("ipip", Mode::ipip)};
+inline constexpr std::string_view kPlannedModes[] = {"dnat", "nat", "gue", "gre", "vxlan"};
+inline constexpr Words kModeWords{"mode", kModeWordList, kPlannedModes};
+
+inline constexpr Word kXdpModeWordList[] = {word("auto", XdpMode::automatic), word("native", XdpMode::native),
+                                            word("generic", XdpMode::generic)};
+inline constexpr Words kXdpModeWords{"mode", kXdpModeWordList, {}};
+
+inline constexpr Word kBindModeWordList[] = {
+    word("auto", BindMode::automatic), word("zerocopy", BindMode::zerocopy), word("copy", BindMode::copy)};
+inline constexpr Words kBindModeWords{"bind", kBindModeWordList, {}};
+
+inline constexpr Word kPollModeWordList[] = {word("adaptive", PollMode::adaptive),
+                                             word("busy", PollMode::busy),
+                                             word("interrupt", PollMode::interrupt)};
+inline constexpr Words kPollModeWords{"poll", kPollModeWordList, {}};
+
+/// Both mean the ring: it is the one transmit engine of this version.
+inline constexpr Word kTransmitWordList[] = {{"auto", 0}, {"ring", 0}};
+inline constexpr std::string_view kPlannedTransmit[] = {"inject"};
+inline constexpr Words kTransmitWords{"transmit", kTransmitWordList, kPlannedTransmit};
+
+inline constexpr Word kAdminWordList[] = {word("ready", Admin::ready), word("maint", Admin::maint)};
+inline constexpr std::string_view kPlannedAdmin[] = {"drain"};
+inline constexpr Words kAdminWords{"admin", kAdminWordList, kPlannedAdmin};
+
+inline constexpr Word kFallbackWordList[] = {word("drop", FallbackVerdict::drop),
+                                             word("pass", FallbackVerdict::pass)};
+inline constexpr Words kFallbackWords{"fallback_verdict", kFallbackWordList, {}};
+
+inline constexpr Word kProtocolWordList[] = {{"tcp", kProtoTcp}, {"udp", kProtoUdp}};
+inline constexpr std::string_view kPlannedProtocols[] = {"sctp", "any"};
+inline constexpr Words kProtocolWords{"protocol", kProtocolWordList, kPlannedProtocols};
+
+inline constexpr Word kAlgorithmWordList[] = {{"maglev", 0}};
+inline constexpr std::string_view kPlannedAlgorithms[] = {"wrr", "rr",  "random", "source-hash",
+                                                          "lc",  "wlc", "p2c"};
+inline constexpr Words kAlgorithmWords{"algorithm", kAlgorithmWordList, kPlannedAlgorithms};
+
+inline constexpr Word kHashWordList[] = {{"5-tuple", 0}};
+inline constexpr std::string_view kPlannedHashes[] = {"source", "source-destination", "quic-cid"};
+inline constexpr Words kHashWords{"hash", kHashWordList, kPlannedHashes};
+
+// Ranges
+// ------------------------------------------------------------------------------------------------------------------
+inline constexpr Range kVersionRange{1, 1};
+inline constexpr Range kPortRange{1, 65535};
+inline constexpr Range kWeightRange{0, kMaxWeight};
+/// The upper end is the largest prime below 2^24: an array of 32 MiB, beyond which no balance is gained.
+inline constexpr Range kTableSizeRange{2, 16'777'213};
+inline constexpr Range kQueueRange{1, XEBEC_MAX_QUEUES};
+/// A week. A flow silent for longer is gone in every firewall on its way.
+inline constexpr Range kTimeoutRange{1, 604'800};
+/// From one page of buckets to 64 Mi flows a worker, some 4 GiB.
+inline constexpr Range kFlowCapacityRange{1024, 67'108'864};
+inline constexpr Range kInsertRateRange{1, 1'000'000'000};
+/// CPUs are numbered below CONFIG_NR_CPUS, at most 8192 on x86.
+inline constexpr Range kCpuRange{0, 8191};
+
+// Objects
+// -----------------------------------------------------------------------------------------------------------------
+inline constexpr KeyRule kTopKeys[] = {
+    {.name = "version", .range = kVersionRange},
+    {.name = "instance"},
+    {.name = "hash_seed"},
+    {.name = "fallback_verdict", .words = &kFallbackWords},
+    {.name = "interfaces"},
+    {.name = "defaults"},
+    {.name = "flow_table"},
+    {.name = "tunnel"},
+    {.name = "services"},
+    {.name = "control"},
+    {.name = "vips"},
+    {.name = "health", .use = KeyUse::planned},
+    {.name = "metrics", .use = KeyUse::planned},
+    {.name = "providers", .use = KeyUse::planned},
+    {.name = "announce", .use = KeyUse::planned},
+    {.name = "deny", .use = KeyUse::planned},
+    {.name = "log", .use = KeyUse::planned},
+};
+inline constexpr ObjectRule kTopRule{"configuration", kTopKeys};
+
+inline constexpr KeyRule kInterfaceKeys[] = {
+    {.name = "name", .use = KeyUse::required},  {.name = "queues", .range = kQueueRange},
+    {.name = "cpus", .range = kCpuRange},       {.name = "mode", .words = &kXdpModeWords},
+    {.name = "bind", .words = &kBindModeWords}, {.name = "transmit", .words = &kTransmitWords},
+    {.name = "poll", .words = &kPollModeWords},
+};
+inline constexpr ObjectRule kInterfaceRule{"interface", kInterfaceKeys};
+
+inline constexpr KeyRule kDefaultsKeys[] = {
+    {.name = "algorithm", .words = &kAlgorithmWords}, {.name = "table_size", .range = kTableSizeRange},
+    {.name = "mode", .words = &kModeWords},           {.name = "timeouts"},
+    {.name = "health", .use = KeyUse::planned},       {.name = "fail", .use = KeyUse::planned},
+};
+inline constexpr ObjectRule kDefaultsRule{"defaults", kDefaultsKeys};
+
+inline constexpr KeyRule kTimeoutKeys[] = {
+    {.name = "tcp_established_s", .range = kTimeoutRange},
+    {.name = "tcp_syn_s", .range = kTimeoutRange},
+    {.name = "tcp_fin_s", .range = kTimeoutRange},
+    {.name = "udp_s", .range = kTimeoutRange},
+};
+inline constexpr ObjectRule kTimeoutRule{"timeouts", kTimeoutKeys};
+
+inline constexpr KeyRule kFlowTableKeys[] = {
+    {.name = "capacity", .range = kFlowCapacityRange},
+    {.name = "max_inserts_per_s", .range = kInsertRateRange},
+};
+inline constexpr ObjectRule kFlowTableRule{"flow_table", kFlowTableKeys};
+
+inline constexpr KeyRule kTunnelKeys[] = {{.name = "source_ipv4"}, {.name = "source_ipv6"}};
+inline constexpr ObjectRule kTunnelRule{"tunnel", kTunnelKeys};
+
+inline constexpr KeyRule kServiceKeys[] = {
+    {.name = "name", .use = KeyUse::required},
+    {.name = "vip", .use = KeyUse::required},
+    {.name = "port", .use = KeyUse::required, .range = kPortRange},
+    {.name = "protocol", .use = KeyUse::required, .words = &kProtocolWords},
+    {.name = "mode", .words = &kModeWords},
+    {.name = "algorithm", .words = &kAlgorithmWords},
+    {.name = "hash", .words = &kHashWords},
+    {.name = "table_size", .range = kTableSizeRange},
+    {.name = "stateless"},
+    {.name = "backends"},
+    {.name = "health", .use = KeyUse::planned},
+    {.name = "fail", .use = KeyUse::planned},
+    {.name = "fallback", .use = KeyUse::planned},
+    {.name = "affinity", .use = KeyUse::planned},
+    {.name = "on_down", .use = KeyUse::planned},
+    {.name = "drain", .use = KeyUse::planned},
+    {.name = "timeouts", .use = KeyUse::planned},
+};
+inline constexpr ObjectRule kServiceRule{"service", kServiceKeys};
+
+inline constexpr KeyRule kBackendKeys[] = {
+    {.name = "address", .use = KeyUse::required}, {.name = "port", .range = kPortRange},
+    {.name = "weight", .range = kWeightRange},    {.name = "admin", .words = &kAdminWords},
+    {.name = "mode", .words = &kModeWords},       {.name = "mac"},
+    {.name = "health", .use = KeyUse::planned},
+};
+inline constexpr ObjectRule kBackendRule{"backend", kBackendKeys};
+
+inline constexpr KeyRule kControlKeys[] = {{.name = "socket"}, {.name = "http", .use = KeyUse::planned}};
+inline constexpr ObjectRule kControlRule{"control", kControlKeys};
+
+// The seeds' form: a list of VIPs with their real servers.
+inline constexpr KeyRule kVipKeys[] = {
+    {.name = "vip", .use = KeyUse::required},
+    {.name = "port", .use = KeyUse::required, .range = kPortRange},
+    {.name = "protocol", .use = KeyUse::required, .words = &kProtocolWords},
+    {.name = "reals", .use = KeyUse::required},
+};
+inline constexpr ObjectRule kVipRule{"vip", kVipKeys};
+
+inline constexpr KeyRule kRealKeys[] = {{.name = "ip", .use = KeyUse::required}, {.name = "mac"}};
+inline constexpr ObjectRule kRealRule{"real", kRealKeys};
+
+/// Every object there is.
+inline constexpr const ObjectRule* kObjectRules[] = {
+    &kTopRule,     &kInterfaceRule, &kDefaultsRule, &kTimeoutRule, &kFlowTableRule, &kTunnelRule,
+    &kServiceRule, &kBackendRule,   &kControlRule,  &kVipRule,     &kRealRule};
+
+}  // namespace xebec

@@ -1,0 +1,293 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// The checks of a configuration's values, alone and against each other.
+#include "control/config_validate.h"
+
+#include <algorithm>
+#include <map>
+#include <set>
+#include <tuple>
+
+#include <fmt/format.h>
+
+#include "bpf/abi.h"
+#include "control/config_document.h"
+#include "control/config_keys.h"
+#include "control/config_reader.h"
+#include "dataplane/maglev.h"
+
+namespace xebec {
+namespace {
+
+/// Longest name of a service or an instance: it becomes a label in metrics and a segment of a URL.
+constexpr std::size_t kMaxNameLength = 63;
+/// IFNAMSIZ - 1, linux/if.h.
+constexpr std::size_t kMaxInterfaceName = 15;
+/// sizeof(sockaddr_un::sun_path) - 1, unix(7).
+constexpr std::size_t kMaxSocketPath = 107;
+
+bool is_alphanumeric(char c) {
+  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
+}
+
+/// Empty if the name will do.
+std::string name_fault(std::string_view name) {
+  if (name.empty()) return "must not be empty";
+  if (name.size() > kMaxNameLength) {
+    return fmt::format("{} is longer than {} characters", quote(name), kMaxNameLength);
+  }
+  const bool plain = std::all_of(name.begin(), name.end(), [](char c) {
+    return is_alphanumeric(c) || c == '.' || c == '_' || c == '-' || c == ':';
+  });
+  if (!plain || !is_alphanumeric(name[0])) {
+    return fmt::format("{} is not a name: a letter or digit, then letters, digits and any of . _ - :",
+                       quote(name));
+  }
+  return {};
+}
+
+/// What the kernel accepts (dev_valid_name): no slash, no colon, no blank, not "." or "..".
+std::string interface_name_fault(std::string_view name) {
+  if (name.empty()) return "must not be empty";
+  if (name.size() > kMaxInterfaceName) {
+    return fmt::format("{} is longer than {} characters", quote(name), kMaxInterfaceName);
+  }
+  const bool plain = std::all_of(name.begin(), name.end(),
+                                 [](char c) { return c > ' ' && c < 0x7f && c != '/' && c != ':'; });
+  if (!plain || name == "." || name == "..") return fmt::format("{} is not an interface name", quote(name));
+  return {};
+}
+
+/// Empty if one host can have the address.
+std::string unicast_fault(const IpAddress& address) {
+  const auto& bytes = address.bytes;
+  const char* fault = nullptr;
+  if (address.is_v4()) {
+    if (bytes[12] == 0) fault = "this network (0.0.0.0/8)";
+    if (bytes[12] == 127) fault = "loopback";
+    if (bytes[12] >= 224) fault = "multicast, reserved or broadcast";
+  } else {
+    const bool all_zero = std::all_of(bytes.begin(), bytes.end() - 1, [](uint8_t byte) { return byte == 0; });
+    if (all_zero) fault = bytes[15] == 1 ? "loopback" : "unspecified";
+    if (bytes[0] == 0xff) fault = "multicast";
+    if (bytes[0] == 0xfe && (bytes[1] & 0xc0) == 0x80)
+      fault = "link-local, which means nothing without an interface";
+  }
+  if (fault == nullptr) return {};
+  return fmt::format("{} is not an address of one host: {}", address.to_string(), fault);
+}
+
+std::string family(const IpAddress& address) {
+  return address.is_v4() ? "IPv4" : "IPv6";
+}
+
+std::string endpoint(const ServiceConfig& service) {
+  const std::string address =
+      service.vip.is_v4() ? service.vip.to_string() : "[" + service.vip.to_string() + "]";
+  const std::string port = service.port == 0 ? "any" : std::to_string(service.port);
+  return fmt::format("{}:{}/{}", address, port, protocol_name(service.protocol));
+}
+
+void report_at(const ValidationSink& sink, const std::string& pointer, std::string message) {
+  if (!message.empty() && sink.usable(pointer)) sink.report(pointer, std::move(message));
+}
+
+void check_table_size(const ServiceConfig& service, const std::string& at, const ValidationSink& sink) {
+  const std::string pointer = at + "/table_size";
+  if (const std::string fault = prime_fault(service.table_size); !fault.empty())
+    return report_at(sink, pointer, fault);
+  const auto weighted = std::count_if(service.backends.begin(), service.backends.end(),
+                                      [](const BackendConfig& backend) { return backend.weight > 0; });
+  if (static_cast<uint64_t>(weighted) <= service.table_size) return;
+  report_at(
+      sink, pointer,
+      fmt::format("{} slots are too few for {} backends with weight: each needs one, 100 for a good balance",
+                  service.table_size, weighted));
+}
+
+void check_backend_list(const ServiceConfig& service, const std::string& at, const ValidationSink& sink) {
+  if (service.backends.size() > kMaxBackendsPerService) {
+    report_at(sink, at + "/backends",
+              fmt::format("{} backends are more than a service may have, {}", service.backends.size(),
+                          kMaxBackendsPerService));
+  }
+  std::map<IpAddress, std::size_t> seen;
+  for (std::size_t i = 0; i < service.backends.size(); ++i) {
+    const std::string pointer = pointer_to(at + "/backends", i);
+    if (!sink.usable(pointer + "/address")) continue;
+    const auto [first, inserted] = seen.emplace(service.backends[i].address, i);
+    if (inserted) continue;
+    report_at(
+        sink, pointer + "/address",
+        fmt::format("{} is already a backend of this service: {}", service.backends[i].address.to_string(),
+                    sink.shown(pointer_to(at + "/backends", first->second))));
+  }
+}
+
+void check_interfaces(const Config& config, const ValidationSink& sink) {
+  if (config.interfaces.size() > kMaxInterfaces) {
+    report_at(sink, "/interfaces",
+              fmt::format("{} interfaces are more than a daemon serves, {}", config.interfaces.size(),
+                          kMaxInterfaces));
+  }
+  std::map<std::string, std::size_t> names;
+  for (std::size_t i = 0; i < config.interfaces.size(); ++i) {
+    const InterfaceConfig& interface = config.interfaces[i];
+    const std::string at = pointer_to("/interfaces", i);
+    report_at(sink, at + "/name", interface_name_fault(interface.name));
+    if (!sink.usable(at + "/name")) continue;
+    const auto [first, inserted] = names.emplace(interface.name, i);
+    if (inserted) continue;
+    report_at(sink, at + "/name",
+              fmt::format("{} is already in the list: {}", quote(interface.name),
+                          sink.shown(pointer_to("/interfaces", first->second))));
+  }
+}
+
+void check_service_names(const Config& config, const ValidationSink& sink) {
+  std::map<std::string, std::size_t> names;
+  for (std::size_t i = 0; i < config.services.size(); ++i) {
+    const std::string at = pointer_to("/services", i);
+    if (!sink.usable(at + "/name")) continue;
+    const auto [first, inserted] = names.emplace(config.services[i].name, i);
+    if (inserted) continue;
+    report_at(sink, at + "/name",
+              fmt::format("the name {} is already taken by {}", quote(config.services[i].name),
+                          sink.shown(pointer_to("/services", first->second))));
+  }
+}
+
+void check_service_keys(const Config& config, const ValidationSink& sink) {
+  std::map<std::tuple<IpAddress, uint16_t, uint8_t>, std::size_t> keys;
+  for (std::size_t i = 0; i < config.services.size(); ++i) {
+    const ServiceConfig& service = config.services[i];
+    const std::string at = pointer_to("/services", i);
+    if (!sink.usable(at + "/vip") || !sink.usable(at + "/port") || !sink.usable(at + "/protocol")) continue;
+    const auto [first, inserted] = keys.emplace(std::tuple(service.vip, service.port, service.protocol), i);
+    if (inserted) continue;
+    report_at(sink, at + "/vip",
+              fmt::format("{} is already served by {}, {}", endpoint(service),
+                          quote(config.services[first->second].name),
+                          sink.shown(pointer_to("/services", first->second))));
+  }
+}
+
+void check_totals(const Config& config, const ValidationSink& sink) {
+  static_assert(kMaxServices <= XEBEC_MAX_SERVICES && kMaxServices <= XEBEC_MAX_VIPS,
+                "the shim's maps hold them all");
+  if (config.services.size() > kMaxServices) {
+    report_at(
+        sink, "/services",
+        fmt::format("{} services are more than a daemon serves, {}", config.services.size(), kMaxServices));
+  }
+  std::size_t backends = 0;
+  for (const ServiceConfig& service : config.services) backends += service.backends.size();
+  if (backends > kMaxBackends) {
+    report_at(sink, "/services",
+              fmt::format("{} backends over all services are more than a daemon serves, {}", backends,
+                          kMaxBackends));
+  }
+}
+
+void check_tunnel(const TunnelConfig& tunnel, const ValidationSink& sink) {
+  if (tunnel.source_ipv4) {
+    const bool right = tunnel.source_ipv4->is_v4();
+    report_at(sink, "/tunnel/source_ipv4",
+              right ? unicast_fault(*tunnel.source_ipv4)
+                    : fmt::format("{} is not an IPv4 address", tunnel.source_ipv4->to_string()));
+  }
+  if (tunnel.source_ipv6) {
+    const bool right = !tunnel.source_ipv6->is_v4();
+    report_at(sink, "/tunnel/source_ipv6",
+              right ? unicast_fault(*tunnel.source_ipv6)
+                    : fmt::format("{} is not an IPv6 address", tunnel.source_ipv6->to_string()));
+  }
+}
+
+void check_socket(const std::string& socket, const ValidationSink& sink) {
+  if (socket.empty()) return;
+  std::string fault;
+  if (socket[0] != '/') fault = fmt::format("{} is not an absolute path", quote(socket));
+  if (socket.size() > kMaxSocketPath) {
+    fault = fmt::format("{} is longer than a socket's path may be, {} bytes", quote(socket), kMaxSocketPath);
+  }
+  if (socket.find('\0') != std::string::npos) fault = "a path has no NUL byte";
+  report_at(sink, "/control/socket", std::move(fault));
+}
+
+}  // namespace
+
+std::string prime_fault(uint32_t size) {
+  if (is_prime(size)) return {};
+  if (size < 2) return fmt::format("{} is not prime; the smallest prime is 2", size);
+  uint32_t below = size;
+  uint32_t above = size;
+  while (below > 2 && !is_prime(below)) --below;
+  while (!is_prime(above)) ++above;  // Bertrand: there is one below 2 * size
+  return fmt::format("{} is not prime; the nearest primes are {} and {}", size, below, above);
+}
+
+void check_backend(const BackendConfig& backend, const ServiceConfig& service, const std::string& service_at,
+                   const std::string& at, const ValidationSink& sink) {
+  report_at(sink, at + "/address", unicast_fault(backend.address));
+  if (backend.weight > kMaxWeight) {
+    report_at(sink, at + "/weight", fmt::format("{} is out of range 0..{}", backend.weight, kMaxWeight));
+  }
+  if (backend.mac) {
+    const MacAddress& mac = *backend.mac;
+    if ((mac.bytes[0] & 1) != 0) {
+      report_at(sink, at + "/mac", fmt::format("{} is a multicast address, no host's", to_string(mac)));
+    }
+    if (mac == MacAddress{}) report_at(sink, at + "/mac", "00:00:00:00:00:00 is no host's address");
+  }
+  const bool service_known = sink.usable(service_at + "/vip") && sink.usable(service_at + "/port") &&
+                             sink.usable(service_at + "/mode");
+  if (!service_known || !sink.usable(at + "/mode")) return;
+
+  const Mode mode = backend.mode.value_or(service.mode);
+  if (backend.port != 0 && backend.port != service.port) {
+    report_at(sink, at + "/port",
+              fmt::format("{} differs from the service's port, and mode {} leaves ports as they are",
+                          backend.port, to_string(mode)));
+  }
+  if (backend.address == service.vip) {
+    report_at(sink, at + "/address", "is the service's own address: its packets would come back");
+  }
+  if (mode == Mode::dsr_l2 && !backend.mac && backend.address.is_v4() != service.vip.is_v4() &&
+      sink.usable(at + "/mac")) {
+    report_at(
+        sink, at + "/address",
+        fmt::format(
+            "{} is {} and the service {}: with mode dsr-l2 a backend has the family of its service, unless "
+            "its \"mac\" is given",
+            backend.address.to_string(), family(backend.address), family(service.vip)));
+  }
+}
+
+void check_service(const ServiceConfig& service, const std::string& at, const ValidationSink& sink) {
+  report_at(sink, at + "/name", name_fault(service.name));
+  report_at(sink, at + "/vip", unicast_fault(service.vip));
+  if (service.protocol != kProtoTcp && service.protocol != kProtoUdp) {
+    report_at(sink, at + "/protocol", fmt::format("protocol {} is neither tcp nor udp", service.protocol));
+  }
+  check_table_size(service, at, sink);
+  check_backend_list(service, at, sink);
+  for (std::size_t i = 0; i < service.backends.size(); ++i) {
+    check_backend(service.backends[i], service, at, pointer_to(at + "/backends", i), sink);
+  }
+}
+
+void check_config(const Config& config, const ValidationSink& sink) {
+  report_at(sink, "/instance", name_fault(config.instance));
+  report_at(sink, "/defaults/table_size", prime_fault(config.defaults.table_size));
+  check_interfaces(config, sink);
+  check_tunnel(config.tunnel, sink);
+  check_socket(config.control.socket, sink);
+  for (std::size_t i = 0; i < config.services.size(); ++i) {
+    check_service(config.services[i], pointer_to("/services", i), sink);
+  }
+  check_service_names(config, sink);
+  check_service_keys(config, sink);
+  check_totals(config, sink);
+}
+
+}  // namespace xebec
