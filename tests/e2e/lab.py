@@ -13,6 +13,7 @@ balancer. No offload is touched: packets carry partial checksums wherever the ke
 """
 import os
 import shutil
+import sys
 import tempfile
 
 import netns
@@ -64,8 +65,7 @@ class Lab:
 
     def __enter__(self):
         for name in netns.remove_leftovers():
-            print(f"lab: removed {name}, left behind by a run that is dead")
-        # Names of devices and namespaces have to differ only within one machine; files go where nobody else looks.
+            print(f"lab: removed {name}, left behind by a run that is dead", file=sys.stderr)
         self.directory = tempfile.mkdtemp(prefix=f"{self.prefix}-")
         try:
             self._build()

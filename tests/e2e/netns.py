@@ -8,9 +8,11 @@ import contextlib
 import ctypes
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
+import tempfile
 import time
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -151,8 +153,12 @@ def _is_lab(pid):
 
 
 def remove_leftovers():
-    """Removes the namespaces of runs that are dead. Returns their names."""
+    """Removes the namespaces and directories of runs that are dead. Returns their names."""
     dead = [n for n in listed() if (m := re.fullmatch(r"xebec-(\d+)-\w+", n)) and not _is_lab(int(m[1]))]
     for name in dead:
         remove(name)
-    return dead
+    directories = [d for d in os.listdir(tempfile.gettempdir())
+                   if (m := re.fullmatch(r"xebec-(\d+)-\w+", d)) and not _is_lab(int(m[1]))]
+    for name in directories:
+        shutil.rmtree(os.path.join(tempfile.gettempdir(), name), ignore_errors=True)
+    return dead + directories

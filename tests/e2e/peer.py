@@ -100,6 +100,8 @@ async def serve(args):
         # Bound to the VIP itself: a wildcard socket would answer from the backend's own address.
         await loop.create_datagram_endpoint(lambda: UdpServer(args.name), (address, int(port)))
     say({"ready": args.name})
+    if args.forever:
+        await asyncio.Event().wait()
     async for command in commands():
         if command == "stop":
             return
@@ -287,6 +289,7 @@ def main():
     p.add_argument("name")
     p.add_argument("--tcp", type=int, action="append", default=[])
     p.add_argument("--udp", action="append", default=[])
+    p.add_argument("--forever", action="store_true", help="until killed, whatever becomes of stdin")
     for what in ("http", "udp", "keep"):
         p = sub.add_parser(what)
         p.add_argument("address")

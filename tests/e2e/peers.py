@@ -57,12 +57,10 @@ class Peer(Process):
     """peer.py, spoken to over its stdin and stdout."""
 
     def __init__(self, lab, namespace, *args):
-        stdin = subprocess.PIPE
-        if lab.survive and args[0] == "serve":
-            # The end of stdin ends a peer; this one is to outlive us, so its stdin is a pipe of its own that stays open.
-            stdin = _endless()
-        super().__init__(lab, namespace, sys.executable, os.path.join(HERE, "peer.py"), *map(str, args),
-                         stdin=stdin, stdout=subprocess.PIPE, name="peer-" + args[0])
+        # The end of stdin ends a peer; a server of a lab that is to outlive us has to ignore it.
+        forever = ["--forever"] if lab.survive and args[0] == "serve" else []
+        super().__init__(lab, namespace, sys.executable, os.path.join(HERE, "peer.py"), *map(str, args), *forever,
+                         stdin=subprocess.PIPE, stdout=subprocess.PIPE, name="peer-" + args[0])
         self.buffer = b""
         self.hear(30)
 
@@ -90,12 +88,6 @@ class Peer(Process):
         """Stops a load; returns its last report."""
         self.tell("stop")
         return self.hear()
-
-
-def _endless():
-    reader, writer = os.pipe()
-    os.set_inheritable(writer, True)  # never written and never closed while anybody who inherited it lives
-    return reader
 
 
 def serve(lab, vips=VIP):
