@@ -121,8 +121,12 @@ class Daemon:
             return all(w["generation"] == now or w["asleep"] for w in self.ask("worker", "list")["workers"])
         wait_until(taken, "every worker to see the new table")
 
-    def expect_conservation(self):
-        """Every packet received has one fate, and every frame one place. Waits for packets on their way."""
+    def expect_conservation(self, end_clients=True):
+        """Every packet received has one fate, and every frame one place. Ends the clients (unless they leave the VIPs alone),
+        and waits for packets on their way."""
+        if end_clients:
+            self.lab.end_clients()
+
         def faults():
             found = []
             packets = self.packets()

@@ -124,7 +124,7 @@ def table(result):
     lines.append(f"removal of {change['removed']:<12} {change['surviving_connections']} connections of the other backends:"
                  f" {stuck} stayed, {change['moved_of_surviving']} moved, {change['broken_of_surviving']} broken")
     for name, r in result["iperf3"].items():
-        lines.append(f"iperf3 {name:<16} {r['gbps']:6.2f} Gbit/s, stalls {r['stalls']}")
+        lines.append(f"iperf3 {name:<16} {r['gbps']:6.2f} Gbit/s, stalls {r['stalls']}, lost {r['lost_percent']} %")
     packets = result["packets"]
     lines.append(f"packets                 received {packets['received']} = forwarded {packets['forwarded']} + passed"
                  f" {packets['passed']} + replied {packets['replied']} + dropped {packets['dropped']}")

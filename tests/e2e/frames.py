@@ -60,3 +60,19 @@ def first(sniffers, wanted, deadline_s=5.0):
             if frame is not None and wanted(frame):
                 return sniffer.role, frame
     raise LabError("the frame did not arrive at any backend")
+
+
+def find(sniffers, marks):
+    """{mark: role} of where frames that contain these byte strings arrive, in whatever order they do."""
+    found = {}
+
+    def note(frame):
+        seen = [m for m in marks if m in frame and m not in found]
+        found.update(dict.fromkeys(seen))
+        return bool(seen)
+
+    while len(found) < len(marks):
+        before = set(found)
+        role, _ = first(sniffers, note)
+        found.update((m, role) for m in set(found) - before)
+    return found

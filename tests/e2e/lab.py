@@ -86,6 +86,10 @@ class Lab:
         self.router = Namespace(f"{self.prefix}-router", survive=self.survive)
         self.namespaces.append(self.router)
         quiet(self.router)
+        # Bridge netfilter, where the host has it on, trims and checks IP packets that the bridge has no business with.
+        if os.path.exists("/proc/sys/net/bridge"):
+            self.router.sysctl(net__bridge__bridge_nf_call_iptables=0, net__bridge__bridge_nf_call_ip6tables=0,
+                               net__bridge__bridge_nf_call_arptables=0)
         # Snooping would hold back neighbour discovery until it has learned who listens.
         self.router.ip(f"link add br0 address 02:00:00:00:77:01 mtu {self.mtu} type bridge mcast_snooping 0",
                        "link set br0 up", "addr add 10.77.0.1/24 dev br0", "addr add fd77::1/64 dev br0 nodad")
@@ -152,6 +156,12 @@ class Lab:
         bad = self.kernel_errors()
         if bad:
             raise LabError(f"kernels received broken packets: {bad}")
+
+    def end_clients(self):
+        """Ends whatever still sends, so that counters come to rest."""
+        for process in self.processes:
+            if process.namespace is self.client.ns:
+                process.end()
 
     def remove(self):
         for process in reversed(self.processes):

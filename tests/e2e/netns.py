@@ -38,7 +38,10 @@ def wait_until(condition, what, deadline_s=10.0, every_s=0.02):
 
 def run(*command, check=True, timeout=60, stdin=None):
     """Runs a command to its end; its output is in the error if it fails."""
-    done = subprocess.run(command, input=stdin, capture_output=True, text=True, timeout=timeout, check=False)
+    try:
+        done = subprocess.run(command, input=stdin, capture_output=True, text=True, timeout=timeout, check=False)
+    except subprocess.TimeoutExpired as late:
+        raise LabError(f"{' '.join(command)}: did not end within {timeout} s\n{late.stdout}\n{late.stderr}") from None
     if check and done.returncode != 0:
         raise LabError(f"{' '.join(command)}: exit {done.returncode}\n{done.stdout}{done.stderr}")
     return done
@@ -85,10 +88,11 @@ class Namespace:
             return socket.socket(*args)
 
     def sysctl(self, **settings):
-        """sysctl(net__ipv4__ip_forward=1): a double underscore stands for the dot."""
+        """sysctl(net__ipv4__ip_forward=1): a double underscore stands for the slash."""
         with self.entered():
             for key, value in settings.items():
-                with open("/proc/sys/" + key.replace("__", "/"), "w", encoding="ascii") as f:
+                path = "/proc/sys/" + key.replace("__", "/").replace("bridge_nf_call_", "bridge-nf-call-")
+                with open(path, "w", encoding="ascii") as f:
                     f.write(str(value))
 
     def snmp(self):

@@ -20,7 +20,7 @@ class Process:
     """A program in a namespace, ended by pid with the lab at the latest."""
 
     def __init__(self, lab, namespace, *command, stdin=None, stdout=None, name=None):
-        self.name = name or os.path.basename(command[0])
+        self.name, self.namespace = name or os.path.basename(command[0]), namespace
         self.log = lab.path(f"{self.name}.{len(lab.processes)}.log")
         with open(self.log, "wb") as log:
             self.process = namespace.start(*command, stdin=stdin or subprocess.DEVNULL, stdout=stdout or log, stderr=log)
@@ -139,7 +139,8 @@ class Iperf:
         if "error" in answer or done.returncode != 0:
             raise LabError(f"iperf3 {protocol} IPv{family}: {answer.get('error', done.stderr)}")
         total = answer["end"]["sum" if protocol == "udp" else "sum_received"]
-        return {"gbps": round(total["bits_per_second"] / 1e9, 3),
+        arrived = 1 - total.get("lost_percent", 0.0) / 100  # of UDP, iperf3 tells what was sent
+        return {"gbps": round(total["bits_per_second"] * arrived / 1e9, 3),
                 "stalls": sum(i["sum"]["bytes"] == 0 for i in answer["intervals"]),
                 "lost_percent": round(total.get("lost_percent", 0.0), 3),
                 "retransmits": answer["end"].get("sum_sent", {}).get("retransmits", 0)}

@@ -121,7 +121,7 @@ def which_tells_where_a_connection_goes(env):
             for family in (4, 6):
                 source = lab.client.address[family]
                 name = {b.address[family]: b.role for b in lab.backends}
-                for port in range(40000, 40020):
+                for port in range(40000 + 100 * family, 40020 + 100 * family):
                     shown = f"[{source}]:{port}" if family == 6 else f"{source}:{port}"
                     said = name[daemon.ask("service", "which", f"web{family}", "--src", shown)["backend"]]
                     url = f"http://{f'[{VIP[6]}]' if family == 6 else VIP[4]}/"

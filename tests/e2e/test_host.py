@@ -9,6 +9,7 @@ from daemon import config
 from lab import VIP, run, wait_until
 
 SSH_PORT = 22
+START_S = 15  # a start that is refused is refused long before
 
 
 @case()
@@ -31,15 +32,18 @@ def host_traffic_is_never_touched(env):
                 expect_equal(once.hear()["share"], {"host": 20}, f"datagrams over IPv{family}, {when}")
 
         expect_fine("before the start")
-        with env.daemon(lab) as daemon:
-            expect_fine("while it runs")
-            expect_equal(daemon.packets()["received"], 0, "packets of the host that the workers saw")
-            expect_served(peers.http(lab, 4, 400), lab.backends, "the VIP beside it")
-            daemon.signal(signal.SIGSTOP)
-            expect_fine("while it is stopped by SIGSTOP")
-            daemon.signal(signal.SIGCONT)
-            wait_until(lambda: peers.http(lab, 4, 10)["failed"] == 0, "the VIP to answer after SIGCONT", 20)
-            expect_fine("after SIGCONT")
+        daemon = env.daemon(lab)
+        daemon.start()
+        expect_fine("while it runs")
+        expect_equal(daemon.packets()["received"], 0, "packets of the host that the workers saw")
+        expect_served(peers.http(lab, 4, 400), lab.backends, "the VIP beside it")
+        daemon.signal(signal.SIGSTOP)
+        expect_fine("while it is stopped by SIGSTOP")
+        daemon.signal(signal.SIGCONT)
+        wait_until(lambda: peers.http(lab, 4, 10)["failed"] == 0, "the VIP to answer after SIGCONT", 20)
+        expect_fine("after SIGCONT")
+        daemon.expect_conservation(end_clients=False)
+        daemon.stop()
         expect_fine("after the stop")
 
 
@@ -50,9 +54,9 @@ def second_daemon_is_refused_and_the_first_unharmed(env):
         with env.daemon(lab) as daemon:
             load = peers.http_load(lab, 4)
             kept = peers.keep(lab, VIP[6], connections=20)
-            same = lab.lb.ns.run(*daemon.command(), check=False)
+            same = lab.lb.ns.run(*daemon.command(), check=False, timeout=START_S)
             expect_equal(same.returncode, 7, f"exit code on the same socket ({same.stderr})")
-            beside = lab.lb.ns.run(*daemon.command(socket=lab.path("other.sock")), check=False)
+            beside = lab.lb.ns.run(*daemon.command(socket=lab.path("other.sock")), check=False, timeout=START_S)
             expect_equal(beside.returncode, 7, f"exit code on the same interface ({beside.stderr})")
             expect("eth0" in beside.stderr, f"does not name the interface: {beside.stderr}")
             expect_equal([c["error"] for c in kept.report() if c["error"]], [], "connections through the first")
@@ -66,7 +70,7 @@ def foreign_xdp_program_is_left_alone_and_named(env):
         lab.lb.ns.run("ip", "link", "set", "dev", "eth0", "xdpdrv", "obj", env.decap_object, "sec", "xdp")
         daemon = env.daemon(lab)
         before = daemon.attached()
-        done = lab.lb.ns.run(*daemon.command(), check=False)
+        done = lab.lb.ns.run(*daemon.command(), check=False, timeout=START_S)
         expect_equal(done.returncode, 1, f"exit code ({done.stderr})")
         expect("eth0" in done.stderr and "XDP" in done.stderr, f"does not name what is in the way: {done.stderr}")
         expect_equal(daemon.attached(), before, "the foreign program")
@@ -78,7 +82,7 @@ def missing_capability_is_named(env):
         daemon = env.daemon(lab)
         for capability in ("net_admin", "net_raw"):
             lacking = ["setpriv", f"--bounding-set=-{capability}", f"--inh-caps=-{capability}"]
-            done = lab.lb.ns.run(*lacking, *daemon.command(), check=False)
+            done = lab.lb.ns.run(*lacking, *daemon.command(), check=False, timeout=START_S)
             expect_equal(done.returncode, 4, f"exit code without {capability} ({done.stderr})")
             expect(f"CAP_{capability.upper()}" in done.stderr, f"does not name {capability}: {done.stderr}")
             expect_equal(daemon.attached(), None, "XDP on the interface")
@@ -115,7 +119,7 @@ def bad_configuration_is_refused_with_its_place(env):
         for what, text, errors in broken_configs(lab):
             daemon.write(text)
             for arguments in ([], ["--check"]):
-                done = lab.lb.ns.run(*daemon.command(), *arguments, check=False)
+                done = lab.lb.ns.run(*daemon.command(), *arguments, check=False, timeout=START_S)
                 expect_equal(done.returncode, 6, f"{what}: exit code of xebecd {arguments} ({done.stderr})")
                 said = done.stdout + done.stderr
                 for error in errors:
@@ -124,7 +128,7 @@ def bad_configuration_is_refused_with_its_place(env):
                 expect_equal(daemon.attached(), None, f"{what}: XDP on the interface")
             offline = run(f"{env.programs}/xebec", "config", "check", daemon.file, check=False)
             expect_equal(offline.returncode, 3, f"{what}: exit code of `xebec config check` ({offline.stderr})")
-        missing = lab.lb.ns.run(*daemon.command(file=lab.path("absent.json")), check=False)
+        missing = lab.lb.ns.run(*daemon.command(file=lab.path("absent.json")), check=False, timeout=START_S)
         expect_equal(missing.returncode, 6, f"absent file: exit code ({missing.stderr})")
         expect("absent.json" in missing.stderr, f"absent file is not named: {missing.stderr}")
 
@@ -159,7 +163,7 @@ def unknown_interface_is_named(env):
     with env.lab() as lab:
         settings = config(lab)
         settings["interfaces"][0]["name"] = "eth7"
-        done = lab.lb.ns.run(*env.daemon(lab, settings).command(), check=False)
+        done = lab.lb.ns.run(*env.daemon(lab, settings).command(), check=False, timeout=START_S)
         expect(done.returncode not in (0, 2), f"exit code {done.returncode}")
         expect("eth7" in done.stderr, f"does not name it: {done.stderr}")
 

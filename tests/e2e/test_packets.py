@@ -2,10 +2,12 @@
 """Scapy as the judge: what arrives at the backend is, byte for byte, what was sent, but for what the mode changes."""
 import functools
 import itertools
+import socket
+import struct
 
-from scapy.layers.inet import ICMP, IP, TCP, UDP, IPOption_NOP, IPOption_Router_Alert, in4_chksum
+from scapy.layers.inet import ICMP, IP, TCP, UDP, IPOption_NOP, IPOption_Router_Alert
 from scapy.layers.inet6 import (ICMPv6EchoReply, ICMPv6EchoRequest, IPv6, IPv6ExtHdrDestOpt, IPv6ExtHdrFragment,
-                                IPv6ExtHdrHopByHop, in6_chksum)
+                                IPv6ExtHdrHopByHop)
 from scapy.layers.l2 import Dot1AD, Dot1Q, Ether
 from scapy.packet import Raw
 
@@ -63,13 +65,14 @@ class Rig:
     def partial(self, whole):
         """The frame as checksum offload leaves it: only the pseudo-header's sum, folded, not inverted."""
         packet = Ether(whole)
-        l4 = packet[UDP] if UDP in packet else packet[TCP]
-        below, proto = packet.payload, 17 if UDP in packet else 6
-        half = (in4_chksum if IP in packet else in6_chksum)(*((proto, below, b"") if IP in packet else (proto, below, b"")))
-        length = len(bytes(l4))
-        # chksum over an empty payload is ~(addresses + proto); add the length the sender's stack has put in.
-        total = (~half & 0xffff) + length
-        l4.chksum = (total & 0xffff) + (total >> 16)
+        network = packet.payload
+        l4 = network.payload
+        family, protocol = (socket.AF_INET, network.proto) if IP in packet else (socket.AF_INET6, network.nh)
+        pseudo = socket.inet_pton(family, network.src) + socket.inet_pton(family, network.dst)
+        total = sum(struct.unpack(f"!{len(pseudo) // 2}H", pseudo)) + protocol + len(bytes(l4))
+        while total >> 16:
+            total = (total & 0xffff) + (total >> 16)
+        l4.chksum = total
         return bytes(packet)
 
 
@@ -142,17 +145,18 @@ def fragments_of_a_datagram_meet_at_one_backend(env):
         for turn, backwards in itertools.product(range(8), (False, True)):
             for family in (4, 6):
                 first, later = fragments(Rig(lab), family, 100 + 2 * turn + backwards)
-                mark = [marker_of(first), marker_of(later)]
+                marks = [marker_of(first), marker_of(later)]
                 order = [later, first] if backwards else [first, later]
                 frames.inject(lab.client, *(bytes(f) for f in order))
-                where = [frames.first(sniffers, lambda f, m=m: m in f) for m in ([mark[1], mark[0]] if backwards else mark)]
-                expect_equal(where[0][0], where[1][0], f"IPv{family} fragments, {'later' if backwards else 'first'} one first")
+                where = frames.find(sniffers, marks)
+                what = f"IPv{family} fragments, the {'later' if backwards else 'first'} one first"
+                expect_equal(where[marks[1]], where[marks[0]], f"{what}: backend of the later")
 
 
 def fragments(rig, family, ident):
     """A datagram of 40 bytes behind its UDP header, in two."""
-    udp = UDP(sport=40000 + ident, dport=UDP_PORT, len=8 + 40, chksum=0 if family == 4 else 0x1234)
     head, tail = marked(24), marked(16)
+    udp = UDP(bytes((rig.ip(family) / UDP(sport=40000 + ident, dport=UDP_PORT) / Raw(head + tail))[UDP])[:8])
     if family == 4:
         return (rig.ether / rig.ip(4, id=ident, flags="MF") / udp / Raw(head),
                 rig.ether / rig.ip(4, id=ident, frag=4, proto=17) / Raw(tail))
