@@ -1,0 +1,139 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Changes while traffic runs: nothing breaks but what a removed backend takes with it."""
+import collections
+import functools
+import json
+
+import peers
+from cases import add, case, expect, expect_equal, expect_served
+from daemon import config
+from lab import VIP
+
+
+def expect_untouched(before, after, gone, what):
+    """Connections of backends other than `gone` live on, where they were. Returns how many there are."""
+    survivors = 0
+    for old, new in zip(before, after):
+        if old["backend"] == gone or old["error"]:
+            continue
+        survivors += 1
+        expect(new["error"] is None and new["moved"] == 0 and new["backend"] == old["backend"]
+               and new["answers"] > old["answers"], lambda o=old, n=new: f"{what}: was {o}, is {n}")
+    return survivors
+
+
+def removal_moves_only_what_it_must(env, family, mode="dsr-l2", queues=1):
+    with env.lab(tunnel=mode == "ipip", queues=queues) as lab:
+        peers.serve(lab)
+        with env.daemon(lab, mode=mode) as daemon:
+            service, gone = f"web{family}", lab.backends[1]
+            kept = peers.keep(lab, VIP[family], connections=100)
+            load = peers.http_load(lab, family)
+            before = kept.report()
+            expect_equal(len({c["backend"] for c in before}), 4, "backends that hold connections")
+
+            daemon.ask("backend", "delete", service, gone.address[family])
+            daemon.wait_published()
+            after = kept.report()
+            survivors = expect_untouched(before, after, gone.role, "removal")
+            expect(survivors >= 50, f"{survivors} survivors are too few to tell")
+            others = [b for b in lab.backends if b is not gone]
+            expect_served(peers.http(lab, family, 300), others, "after the removal", slack=0.15)
+
+            daemon.ask("backend", "add", service, gone.address[family])
+            daemon.wait_published()
+            expect_untouched(after, kept.report(), gone.role, "adding back")
+            expect_served(peers.http(lab, family, 400), lab.backends, "after adding back")
+
+            report = load.stop()
+            # A load's connection that the removed backend held at that moment cannot live on; there are 16 at most.
+            expect(report["failed"] <= 16 and set(report["errors"]) <= {"ConnectionResetError: [Errno 104] Connection "
+                   "reset by peer"}, f"load beside it: {report}")
+
+
+for _family in (4, 6):
+    add(f"removal_moves_only_what_it_must_ipv{_family}",
+        functools.partial(removal_moves_only_what_it_must, family=_family, queues=_family // 2 - 1))
+add("removal_moves_only_what_it_must_ipip", functools.partial(removal_moves_only_what_it_must, family=4, mode="ipip"))
+
+
+def reload_under_load_fails_nothing(env, queues):
+    with env.lab(queues=queues) as lab:
+        peers.serve(lab)
+        with env.daemon(lab) as daemon:
+            kept = peers.keep(lab, VIP[6], connections=50)
+            loads = [peers.http_load(lab, f, concurrency=8) for f in (4, 6)]
+            before = kept.report()
+            for turn in range(10):
+                weights = [100 + 50 * ((turn + i) % 4) for i in range(4)]
+                settings = config(lab, backends=list(zip(lab.backends, weights)))
+                if turn % 2:
+                    extra = dict(settings["services"][0], name="extra", port=8080)
+                    settings["services"].append(extra)
+                daemon.write(settings)
+                daemon.reload()
+            expect_untouched(before, kept.report(), None, "ten reloads")
+            for load in loads:
+                report = load.stop()
+                expect_equal((report["failed"], report["errors"]), (0, {}), "requests failed during ten reloads")
+                expect(report["requests"] > 100, f"a load of {report['requests']} requests tells nothing")
+            daemon.expect_no_drops()
+
+
+for _queues in (1, 2):
+    add(f"reload_under_load_fails_nothing_on_{_queues}_queues",
+        functools.partial(reload_under_load_fails_nothing, queues=_queues))
+
+
+@case()
+def rejected_reload_changes_nothing(env):
+    with env.lab() as lab:
+        peers.serve(lab)
+        with env.daemon(lab) as daemon:
+            good = daemon.ask("config", "show")
+            digests = [s["digest"] for s in daemon.ask("service", "list")["services"]]
+            kept = peers.keep(lab, VIP[4], connections=20)
+            before = kept.report()
+            broken = config(lab)
+            broken["services"][0]["port"] = 70000
+            daemon.write(broken)
+            done = daemon.cli("config", "apply", daemon.file, check=False)
+            expect_equal(done.returncode, 3, f"exit code of `config apply` ({done.stdout}{done.stderr})")
+            expect("70000" in done.stdout + done.stderr, f"the error does not name the value: {done.stdout}{done.stderr}")
+            expect_equal(daemon.ask("config", "show"), good, "configuration after the refusal")
+            expect_equal([s["digest"] for s in daemon.ask("service", "list")["services"]], digests, "digests")
+            expect_untouched(before, kept.report(), None, "rejected change")
+
+
+@case()
+def services_come_and_go_by_the_tool(env):
+    with env.lab() as lab:
+        peers.serve(lab)
+        with env.daemon(lab, config(lab, families=(6,))) as daemon:
+            daemon.ask("service", "add", "new", f"{VIP[4]}:{peers.HTTP_PORT}/tcp", "mode=dsr-l2")
+            for backend in lab.backends:
+                daemon.ask("backend", "add", "new", backend.address[4])
+            daemon.wait_published()
+            expect_served(peers.http(lab, 4, 400), lab.backends, "the new service")
+            daemon.ask("service", "delete", "new")
+            expect_equal([s["name"] for s in daemon.ask("service", "list")["services"] if s["name"] == "new"], [], "new")
+            daemon.wait_published()
+            expect_served(peers.http(lab, 6, 400), lab.backends, "the service beside it")
+            done = daemon.cli("service", "show", "new", check=False)
+            expect_equal(done.returncode, 6, "exit code for a service that is not there")
+            expect_equal(json.loads(done.stdout or done.stderr)["error"]["code"], "not_found", "its code")
+
+
+@case()
+def backend_in_maintenance_gets_no_new_connections(env):
+    with env.lab() as lab:
+        peers.serve(lab)
+        with env.daemon(lab) as daemon:
+            daemon.ask("backend", "set", "web4", lab.backends[0].address[4], "admin=maint")
+            daemon.wait_published()
+            expect_served(peers.http(lab, 4, 300), lab.backends[1:], "without b1", slack=0.15)
+            usable = collections.Counter(b["usable"] for b in daemon.ask("backend", "list", "web4")["backends"])
+            expect_equal(usable, {True: 3, False: 1}, "usable backends")
+            daemon.ask("backend", "set", "web4", lab.backends[0].address[4], "admin=ready")
+            daemon.wait_published()
+            expect_served(peers.http(lab, 4, 400), lab.backends, "with b1")
