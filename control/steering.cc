@@ -11,14 +11,11 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <cstring>
-#include <iterator>
-#include <map>
 #include <optional>
-#include <set>
 #include <utility>
 
 #include "control/libbpf_log.h"
+#include "control/service_maps.h"
 #include "control/steering_error.h"
 #include "control/xdp_link.h"
 #include "shim.skel.h"
@@ -34,39 +31,11 @@ struct SkeletonDeleter {
 };
 using Skeleton = std::unique_ptr<shim_bpf, SkeletonDeleter>;
 
-bool has_ports(uint8_t protocol) {
-  return protocol == kProtoTcp || protocol == kProtoUdp || protocol == kProtoSctp;
-}
-
-std::string to_string(const SteeredService& service) {
-  return fmt::format("{} port {} protocol {}", service.vip.to_string(), service.port, service.protocol);
-}
-
-xebec_address key_of(const IpAddress& vip) {
-  xebec_address key{};
-  static_assert(sizeof key.bytes == sizeof vip.bytes);
-  std::memcpy(key.bytes, vip.bytes.data(), sizeof key.bytes);
-  return key;
-}
-
-xebec_service_key key_of(const SteeredService& service) {
-  return {.vip = key_of(service.vip),
-          .port = Be16::from_host(service.port).raw(),
-          .protocol = service.protocol,
-          .zero = 0};
-}
-
-template <typename T>
-std::set<T> difference(const std::set<T>& from, const std::set<T>& without) {
-  std::set<T> result;
-  std::set_difference(from.begin(), from.end(), without.begin(), without.end(),
-                      std::inserter(result, result.end()));
-  return result;
-}
-
 class LoadedSteering final : public Steering {
  public:
-  explicit LoadedSteering(Skeleton skeleton) : skeleton_(std::move(skeleton)) {}
+  explicit LoadedSteering(Skeleton skeleton)
+      : skeleton_(std::move(skeleton)),
+        services_(bpf_map__fd(skeleton_->maps.vips), bpf_map__fd(skeleton_->maps.services)) {}
   ~LoadedSteering() override;
 
   Result start(FallbackVerdict fallback, uint64_t stale_after_ns);
@@ -75,7 +44,9 @@ class LoadedSteering final : public Steering {
   void detach() override { link_.reset(); }
   std::string_view attached() const override { return link_ && link_->holds() ? link_->mode() : ""; }
   std::string_view native_refusal() const override { return link_ ? link_->native_refusal() : ""; }
-  Result set_services(std::vector<SteeredService> services) override;
+  Result set_services(std::vector<SteeredService> services) override {
+    return services_.set({services.begin(), services.end()});
+  }
   Result set_socket(uint32_t queue, int xsk_fd) override;
   void clear_socket(uint32_t queue) override;
   uint64_t* heartbeat(uint32_t queue) override;
@@ -83,23 +54,11 @@ class LoadedSteering final : public Steering {
   int program_fd() const override { return bpf_program__fd(skeleton_->progs.xebec_shim); }
 
  private:
-  using Services = std::set<SteeredService>;
-  using Vips = std::set<IpAddress>;
-
-  enum class Order : uint8_t { add_first, remove_first };
-  Result change_to(const Services& wanted, Order order);
-  Result add_services(const Services& services);
-  Result add_vips(const Vips& vips);
-  Result remove_services(const Services& services);
-  Result remove_vips(const Vips& vips);
-
   Skeleton skeleton_;
   std::optional<XdpLink> link_;
   xebec_heartbeat* heartbeats_ = nullptr;
   std::size_t heartbeats_length_ = 0;
-  // What the maps hold. Nobody else writes them.
-  Services services_;
-  Vips vips_;
+  ServiceMaps services_;
 };
 
 LoadedSteering::~LoadedSteering() {
@@ -134,104 +93,6 @@ Result LoadedSteering::attach(int ifindex, XdpMode mode) {
   if (!link) return tl::unexpected(std::move(link.error()));
   link_.emplace(std::move(*link));
   return {};
-}
-
-Result LoadedSteering::add_services(const Services& services) {
-  LibbpfLog log;
-  const xebec_service_value value{};
-  for (const SteeredService& service : services) {
-    const xebec_service_key key = key_of(service);
-    if (bpf_map_update_elem(bpf_map__fd(skeleton_->maps.services), &key, &value, BPF_ANY) != 0)
-      return tl::unexpected(steering_error("steer " + to_string(service), errno, log));
-    services_.insert(service);
-  }
-  return {};
-}
-
-Result LoadedSteering::add_vips(const Vips& vips) {
-  LibbpfLog log;
-  const xebec_service_value value{};
-  for (const IpAddress& vip : vips) {
-    const xebec_address key = key_of(vip);
-    if (bpf_map_update_elem(bpf_map__fd(skeleton_->maps.vips), &key, &value, BPF_ANY) != 0)
-      return tl::unexpected(steering_error("steer VIP " + vip.to_string(), errno, log));
-    vips_.insert(vip);
-  }
-  return {};
-}
-
-Result LoadedSteering::remove_services(const Services& services) {
-  LibbpfLog log;
-  for (const SteeredService& service : services) {
-    const xebec_service_key key = key_of(service);
-    if (bpf_map_delete_elem(bpf_map__fd(skeleton_->maps.services), &key) != 0 && errno != ENOENT)
-      return tl::unexpected(steering_error("stop steering " + to_string(service), errno, log));
-    services_.erase(service);
-  }
-  return {};
-}
-
-Result LoadedSteering::remove_vips(const Vips& vips) {
-  LibbpfLog log;
-  for (const IpAddress& vip : vips) {
-    const xebec_address key = key_of(vip);
-    if (bpf_map_delete_elem(bpf_map__fd(skeleton_->maps.vips), &key) != 0 && errno != ENOENT)
-      return tl::unexpected(steering_error("stop steering VIP " + vip.to_string(), errno, log));
-    vips_.erase(vip);
-  }
-  return {};
-}
-
-/// The order in which the maps change, packets arriving all the while:
-///
-///   1. new services come: nobody can see those of new VIPs yet, and at standing VIPs port 80 replaced by
-///   "any port" is
-///      steered throughout
-///   2. new VIPs come, each at one stroke, its services complete
-///   3. leaving VIPs go, each at one stroke: its packets are the kernel's from there on, ICMP and fragments
-///   included
-///   4. unwanted services go
-///
-/// What can fail is thus tried before anything is taken away. Only where both would not fit at once is it 3,
-/// 4, 1, 2.
-Result LoadedSteering::change_to(const Services& wanted, Order order) {
-  Vips wanted_vips;
-  for (const SteeredService& service : wanted) wanted_vips.insert(service.vip);
-  const Services new_services = difference(wanted, services_), old_services = difference(services_, wanted);
-  const Vips new_vips = difference(wanted_vips, vips_), old_vips = difference(vips_, wanted_vips);
-
-  const auto add = [&] { return add_services(new_services).and_then([&] { return add_vips(new_vips); }); };
-  const auto remove = [&] {
-    return remove_vips(old_vips).and_then([&] { return remove_services(old_services); });
-  };
-  const bool overflow = services_.size() + new_services.size() > XEBEC_MAX_SERVICES ||
-                        vips_.size() + new_vips.size() > XEBEC_MAX_VIPS;
-  return overflow || order == Order::remove_first ? remove().and_then(add) : add().and_then(remove);
-}
-
-Result LoadedSteering::set_services(std::vector<SteeredService> services) {
-  const Services wanted(services.begin(), services.end());
-  Vips wanted_vips;
-  for (const SteeredService& service : wanted) {
-    wanted_vips.insert(service.vip);
-    if (service.port != 0 && !has_ports(service.protocol)) {
-      return tl::unexpected(steering_error(
-          Error::Kind::other,
-          fmt::format("steer {}: this protocol has no ports, use port 0", to_string(service))));
-    }
-  }
-  if (wanted.size() > XEBEC_MAX_SERVICES || wanted_vips.size() > XEBEC_MAX_VIPS) {
-    return tl::unexpected(
-        steering_error(Error::Kind::other,
-                       fmt::format("steer {} services at {} VIPs: the shim holds at most {} and {}",
-                                   wanted.size(), wanted_vips.size(), XEBEC_MAX_SERVICES, XEBEC_MAX_VIPS)));
-  }
-  const Services before = services_;
-  Result result = change_to(wanted, Order::add_first);
-  // A change that cannot be applied changes nothing. Should going back fail too, the first reason is the one
-  // to tell.
-  if (!result) static_cast<void>(change_to(before, Order::remove_first));
-  return result;
 }
 
 Result LoadedSteering::set_socket(uint32_t queue, int xsk_fd) {
