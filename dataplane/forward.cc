@@ -39,6 +39,7 @@ class BatchRun {
 
   void parse_all();
   void locate_all();
+  void fetch_all();
   void decide_all();
   void execute_all();
 
@@ -114,6 +115,15 @@ void BatchRun::locate(std::size_t i) {
 void BatchRun::locate_all() {
   for (std::size_t i = 0; i < packets_.size(); ++i) {
     if (pending(i)) locate(i);
+  }
+}
+
+// The second half of the flow lookup's prefetch reads what the first has brought.
+void BatchRun::fetch_all() {
+  for (std::size_t i = 0; i < packets_.size(); ++i) {
+    const uint32_t service = decisions_[i].service;
+    if (!pending(i) || service == Table::kNone || table_.services()[service].stateless) continue;
+    state_.flows.prefetch_entry(state_.hashes[i]);
   }
 }
 
@@ -309,6 +319,7 @@ void forward_batch(const Table& table, ForwardState& state, std::span<Packet> pa
   BatchRun run(table, state, packets, decisions, now_ns);
   run.parse_all();
   run.locate_all();
+  run.fetch_all();
   run.decide_all();
   run.execute_all();
 }

@@ -4,62 +4,10 @@
 
 #include <gtest/gtest.h>
 
-#include <cstdlib>
 #include <map>
-#include <new>
 
+#include "tests/unit/allocation_counter.h"
 #include "tests/unit/forward_world.h"
-
-namespace {
-// Counts what this thread allocates while a test asks for it: forward_batch must not.
-thread_local bool counting_allocations = false;
-thread_local uint64_t allocations = 0;
-
-void* counted_allocation(std::size_t size, std::size_t alignment) {
-  if (counting_allocations) ++allocations;
-  const std::size_t rounded = (size + alignment - 1) / alignment * alignment;
-  void* memory = std::aligned_alloc(alignment, rounded == 0 ? alignment : rounded);
-  if (memory == nullptr) throw std::bad_alloc();
-  return memory;
-}
-}  // namespace
-
-void* operator new(std::size_t size) {
-  return counted_allocation(size, alignof(std::max_align_t));
-}
-void* operator new[](std::size_t size) {
-  return counted_allocation(size, alignof(std::max_align_t));
-}
-void* operator new(std::size_t size, std::align_val_t a) {
-  return counted_allocation(size, static_cast<std::size_t>(a));
-}
-void* operator new[](std::size_t size, std::align_val_t a) {
-  return counted_allocation(size, static_cast<std::size_t>(a));
-}
-void operator delete(void* p) noexcept {
-  std::free(p);
-}
-void operator delete[](void* p) noexcept {
-  std::free(p);
-}
-void operator delete(void* p, std::size_t) noexcept {
-  std::free(p);
-}
-void operator delete[](void* p, std::size_t) noexcept {
-  std::free(p);
-}
-void operator delete(void* p, std::align_val_t) noexcept {
-  std::free(p);
-}
-void operator delete[](void* p, std::align_val_t) noexcept {
-  std::free(p);
-}
-void operator delete(void* p, std::size_t, std::align_val_t) noexcept {
-  std::free(p);
-}
-void operator delete[](void* p, std::size_t, std::align_val_t) noexcept {
-  std::free(p);
-}
 
 namespace xebec {
 namespace {
@@ -440,15 +388,14 @@ TEST_F(Forward, AllocatesNothing) {
   for (const Bytes& bytes : received) frames.emplace_back(bytes);
   for (const HeapFrame& frame : frames) packets.push_back(frame.packet());
   std::vector<Decision> decisions(packets.size());
-  allocations = 0;
-  counting_allocations = true;
-  forward_batch(*table, *state, packets, decisions, now);
-  counting_allocations = false;
-  EXPECT_EQ(allocations, 0u);
-  counting_allocations = true;
-  delete new int;
-  counting_allocations = false;
-  EXPECT_EQ(allocations, 1u) << "the counter does not count";
+  {
+    const test::AllocationCounter counter;
+    forward_batch(*table, *state, packets, decisions, now);
+    EXPECT_EQ(counter.count(), 0u);
+  }
+  const test::AllocationCounter counter;
+  const auto one = std::make_unique<ForwardState>(FlowTableConfig{.capacity = 4096, .timeouts = {}});
+  EXPECT_GT(counter.count(), 0u) << "the counter does not count";
 }
 
 TEST(RateLimit, GivesItsBurstThenItsRate) {
