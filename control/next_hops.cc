@@ -14,6 +14,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <set>
+#include <utility>
 
 #include "control/neighbours.h"
 #include "control/netlink.h"
@@ -70,7 +71,7 @@ class KernelNextHops final : public NextHops {
   void on_message(const nlmsghdr* message);
   void on_link(const nlmsghdr* message);
   void on_neighbour(const nlmsghdr* message);
-  void look_up_all();
+  void look_up(const Prefix& prefix);
 
   bool read_links();
   void resync();
@@ -93,7 +94,8 @@ class KernelNextHops final : public NextHops {
   std::map<IpAddress, NeighbourKey> neighbour_of_;     // destinations with a route
   std::map<NeighbourKey, std::set<IpAddress>> users_;  // the same, the other way round
   std::set<IpAddress> stale_routes_;                   // to be looked up
-  std::vector<NeighbourKey> unused_;                   // to be released
+  bool all_stale_ = false;
+  std::vector<NeighbourKey> unused_;  // to be released
 
   Clock::time_point routes_at_{};  // not before
   Clock::time_point recheck_at_{};
@@ -188,13 +190,11 @@ void KernelNextHops::on_message(const nlmsghdr* message) {
     case RTM_NEWROUTE:
     case RTM_DELROUTE: {
       const auto prefix = read_route_prefix(message);
-      if (!prefix) return;
-      const auto end = hops_.upper_bound(prefix->last);
-      for (auto hop = hops_.lower_bound(prefix->first); hop != end; ++hop) stale_routes_.insert(hop->first);
+      if (prefix) look_up(*prefix);
       return;
     }
     default:  // addresses, rules, next-hop objects: they bear on any route
-      look_up_all();
+      all_stale_ = true;
   }
 }
 
@@ -213,7 +213,7 @@ void KernelNextHops::on_link(const nlmsghdr* message) {
     known = now;
   }
   changed();
-  look_up_all();
+  all_stale_ = true;
   recheck_at_ = std::min(recheck_at_, Clock::now() + kLinkSettles);
 }
 
@@ -226,8 +226,19 @@ void KernelNextHops::on_neighbour(const nlmsghdr* message) {
   if (news) refresh_users(entry->key);
 }
 
-void KernelNextHops::look_up_all() {
-  for (const auto& [destination, hop] : hops_) stale_routes_.insert(stale_routes_.end(), destination);
+/// Marks the destinations of a route, all of them at once where they are many: a burst of messages about the
+/// default route must not cost a walk over everything for each.
+void KernelNextHops::look_up(const Prefix& prefix) {
+  if (all_stale_) return;
+  const auto end = hops_.upper_bound(prefix.last);
+  std::size_t count = 0;
+  for (auto hop = hops_.lower_bound(prefix.first); hop != end; ++hop) {
+    if (++count > kRoutesPerTurn) {
+      all_stale_ = true;
+      return;
+    }
+    stale_routes_.insert(hop->first);
+  }
 }
 
 // ---- what we ask
@@ -255,7 +266,7 @@ void KernelNextHops::resync() {
   last_resync_ = Clock::now();
   resync_at_.reset();
   if (!read_links()) resync_at_ = last_resync_ + kRetry;
-  look_up_all();
+  all_stale_ = true;
   neighbours_.look_again(last_resync_);
 }
 
@@ -264,7 +275,11 @@ void KernelNextHops::work() {
   if (resync_at_ && *resync_at_ <= now) resync();
   if (recheck_at_ <= now) {
     recheck_at_ = now + kRecheck;
-    look_up_all();
+    all_stale_ = true;
+  }
+  if (std::exchange(all_stale_, false)) {
+    stale_routes_.clear();
+    for (const auto& [destination, hop] : hops_) stale_routes_.insert(stale_routes_.end(), destination);
   }
   if (!stale_routes_.empty() && routes_at_ <= now) look_up_routes();
   if (!unused_.empty()) {

@@ -489,6 +489,35 @@ TEST_P(HttpServerTest, WaitsOutAShortageOfDescriptors) {
   EXPECT_THAT(client.read_answer(), StartsWith("HTTP/1.1 200"));
 }
 
+TEST_P(HttpServerTest, SleepsWhileItsClientsAreSilent) {
+  start();
+  Connection idle = connect();
+  EXPECT_THAT(idle.ask(kGet), StartsWith("HTTP/1.1 200"));
+  Connection slow = connect();
+  slow.send("GET / HT");
+  timespec before{};
+  timespec after{};
+  clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &before);
+  std::this_thread::sleep_for(300ms);
+  clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &after);
+  const auto used = std::chrono::seconds(after.tv_sec - before.tv_sec) +
+                    std::chrono::nanoseconds(after.tv_nsec - before.tv_nsec);
+  EXPECT_LT(used, 100ms);
+}
+
+TEST_P(HttpServerTest, GoesAwayUnderItsClients) {
+  start();
+  Connection silent = connect();
+  Connection half = connect();
+  half.send("PUT / HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nabc");
+  Connection answering = connect();
+  answering.send("GET /large HTTP/1.1\r\nHost: x\r\n\r\n");
+  EXPECT_TRUE(answering.readable_within(5s));
+  stop();  // the sanitizers look for what is left
+  EXPECT_EQ(silent.read_to_end(), "");
+  EXPECT_EQ(half.read_to_end(), "");
+}
+
 TEST_P(HttpServerTest, SocketIsForOwnerAndGroup) {
   const mode_t old = umask(0);
   start();
