@@ -287,7 +287,7 @@ std::vector<std::string> Controller::problems() const {
     }
   }
   for (const auto& [key, status] : builder_.status()) {
-    if (!status.usable) {
+    if (!status.usable && !status.by_intent) {
       problems.push_back(fmt::format("backend {} of {}: {}", key.second.to_string(), key.first, status.why));
     }
   }

@@ -67,6 +67,7 @@ tl::expected<std::unique_ptr<const Table>, std::string> TableBuilder::build(cons
       Backend b = resolve(config, service, backend, network, id, st.why);
       b.service = static_cast<uint32_t>(parts.services.size());
       st.usable = b.usable;
+      st.by_intent = !b.usable && backend.admin == Admin::maint;
       parts.backends[id] = b;
       if (!b.usable || backend.weight == 0) continue;
       weighted.push_back({backend.address, service.port, backend.weight});
@@ -92,6 +93,10 @@ Backend TableBuilder::resolve(const Config& config, const ServiceConfig& service
   Backend b;
   b.address = backend.address;
   b.mode = backend.mode.value_or(service.mode);
+  if (backend.admin == Admin::maint) {
+    why = "in maintenance";
+    return b;
+  }
   const ResolvedHop* hop = nullptr;
   if (!find_next_hop(backend, network, id, b.next_hop, hop, why)) {
     last_hops_.erase(id);
@@ -109,10 +114,6 @@ Backend TableBuilder::resolve(const Config& config, const ServiceConfig& service
                         backend.address.is_v4() ? "ipv4" : "ipv6");
       return b;
     }
-  }
-  if (backend.admin == Admin::maint) {
-    why = "in maintenance";
-    return b;
   }
   b.usable = true;
   return b;

@@ -38,6 +38,7 @@ struct BackendStatus {
   uint32_t id = 0;
   bool usable = false;
   std::string why;
+  bool by_intent = false;  ///< not usable because the operator said so: no fault
   double share = 0;  ///< of its service's lookup array
 };
 
