@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// The parsing of the tool's structured arguments.
+#include "control/cli_arguments.h"
+
+#include <algorithm>
+#include <optional>
+
+#include <fmt/format.h>
+
+#include "control/config_fields.h"
+#include "dataplane/ip_address.h"
+
+namespace xebec {
+namespace {
+
+tl::unexpected<CliError> usage(std::string message, std::string hint) {
+  return tl::unexpected(CliError{"usage", std::move(message), std::move(hint)});
+}
+
+/// Digits only, at most nine of them.
+std::optional<uint32_t> decimal(std::string_view text) {
+  if (text.empty() || text.size() > 9 || text.find_first_not_of("0123456789") != std::string_view::npos)
+    return {};
+  uint32_t value = 0;
+  for (const char c : text) value = value * 10 + static_cast<uint32_t>(c - '0');
+  return value;
+}
+
+std::optional<uint32_t> port_of(std::string_view text) {
+  const auto port = decimal(text);
+  return port && *port >= 1 && *port <= 65535 ? port : std::nullopt;
+}
+
+struct HostAndPort {
+  IpAddress address;
+  std::string port;  ///< empty: there is none
+};
+
+/// Address and port as URLs have them: an IPv6 address stands in brackets if a port follows.
+std::optional<HostAndPort> split(std::string_view text) {
+  HostAndPort out;
+  std::string_view host = text;
+  if (text.substr(0, 1) == "[") {
+    const std::size_t end = text.find(']');
+    if (end == std::string_view::npos) return std::nullopt;
+    host = text.substr(1, end - 1);
+    const std::string_view rest = text.substr(end + 1);
+    if (!rest.empty() && (rest[0] != ':' || rest.size() == 1)) return std::nullopt;
+    if (!rest.empty()) out.port = rest.substr(1);
+    if (host.find(':') == std::string_view::npos) return std::nullopt;  // [10.0.0.1]
+  } else if (const std::size_t colon = text.find(':');
+             colon != std::string_view::npos && colon == text.rfind(':')) {
+    host = text.substr(0, colon);
+    out.port = text.substr(colon + 1);
+    if (out.port.empty()) return std::nullopt;
+  }
+  const auto address = IpAddress::parse(host);
+  if (!address) return std::nullopt;
+  out.address = *address;
+  return out;
+}
+
+}  // namespace
+
+Argument<CliJson> parse_service_endpoint(const std::string& text) {
+  const char* const hint = "such as 203.0.113.10:443/tcp or [2001:db8::1]:53/udp; the port may be \"any\"";
+  const std::size_t slash = text.rfind('/');
+  const auto host = split(std::string_view(text).substr(0, slash));
+  if (slash == std::string::npos || !host || host->port.empty() || slash + 1 == text.size()) {
+    return usage(fmt::format("{}: not of the form VIP:PORT/PROTO", text), hint);
+  }
+  CliJson out{{"vip", host->address.to_string()}};
+  if (host->port == "any") {
+    out["port"] = "any";
+  } else if (const auto port = port_of(host->port)) {
+    out["port"] = *port;
+  } else {
+    return usage(fmt::format("{}: {} is not a port from 1 to 65535, nor \"any\"", text, host->port), hint);
+  }
+  out["protocol"] = text.substr(slash + 1);  // which ones there are is the daemon's to say
+  return out;
+}
+
+Argument<CliJson> parse_backend_address(const std::string& text) {
+  const auto host = split(text);
+  if (!host) {
+    return usage(fmt::format("{}: not an IP address", text),
+                 "such as 10.0.1.11, 2001:db8::11 or, with a port, [2001:db8::11]:80");
+  }
+  CliJson out{{"address", host->address.to_string()}};
+  if (host->port.empty()) return out;
+  const auto port = port_of(host->port);
+  if (!port) return usage(fmt::format("{}: {} is not a port from 1 to 65535", text, host->port), "");
+  out["port"] = *port;
+  return out;
+}
+
+Argument<std::string> parse_source(const std::string& text) {
+  const auto host = split(text);
+  if (!host || !port_of(host->port)) {
+    return usage(fmt::format("--src {}: not of the form ADDR:PORT", text),
+                 "such as 198.51.100.7:40000 or [2001:db8::7]:40000");
+  }
+  return text;
+}
+
+Argument<CliJson> parse_settings(const std::vector<std::string>& settings,
+                                 std::span<const std::string_view> keys) {
+  const std::string known = fmt::format("{}", fmt::join(keys, ", "));
+  CliJson out = CliJson::object();
+  for (const std::string& setting : settings) {
+    const std::size_t equals = setting.find('=');
+    if (equals == std::string::npos) {
+      return usage(fmt::format("{}: not of the form KEY=VALUE", setting), "keys: " + known);
+    }
+    const std::string key = setting.substr(0, equals);
+    const std::string value = setting.substr(equals + 1);
+    if (std::find(keys.begin(), keys.end(), key) == keys.end()) {
+      const std::string_view guess = nearest(key, {keys.begin(), keys.end()});
+      return usage(fmt::format("{}: unknown key \"{}\"", setting, key),
+                   guess.empty() ? "keys: " + known : fmt::format("did you mean \"{}\"?", guess));
+    }
+    if (out.contains(key)) return usage(fmt::format("{}: \"{}\" is given twice", setting, key), "");
+    if (const auto number = decimal(value)) {
+      out[key] = *number;
+    } else if (value == "true" || value == "false") {
+      out[key] = value == "true";
+    } else {
+      out[key] = value;
+    }
+  }
+  return out;
+}
+
+}  // namespace xebec

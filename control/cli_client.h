@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// The tool's end of the control channel: one HTTP request on the daemon's unix socket, one JSON answer
+// (docs/api.md).
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include <tl/expected.hpp>
+
+#include "control/cli_error.h"
+
+namespace xebec {
+
+struct Answer {
+  std::string body;  ///< as it came
+  CliJson json;      ///< an object
+};
+
+class Client {
+ public:
+  Client(std::string socket, double timeout_s) : socket_(std::move(socket)), timeout_s_(timeout_s) {}
+
+  /// `path` is percent-encoded. An answer with an error status is an error, with the daemon's own code and
+  /// words.
+  tl::expected<Answer, CliError> request(const std::string& method, const std::string& path,
+                                         const std::string& body = {}) const;
+
+ private:
+  std::string socket_;
+  double timeout_s_;
+};
+
+/// One segment of a path or one value of a query: everything but RFC 3986's unreserved characters becomes
+/// %XX.
+std::string percent_encode(std::string_view text);
+
+}  // namespace xebec

@@ -1,0 +1,275 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// The grammar, for CLI11.
+#include "control/cli_grammar.h"
+
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+#include <functional>
+#include <map>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <curl/curl.h>
+#include <fmt/format.h>
+#include <CLI/CLI.hpp>
+
+#include "control/cli_error.h"
+#include "control/cli_verbs.h"
+#include "control/config_fields.h"
+
+namespace xebec {
+namespace {
+
+/// What the command line sets, and the verb that it chose.
+struct Line {
+  CliOptions options;
+  bool json = false;
+  bool pretty = false;
+  std::string output;
+  std::string service, address, endpoint, source, port, by;
+  std::string file = "/etc/xebec/xebec.json";
+  std::vector<std::string> settings;
+  bool dry_run = false;
+  std::function<VerbResult(const Verbs&)> verb;
+};
+
+using Action = std::function<VerbResult(const Verbs&)>;
+
+CLI::App* add_verb(CLI::App* object, const std::string& name, const std::string& what,
+                   std::initializer_list<const char*> aliases, Line& line, Action action) {
+  CLI::App* verb = object->add_subcommand(name, what);
+  for (const char* alias : aliases) verb->alias(alias);
+  verb->callback([&line, action = std::move(action)] { line.verb = action; });
+  return verb;
+}
+
+/// `xebec service` alone lists, as `ip link` does.
+void list_by_default(CLI::App* object, Line& line, Action action) {
+  object->require_subcommand(0, 1);
+  object->final_callback([object, &line, action = std::move(action)] {
+    if (object->get_subcommands().empty()) line.verb = action;
+  });
+}
+
+void add_service_object(CLI::App& app, Line& line) {
+  CLI::App* object = app.add_subcommand("service", "Virtual services");
+  const Action list = [&line](const Verbs& verbs) {
+    return line.service.empty() ? verbs.list_services() : verbs.show_service(line.service);
+  };
+  list_by_default(object, line, list);
+  add_verb(object, "list", "All services, or NAME with its backends", {"show", "ls"}, line, list)
+      ->add_option("NAME", line.service, "of a service");
+
+  CLI::App* add = add_verb(object, "add", "Add a service", {}, line, [&line](const Verbs& verbs) {
+    return verbs.add_service(line.service, line.endpoint, line.settings);
+  });
+  add->add_option("NAME", line.service, "of the new service")->required();
+  add->add_option("VIP:PORT/PROTO", line.endpoint, "203.0.113.10:443/tcp, [2001:db8::1]:any/udp")->required();
+  add->add_option("KEY=VALUE", line.settings, "mode=dsr-l2|ipip table_size=PRIME stateless=true|false");
+
+  add_verb(object, "delete", "Delete a service and its backends", {"del", "rm"}, line,
+           [&line](const Verbs& verbs) { return verbs.delete_service(line.service); })
+      ->add_option("NAME", line.service, "of a service")
+      ->required();
+
+  CLI::App* which =
+      add_verb(object, "which", "The backend that a flow gets by the lookup array", {}, line,
+               [&line](const Verbs& verbs) { return verbs.which(line.service, line.source, line.port); });
+  which->add_option("NAME", line.service, "of a service")->required();
+  which->add_option("--src", line.source, "ADDR:PORT of the client")->required();
+  which->add_option("--dport", line.port, "destination port, for a service of any port");
+}
+
+void add_backend_object(CLI::App& app, Line& line) {
+  CLI::App* object = app.add_subcommand("backend", "Where a service's packets go");
+  const Action list = [&line](const Verbs& verbs) { return verbs.list_backends(line.service); };
+  list_by_default(object, line, list);
+  add_verb(object, "list", "All backends, or those of SVC", {"show", "ls"}, line, list)
+      ->add_option("SVC", line.service, "a service");
+
+  const auto with_backend = [&line](CLI::App* verb) {
+    verb->add_option("SVC", line.service, "the service")->required();
+    verb->add_option("ADDR", line.address, "the backend's IP address")->required();
+    return verb;
+  };
+  with_backend(add_verb(object, "add", "Add a backend to a service", {}, line,
+                        [&line](const Verbs& verbs) {
+                          return verbs.add_backend(line.service, line.address, line.settings);
+                        }))
+      ->add_option("KEY=VALUE", line.settings,
+                   "weight=0..1000 admin=ready|maint mode=dsr-l2|ipip mac=aa:bb:cc:dd:ee:ff");
+  with_backend(add_verb(object, "set", "Change a backend", {}, line,
+                        [&line](const Verbs& verbs) {
+                          return verbs.set_backend(line.service, line.address, line.settings);
+                        }))
+      ->add_option("KEY=VALUE", line.settings, "weight=, admin=, mode=, mac= as for add")
+      ->required();
+  with_backend(
+      add_verb(object, "delete", "Take a backend out of a service", {"del", "rm"}, line,
+               [&line](const Verbs& verbs) { return verbs.delete_backend(line.service, line.address); }));
+}
+
+void add_config_object(CLI::App& app, Line& line) {
+  CLI::App* object = app.add_subcommand("config", "The configuration");
+  object->require_subcommand(1);
+  add_verb(object, "check", "Check a file; needs no daemon", {}, line,
+           [&line](const Verbs& verbs) { return verbs.check_config(line.file); })
+      ->add_option("FILE", line.file, "a configuration; - is standard input")
+      ->required();
+  add_verb(object, "show", "The running configuration, without the hash seed", {"list", "ls"}, line,
+           [](const Verbs& verbs) { return verbs.show_config(); });
+  add_verb(object, "diff", "What applying FILE would change", {}, line,
+           [&line](const Verbs& verbs) { return verbs.apply_config(line.file, /*dry_run=*/true); })
+      ->add_option("FILE", line.file, "a configuration; - is standard input")
+      ->capture_default_str();
+  CLI::App* apply =
+      add_verb(object, "apply", "Make FILE the running configuration, all of it or nothing", {}, line,
+               [&line](const Verbs& verbs) { return verbs.apply_config(line.file, line.dry_run); });
+  apply->add_option("FILE", line.file, "a configuration; - is standard input")->required();
+  apply->add_flag("--dry-run", line.dry_run, "only say what would change");
+}
+
+void add_other_objects(CLI::App& app, Line& line) {
+  add_verb(&app, "status", "One screen: is all well? Exit code 0 healthy, 1 degraded", {}, line,
+           [](const Verbs& verbs) { return verbs.status(); });
+
+  const Action interfaces = [](const Verbs& verbs) { return verbs.list_interfaces(); };
+  CLI::App* interface = app.add_subcommand("interface", "Network interfaces and their queues");
+  list_by_default(interface, line, interfaces);
+  add_verb(interface, "list", "All interfaces", {"show", "ls"}, line, interfaces);
+
+  const Action workers = [](const Verbs& verbs) { return verbs.list_workers(); };
+  CLI::App* worker = app.add_subcommand("worker", "The threads that forward");
+  list_by_default(worker, line, workers);
+  add_verb(worker, "list", "All workers", {"show", "ls"}, line, workers);
+
+  CLI::App* stats = add_verb(&app, "stats", "Counters since start", {}, line,
+                             [&line](const Verbs& verbs) { return verbs.stats(line.service, line.by); });
+  stats->add_option("SVC", line.service, "a service: its backends' counters");
+  stats->add_option("--by", line.by, "one row for each")
+      ->check(CLI::IsMember({"backend", "worker", "drop-reason"}));
+
+  add_verb(&app, "reload", "Have the daemon read its files again", {}, line,
+           [](const Verbs& verbs) { return verbs.reload(); });
+}
+
+void add_options(CLI::App& app, Line& line) {
+  app.add_flag("-j,--json", line.json, "JSON: the daemon's answer as it came");
+  app.add_flag("-p,--pretty", line.pretty, "JSON with line breaks");
+  app.add_option("-o,--output", line.output, "form of the output")
+      ->check(CLI::IsMember({"table", "json", "tsv"}));
+  app.add_option("--socket", line.options.socket, "the daemon's socket")
+      ->capture_default_str()
+      ->envname("XEBEC_SOCKET");
+  app.add_option("--timeout", line.options.timeout_s, "seconds to wait for the daemon")
+      ->capture_default_str()
+      ->check(CLI::Range(0.001, 3600.0));
+  app.set_version_flag("--version", "xebec " XEBEC_VERSION);
+}
+
+/// -j and -p may be asked for on a line that does not parse: its error is JSON all the same.
+bool asks_for_json(int argc, const char* const* argv) {
+  for (int i = 1; i < argc; ++i) {
+    const std::string_view argument = argv[i];
+    if (argument == "-j" || argument == "-p" || argument == "--json" || argument == "--pretty") return true;
+    const bool output = argument == "-o" || argument == "--output";
+    if (argument == "-ojson" || argument == "--output=json" ||
+        (output && i + 1 < argc && argv[i + 1] == std::string_view("json"))) {
+      return true;
+    }
+  }
+  return false;
+}
+
+/// The innermost object or verb that was understood.
+const CLI::App* innermost(const CLI::App& app) {
+  const CLI::App* at = &app;
+  while (!at->get_subcommands().empty()) at = at->get_subcommands().front();
+  return at;
+}
+
+CliError usage_error(const CLI::App& app, const CLI::ParseError& error) {
+  const CLI::App* at = innermost(app);
+  std::string path;  // as typed: "xebec service add"
+  for (const CLI::App* step = at; step != nullptr; step = step->get_parent()) {
+    path = path.empty() ? step->get_name() : step->get_name() + " " + path;
+  }
+  const std::string what = at == &app ? "command line" : path.substr(app.get_name().size() + 1);
+  std::vector<std::string> names;
+  for (const CLI::App* verb : at->get_subcommands([](const CLI::App*) { return true; })) {
+    names.push_back(verb->get_name());
+  }
+  const std::string help = fmt::format("{} --help", path);
+  const std::vector<std::string> extras = app.remaining(/*recurse=*/true);
+  if (!extras.empty()) {
+    const std::string_view guess = nearest(extras.front(), {names.begin(), names.end()});
+    return {"usage", fmt::format("{}: \"{}\" is not expected here", what, extras.front()),
+            guess.empty() ? help : fmt::format("did you mean \"{}\"?", guess)};
+  }
+  if (!names.empty() && dynamic_cast<const CLI::RequiredError*>(&error) != nullptr) {
+    return {"usage", fmt::format("{}: needs one of: {}", what, fmt::join(names, ", ")), help};
+  }
+  return {"usage", fmt::format("{}: {}", what, error.what()), help};
+}
+
+/// Which form -j, -p and -o ask for together.
+tl::expected<void, CliError> settle_output(Line& line) {
+  const bool json = line.json || line.pretty;
+  if (json && !line.output.empty() && line.output != "json") {
+    return tl::unexpected(
+        CliError{"usage", "-o " + line.output + ": contradicts -j or -p", "leave one of them out"});
+  }
+  line.options.pretty = line.pretty;
+  if (json || line.output == "json") line.options.output = Output::json;
+  if (line.output == "tsv") line.options.output = Output::tsv;
+  return {};
+}
+
+int fail(const CliError& error, bool json) {
+  std::fflush(stdout);
+  print_error(error, json);
+  return exit_code_of(error.code);
+}
+
+/// A full disk or a closed descriptor shows only here.
+int finish(int code, bool json) {
+  if (std::fflush(stdout) == 0 && std::ferror(stdout) == 0) return code;
+  return fail({"failed", fmt::format("write to standard output: {}", std::strerror(errno)), ""}, json);
+}
+
+}  // namespace
+
+int run_cli(int argc, const char* const* argv) {
+  Line line;
+  CLI::App app("Look at and change a running xebecd, the layer-4 load balancer.", "xebec");
+  app.footer(
+      "Exit codes: 0 ok, 1 failed (status: degraded), 2 usage, 3 configuration, 4 no daemon, 5 permission,\n"
+      "6 not found or conflict, 7 timeout.");
+  app.require_subcommand(1);
+  app.fallthrough();  // inherited: global options may stand behind the verb
+  add_options(app, line);
+  add_other_objects(app, line);
+  add_service_object(app, line);
+  add_backend_object(app, line);
+  add_config_object(app, line);
+
+  const bool json = asks_for_json(argc, argv);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::Success& asked) {  // --help, --version
+    app.exit(asked);
+    return finish(0, json);
+  } catch (const CLI::ParseError& error) {
+    return fail(usage_error(app, error), json);
+  }
+  if (const auto settled = settle_output(line); !settled) return fail(settled.error(), json);
+  if (curl_global_init(CURL_GLOBAL_NOTHING) != CURLE_OK)
+    return fail({"failed", "libcurl: cannot be initialised", ""}, json);
+  const VerbResult result = line.verb(Verbs(line.options));
+  curl_global_cleanup();
+  return result ? finish(*result, json) : fail(result.error(), json);
+}
+
+}  // namespace xebec

@@ -1,0 +1,337 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// The verbs: request, answer, exit code.
+#include "control/cli_verbs.h"
+
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <memory>
+
+#include <fmt/format.h>
+
+#include "control/cli_arguments.h"
+#include "control/cli_render.h"
+#include "control/config_reader.h"
+
+namespace xebec {
+namespace {
+
+/// A configuration beyond it is none; /dev/zero, for one.
+constexpr std::size_t kMaxFile = std::size_t{64} << 20;
+
+constexpr std::string_view kServiceSettings[] = {"mode", "algorithm", "hash", "table_size", "stateless"};
+constexpr std::string_view kBackendSettings[] = {"weight", "admin", "mode", "mac", "port"};
+constexpr std::string_view kBackendChanges[] = {"weight", "admin", "mode", "mac"};
+
+bool wants_colour() {
+  const char* no_color = std::getenv("NO_COLOR");  // no-color.org
+  const char* term = std::getenv("TERM");
+  const bool dumb = term != nullptr && std::strcmp(term, "dumb") == 0;
+  return isatty(STDOUT_FILENO) == 1 && !dumb && (no_color == nullptr || *no_color == '\0');
+}
+
+std::string shown_name(const std::string& file) {
+  return file == "-" ? "(standard input)" : file;
+}
+
+tl::expected<std::string, CliError> read_file(const std::string& file) {
+  const auto fault = [&](const std::string& why) {
+    return tl::unexpected(CliError{"invalid_config", fmt::format("{}: {}", shown_name(file), why), ""});
+  };
+  struct Close {
+    void operator()(std::FILE* f) const {
+      if (f != stdin) static_cast<void>(std::fclose(f));
+    }
+  };
+  const std::unique_ptr<std::FILE, Close> input(file == "-" ? stdin : std::fopen(file.c_str(), "rbe"));
+  if (!input) return fault(std::strerror(errno));
+  std::string text;
+  char buffer[65536];
+  while (const std::size_t count = std::fread(buffer, 1, sizeof buffer, input.get())) {
+    text.append(buffer, count);
+    if (text.size() > kMaxFile)
+      return fault(fmt::format("larger than {} MiB; is this a configuration?", kMaxFile >> 20));
+  }
+  if (std::ferror(input.get()) != 0) return fault(std::strerror(errno));
+  return text;
+}
+
+std::string counted(std::size_t count, std::string_view noun) {
+  return fmt::format("{} {}{}", count, noun, count == 1 ? "" : "s");
+}
+
+CliJson json_of(const Diagnostics& diagnostics) {
+  CliJson out = CliJson::array();
+  for (const Diagnostic& d : diagnostics) {
+    out.push_back({{"file", d.file},
+                   {"line", d.line},
+                   {"column", d.column},
+                   {"pointer", d.pointer},
+                   {"message", d.message}});
+  }
+  return out;
+}
+
+std::string services_path(const std::string& service) {
+  return "/v1/services/" + percent_encode(service);
+}
+
+/// An array that an answer has to have.
+tl::expected<CliJson, CliError> list_in(const CliJson& answer, const std::string& key) {
+  const CliJson& list = value_at(answer, key);
+  if (list.is_array()) return list;
+  return tl::unexpected(CliError{"failed", fmt::format("the daemon's answer: has no list \"{}\"", key),
+                                 "-j shows the answer as it is"});
+}
+
+}  // namespace
+
+Verbs::Verbs(CliOptions options)
+    : options_(std::move(options)), client_(options_.socket, options_.timeout_s), colour_(wants_colour()) {}
+
+void Verbs::print(const Answer& answer, const std::string& text) const {
+  if (options_.output != Output::json) {
+    fmt::print("{}", text);
+  } else if (options_.pretty) {
+    fmt::print("{}\n", answer.json.dump(2, ' ', false, CliJson::error_handler_t::replace));
+  } else {
+    const bool ended = !answer.body.empty() && answer.body.back() == '\n';
+    fmt::print("{}{}", answer.body, ended ? "" : "\n");
+  }
+}
+
+/// `render` makes text of the answer. JSON goes out as it came, whatever is in it.
+template <typename Render>
+VerbResult Verbs::show(const std::string& path, const std::string& schema, Render&& render) const {
+  const auto answer = client_.request("GET", path);
+  if (!answer) return tl::unexpected(answer.error());
+  if (options_.output == Output::json) {
+    print(*answer, "");
+    return 0;
+  }
+  const CliJson& got = value_at(answer->json, "schema");
+  if (got != schema) {
+    return tl::unexpected(
+        CliError{"failed", fmt::format("the daemon's answer: is {}, not {}", got.dump(), schema),
+                 "xebec and xebecd are of different versions; -j shows the answer as it is"});
+  }
+  tl::expected<std::string, CliError> text =
+      render(answer->json, RenderOptions{options_.output == Output::tsv, colour_});
+  if (!text) return tl::unexpected(text.error());
+  print(*answer, *text);
+  return 0;
+}
+
+namespace {
+
+using Rendering = tl::expected<std::string, CliError>;
+
+/// A renderer of the rows of one list.
+auto rows_of(const char* key, std::string (*render)(const CliJson&, RenderOptions)) {
+  return [key, render](const CliJson& answer, RenderOptions options) -> Rendering {
+    const auto rows = list_in(answer, key);
+    if (!rows) return tl::unexpected(rows.error());
+    return render(*rows, options);
+  };
+}
+
+/// A renderer of the whole answer.
+auto whole(std::string (*render)(const CliJson&, RenderOptions)) {
+  return
+      [render](const CliJson& answer, RenderOptions options) -> Rendering { return render(answer, options); };
+}
+
+}  // namespace
+
+VerbResult Verbs::status() const {
+  const auto answer = client_.request("GET", "/v1/status");
+  if (!answer) return tl::unexpected(answer.error());
+  const CliJson& healthy = value_at(answer->json, "healthy");
+  if (!healthy.is_boolean()) {
+    return tl::unexpected(CliError{"failed", "the daemon's answer: does not say whether it is healthy",
+                                   "xebec and xebecd are of different versions?"});
+  }
+  print(*answer, render_status(answer->json, RenderOptions{options_.output == Output::tsv, colour_}));
+  return healthy.get<bool>() ? 0 : 1;
+}
+
+VerbResult Verbs::list_services() const {
+  return show("/v1/services", "xebec.service-list/1", rows_of("services", render_services));
+}
+
+VerbResult Verbs::show_service(const std::string& name) const {
+  return show(services_path(name), "xebec.service/1", whole(render_service));
+}
+
+VerbResult Verbs::list_backends(const std::string& service) const {
+  const std::string query = service.empty() ? "" : "?service=" + percent_encode(service);
+  return show("/v1/backends" + query, "xebec.backend-list/1", rows_of("backends", render_backends));
+}
+
+VerbResult Verbs::list_interfaces() const {
+  return show("/v1/interfaces", "xebec.interface-list/1", rows_of("interfaces", render_interfaces));
+}
+
+VerbResult Verbs::list_workers() const {
+  return show("/v1/workers", "xebec.worker-list/1", rows_of("workers", render_workers));
+}
+
+VerbResult Verbs::which(const std::string& service, const std::string& source,
+                        const std::string& port) const {
+  const auto src = parse_source(source);
+  if (!src) return tl::unexpected(src.error());
+  std::string path = services_path(service) + "/which?src=" + percent_encode(*src);
+  if (!port.empty()) path += "&dport=" + percent_encode(port);
+  return show(path, "xebec.which/1", whole(render_which));
+}
+
+VerbResult Verbs::stats(const std::string& service, const std::string& by) const {
+  if (!service.empty()) {
+    if (by == "worker" || by == "drop-reason") {
+      return tl::unexpected(
+          CliError{"usage", fmt::format("--by {}: is counted for the whole daemon, not per service", by),
+                   "leave the service out, or use --by backend"});
+    }
+    return show("/v1/backends?service=" + percent_encode(service), "xebec.backend-list/1",
+                rows_of("backends", render_stats_by_backend));
+  }
+  if (by == "worker")
+    return show("/v1/workers", "xebec.worker-list/1", rows_of("workers", render_stats_by_worker));
+  if (by == "backend")
+    return show("/v1/stats", "xebec.stats/1", rows_of("backends", render_stats_by_backend));
+  if (by == "drop-reason") {
+    return show("/v1/stats", "xebec.stats/1", [](const CliJson& answer, RenderOptions options) -> Rendering {
+      return render_drops(value_at(answer, "packets/drops"), options);
+    });
+  }
+  return show("/v1/stats", "xebec.stats/1", whole(render_stats));
+}
+
+// Changes
+// -----------------------------------------------------------------------------------------------------------------
+VerbResult Verbs::report_change(const Answer& answer) const {
+  print(answer,
+        render_diff(value_at(answer.json, "diff"), RenderOptions{options_.output == Output::tsv, colour_}));
+  if (options_.output == Output::json) return 0;  // all of it is in the answer
+  const CliJson& warnings = value_at(answer.json, "warnings");
+  for (const CliJson& warning : warnings.is_array() ? warnings : CliJson::array()) {
+    if (warning.is_string()) narrate("xebec: warning: " + warning.get<std::string>());
+  }
+  const std::string generation = value_at(answer.json, "generation").dump();
+  const CliJson& changed = value_at(answer.json, "changed");
+  const bool dry_run = value_at(answer.json, "dry_run") == true;
+  const std::size_t changes = value_at(answer.json, "diff").size();
+  if (changed == false || changes == 0) {
+    narrate(fmt::format("nothing to change (generation {})", generation));
+  } else if (dry_run) {
+    narrate(fmt::format("{} would be made; nothing was changed (generation {})", counted(changes, "change"),
+                        generation));
+  } else {
+    narrate(fmt::format("{} made (generation {})", counted(changes, "change"), generation));
+  }
+  return 0;
+}
+
+VerbResult Verbs::change(const std::string& method, const std::string& path, const std::string& body) const {
+  const auto answer = client_.request(method, path, body);
+  if (!answer) return tl::unexpected(answer.error());
+  return report_change(*answer);
+}
+
+VerbResult Verbs::add_service(const std::string& name, const std::string& endpoint,
+                              const std::vector<std::string>& settings) const {
+  const auto where = parse_service_endpoint(endpoint);
+  if (!where) return tl::unexpected(where.error());
+  const auto more = parse_settings(settings, kServiceSettings);
+  if (!more) return tl::unexpected(more.error());
+  CliJson body{{"name", name}};
+  body.update(*where);
+  body.update(*more);
+  return change("POST", "/v1/services", body.dump(-1, ' ', false, CliJson::error_handler_t::replace));
+}
+
+VerbResult Verbs::delete_service(const std::string& name) const {
+  return change("DELETE", services_path(name), "");
+}
+
+VerbResult Verbs::add_backend(const std::string& service, const std::string& address,
+                              const std::vector<std::string>& settings) const {
+  auto body = parse_backend_address(address);
+  if (!body) return tl::unexpected(body.error());
+  const auto more = parse_settings(settings, kBackendSettings);
+  if (!more) return tl::unexpected(more.error());
+  body->update(*more);
+  return change("POST", services_path(service) + "/backends",
+                body->dump(-1, ' ', false, CliJson::error_handler_t::replace));
+}
+
+VerbResult Verbs::set_backend(const std::string& service, const std::string& address,
+                              const std::vector<std::string>& settings) const {
+  const auto where = parse_backend_address(address);
+  if (!where) return tl::unexpected(where.error());
+  const auto body = parse_settings(settings, kBackendChanges);
+  if (!body) return tl::unexpected(body.error());
+  return change(
+      "PATCH", services_path(service) + "/backends/" + percent_encode((*where)["address"].get<std::string>()),
+      body->dump(-1, ' ', false, CliJson::error_handler_t::replace));
+}
+
+VerbResult Verbs::delete_backend(const std::string& service, const std::string& address) const {
+  const auto where = parse_backend_address(address);
+  if (!where) return tl::unexpected(where.error());
+  return change(
+      "DELETE",
+      services_path(service) + "/backends/" + percent_encode((*where)["address"].get<std::string>()), "");
+}
+
+VerbResult Verbs::reload() const {
+  return change("POST", "/v1/reload", "");
+}
+
+// Configuration
+// -----------------------------------------------------------------------------------------------------------
+VerbResult Verbs::check_config(const std::string& file) const {
+  const auto text = read_file(file);
+  if (!text) return tl::unexpected(text.error());
+  const auto config = read_config(*text, shown_name(file));
+  if (!config) {
+    const Diagnostics& found = config.error();
+    return tl::unexpected(CliError{"invalid_config",
+                                   fmt::format("{}: {}", shown_name(file), counted(found.size(), "error")),
+                                   "", json_of(found)});
+  }
+  const Answer answer{R"({"schema":"xebec.check/1","ok":true})", {{"schema", "xebec.check/1"}, {"ok", true}}};
+  print(answer, "");
+  std::size_t backends = 0;
+  for (const ServiceConfig& service : config->services) backends += service.backends.size();
+  if (options_.output != Output::json) {
+    narrate(fmt::format("{}: good: {}, {}, {}", shown_name(file),
+                        counted(config->interfaces.size(), "interface"),
+                        counted(config->services.size(), "service"), counted(backends, "backend")));
+  }
+  return 0;
+}
+
+VerbResult Verbs::show_config() const {
+  return show("/v1/config", "xebec.config/1", [](const CliJson& answer, RenderOptions) -> Rendering {
+    // Nested as it is, it has no rows: the document itself, fit for `xebec config apply`, in every text form.
+    return value_at(answer, "config").dump(2, ' ', false, CliJson::error_handler_t::replace) + "\n";
+  });
+}
+
+VerbResult Verbs::apply_config(const std::string& file, bool dry_run) const {
+  const auto text = read_file(file);
+  if (!text) return tl::unexpected(text.error());
+  auto answer = client_.request("PUT", dry_run ? "/v1/config?dry_run=1" : "/v1/config", *text);
+  if (answer) return report_change(*answer);
+  // The daemon saw a text without a name.
+  for (CliJson& diagnostic : answer.error().diagnostics) {
+    if (diagnostic.is_object()) diagnostic["file"] = shown_name(file);
+  }
+  return tl::unexpected(answer.error());
+}
+
+}  // namespace xebec

@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""A daemon for the tool to talk to: HTTP on a unix socket, answers set by the test, requests remembered."""
+import http.server
+import json
+import socketserver
+import threading
+
+
+class FakeDaemon:
+    def __init__(self, path):
+        self.path = path
+        self.requests = []  # (method, path with query, body)
+        self.answers = {}  # (method, path with query) -> (status, bytes)
+        self.released = threading.Event()  # answers of ("GET", "/v1/hang") wait for it
+        self.hanging = set()
+        fake = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def address_string(self):
+                return "client"
+
+            def log_message(self, *args):
+                pass
+
+            def handle_any(self):
+                body = self.rfile.read(int(self.headers.get("Content-Length") or 0)).decode()
+                key = (self.command, self.path)
+                fake.requests.append(key + (body,))
+                if key in fake.hanging:
+                    fake.released.wait(60)
+                    return
+                status, answer = fake.answers.get(key, (404, error_body("not_found", f"{self.path}: no such resource")))
+                self.send_response(status)
+                self.send_header("Content-Length", str(len(answer)))
+                self.end_headers()
+                self.wfile.write(answer)
+
+            do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = handle_any
+
+        class Server(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
+            daemon_threads = True
+
+        self.server = Server(path, Handler)
+        self.thread = threading.Thread(target=self.server.serve_forever, args=(0.01,), daemon=True)
+        self.thread.start()
+
+    def answer(self, method, path, body, status=200):
+        self.answers[(method, path)] = (status, body if isinstance(body, bytes) else (json.dumps(body) + "\n").encode())
+
+    def close(self):
+        self.released.set()
+        self.server.shutdown()
+        self.thread.join()
+        self.server.server_close()
+
+
+def error_body(code, message, hint="", diagnostics=()):
+    return json.dumps({"schema": "xebec.error/1", "error": {"code": code, "message": message, "hint": hint,
+                                                            "diagnostics": list(diagnostics)}}).encode()
