@@ -27,8 +27,12 @@ StartError from_steering(const SteeringError& error, const std::string& interfac
     case SteeringError::Kind::permission:
       e.exit_code = 4;
       break;
+    case SteeringError::Kind::other_shim:
+      e.exit_code = 7;
+      e.hint = fmt::format("another xebecd serves {}", interface);
+      break;
     case SteeringError::Kind::foreign_program:
-      e.hint = fmt::format("ip link show {}; another xebecd or XDP program owns the interface", interface);
+      e.hint = fmt::format("ip link show {}", interface);
       break;
     default:
       break;

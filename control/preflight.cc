@@ -99,7 +99,9 @@ void check_interface(const InterfaceConfig& interface, Preflight& out) {
   }
   const uint32_t queues = receive_queues(name);
   const std::string driver = driver_of(name);
-  out.ok(fmt::format("{}: driver {}, {} receive queue{}", name, driver, queues, queues == 1 ? "" : "s"));
+  const std::string mtu_text = read_first_line("/sys/class/net/" + name + "/mtu");
+  const unsigned long mtu = mtu_text.empty() ? 0 : std::stoul(mtu_text);
+  out.ok(fmt::format("{}: driver {}, receive queues: {}, MTU {}", name, driver, queues, mtu));
   if (queues > XEBEC_MAX_QUEUES) {
     out.fail(fmt::format("{}: {} receive queues, at most {} can be served", name, queues, XEBEC_MAX_QUEUES),
              fmt::format("ethtool -L {} combined {}", name, XEBEC_MAX_QUEUES));
@@ -114,8 +116,6 @@ void check_interface(const InterfaceConfig& interface, Preflight& out) {
     out.fail(fmt::format("{}: {} queues are configured, the interface has {}", name, interface.queues, queues),
              fmt::format("ethtool -L {} combined {}", name, interface.queues));
   }
-  const std::string mtu_text = read_first_line("/sys/class/net/" + name + "/mtu");
-  const unsigned long mtu = mtu_text.empty() ? 0 : std::stoul(mtu_text);
   // 14 bytes of Ethernet and two VLAN tags beside the MTU must fit a frame.
   constexpr unsigned long kLargestMtu = kMaxFrameLength - 14 - 8;
   if (mtu > kLargestMtu) {

@@ -27,7 +27,8 @@ struct SteeredService {
 struct SteeringError {
   enum class Kind : uint8_t {
     permission,      ///< the message names the capability
-    foreign_program, ///< another XDP program is on the interface; the message names it
+    foreign_program,  ///< another XDP program is on the interface; the message names it
+    other_shim,       ///< the same, and it is a shim of Xebec: another daemon serves the interface
     unsupported,     ///< neither native nor generic mode, or the kernel refused the program
     other,
   };

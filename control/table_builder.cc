@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <set>
+#include <stdexcept>
 
 #include <fmt/format.h>
 
@@ -82,10 +83,17 @@ tl::expected<std::unique_ptr<const Table>, std::string> TableBuilder::build(cons
     }
     parts.services.push_back(std::move(s));
   }
-  parts.generation = ++generation_;
+  parts.generation = generation_ + 1;
+  std::unique_ptr<const Table> table;
+  try {
+    table = Table::make(std::move(parts));
+  } catch (const std::invalid_argument& broken) {  // a fault of this builder: refused, rather than published
+    return tl::unexpected(std::string(broken.what()));
+  }
+  ++generation_;
   status_ = std::move(status);
   release_ids_not_in(config);
-  return Table::make(std::move(parts));
+  return table;
 }
 
 Backend TableBuilder::resolve(const Config& config, const ServiceConfig& service, const BackendConfig& backend,

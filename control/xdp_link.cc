@@ -64,11 +64,12 @@ std::optional<SteeringError> foreign_program(int ifindex) {
                              Place{query.hw_prog_id, "offloaded"}}) {
     if (place.id == 0) continue;
     const std::string name = interface_name(ifindex);
+    const std::string program = program_name(place.id);
     return steering_error(
-        SteeringError::Kind::foreign_program,
+        program.starts_with("\"xebec_shim\"") ? SteeringError::Kind::other_shim : SteeringError::Kind::foreign_program,
         fmt::format("attach to {}: it has an XDP program already, {}, in {} mode; it is left alone "
                     "(`ip link set dev {} xdp off` removes it, unless a bpf_link holds it)",
-                    name, program_name(place.id), place.mode, name));
+                    name, program, place.mode, name));
   }
   return std::nullopt;
 }

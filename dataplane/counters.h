@@ -46,7 +46,7 @@ struct alignas(64) WorkerCounters {
   Counter flow_refused;
   Counter flows_used;
 
-  /// kMaxBackends entries, indexed by backend id. Untouched pages cost nothing.
+  /// kMaxBackends entries, indexed by backend id.
   std::unique_ptr<BackendCounters[]> backends = std::make_unique<BackendCounters[]>(kMaxBackends);
 
   void drop(DropReason reason) { drops[static_cast<std::size_t>(reason)].add(1); }

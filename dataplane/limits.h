@@ -50,7 +50,7 @@ inline constexpr uint32_t kMaxBackendsPerService = 4096;
 
 inline constexpr uint32_t kMaxServices = 4096;
 
-/// Backend ids in use at one time, over all services. Sizes the per-worker counter array (16 bytes each, 2 MiB).
+/// Backend ids in use at one time, over all services. Sizes the per-worker counter array (24 bytes each, 3 MiB).
 inline constexpr uint32_t kMaxBackends = 131072;
 
 inline constexpr uint32_t kMaxWeight = 1000;

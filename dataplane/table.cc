@@ -78,7 +78,8 @@ class Checker {
   void check_backend(uint32_t id) const {
     const Backend& backend = parts_.backends[id];
     if (!backend.usable) return;  // a gap, or one that takes no packet: nothing of it is read
-    require(listed_[id], id, "no service lists it");
+    // It need not be listed: one of weight 0 has no slot, but keeps its remembered flows.
+    require(backend.service < parts_.services.size(), id, "its service is out of range");
     require(backend.mode == Mode::dsr_l2 || backend.mode == Mode::ipip, id, "unknown mode");
     require(!is_unspecified(backend.address), id, "it has no address");
     require(backend.next_hop.interface < kMaxInterfaces, id, "its interface index is out of range");

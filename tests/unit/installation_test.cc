@@ -14,6 +14,7 @@
 
 #include "control/backend_ids.h"
 #include "control/endpoint.h"
+#include "dataplane/limits.h"
 
 namespace xebec {
 namespace {

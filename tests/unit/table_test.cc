@@ -104,7 +104,11 @@ TEST(Table, RefusesABrokenInvariantAndNamesIt) {
        [](TableParts& p) { p.services[0].backend_ids.resize(kMaxBackendsPerService + 1); }},
       {"services: too many", [](TableParts& p) { p.services.resize(kMaxServices + 1); }},
       {"backends: too many", [](TableParts& p) { p.backends.resize(kMaxBackends + 1); }},
-      {"no service lists it", [](TableParts& p) { p.backends.push_back(p.backends[0]); }},
+      {"its service is out of range",
+       [](TableParts& p) {
+         p.backends.push_back(p.backends[0]);
+         p.backends.back().service = static_cast<uint32_t>(p.services.size());
+       }},
       {"unknown mode", [](TableParts& p) { p.backends[0].mode = static_cast<Mode>(9); }},
       {"it has no address", [](TableParts& p) { p.backends[0].address = IpAddress{}; }},
       {"its interface index is out of range",
