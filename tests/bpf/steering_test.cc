@@ -380,7 +380,7 @@ TEST(Steering, NamesAnotherShim) {
   ASSERT_TRUE(first->attach(ifindex, XdpMode::automatic));
   const auto refused = second->attach(ifindex, XdpMode::automatic);
   ASSERT_FALSE(refused);
-  EXPECT_EQ(refused.error().kind, SteeringError::Kind::foreign_program);
+  EXPECT_EQ(refused.error().kind, SteeringError::Kind::other_shim);
   EXPECT_THAT(refused.error().message, HasSubstr("\"xebec_shim\""));
   EXPECT_EQ(first->attached(), "native");
 }
