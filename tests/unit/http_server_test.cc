@@ -369,6 +369,20 @@ TEST_P(HttpServerTest, SurvivesClientsThatLeaveAtAnyPoint) {
   EXPECT_THAT(connect().ask(kGet), StartsWith("HTTP/1.1 200"));
 }
 
+TEST_P(HttpServerTest, DropsNobodyWhileAllHaveRoom) {
+  start();
+  std::vector<Connection> clients;
+  for (int i = 0; i < 32; ++i) clients.push_back(connect());
+  std::this_thread::sleep_for(50ms);  // longer than anybody's grace
+  for (Connection& client : clients) EXPECT_THAT(client.ask(kGet), StartsWith("HTTP/1.1 200"));
+  Connection another = connect();
+  EXPECT_THAT(another.ask(kGet), StartsWith("HTTP/1.1 200"));
+  EXPECT_EQ(clients.front().read_to_end(), "")
+      << "the one that asked first has been silent for the longest time";
+  for (std::size_t i = 1; i < clients.size(); ++i)
+    EXPECT_THAT(clients[i].ask(kGet), StartsWith("HTTP/1.1 200"));
+}
+
 TEST_P(HttpServerTest, ServesFortyClientsAtOnce) {
   start();
   std::vector<Connection> clients;
