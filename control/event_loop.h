@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
-// The control thread's loop: descriptors and timers, on io_uring where the kernel gives a ring, else on epoll.
+// The control thread's loop: descriptors and timers, on io_uring where the kernel gives a ring, else on
+// epoll.
 #pragma once
 
 #include <chrono>
@@ -21,13 +22,13 @@ class EventLoop {
 
   enum class Backend : uint8_t { automatic, io_uring, epoll };
 
-  /// automatic: io_uring, or epoll where the kernel refuses a ring (seccomp, io_uring_disabled, no memory); which one it
-  /// became says backend(), and why() the refusal. The error is a sentence.
+  /// automatic: io_uring, or epoll where the kernel refuses a ring (seccomp, io_uring_disabled, no memory);
+  /// which one it became says backend(), and why() the refusal. The error is a sentence.
   static tl::expected<std::unique_ptr<EventLoop>, std::string> create(Backend backend = Backend::automatic);
   virtual ~EventLoop() = default;
 
-  /// Calls back with the poll(2) events that are there, level-triggered: again and again while they last. The caller owns
-  /// the descriptor and unwatches it before closing it.
+  /// Calls back with the poll(2) events that are there, level-triggered: again and again while they last. The
+  /// caller owns the descriptor and unwatches it before closing it.
   virtual WatchId watch(int fd, short events, std::function<void(short revents)> callback) = 0;
   virtual void unwatch(WatchId id) = 0;
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
-// Where the kernel would send a packet for an address: its route, its neighbour, its link, followed live over netlink.
+// Where the kernel would send a packet for an address: its route, its neighbour, its link, followed live over
+// netlink.
 #pragma once
 
 #include <cstdint>
@@ -20,16 +21,16 @@ namespace xebec {
 /// What is known of the way to one destination.
 struct ResolvedHop {
   enum class State : uint8_t {
-    no_route,   ///< the kernel has no route, or an unreachable one
+    no_route,   ///< no route, an unreachable one, or the destination is the host itself
     resolving,  ///< the neighbour has been asked
     failed,     ///< the neighbour did not answer; asked again
     reachable,  ///< mac is valid
   };
   State state = State::no_route;
-  int ifindex = 0;                     ///< egress interface; 0 without a route
-  std::optional<IpAddress> gateway;    ///< absent: on link
+  int ifindex = 0;                   ///< egress interface; 0 without a route
+  std::optional<IpAddress> gateway;  ///< absent: on link
   std::optional<IpAddress> preferred_source;
-  MacAddress mac{};                    ///< of the neighbour
+  MacAddress mac{};  ///< of the neighbour
   bool operator==(const ResolvedHop&) const = default;
 };
 
@@ -46,18 +47,20 @@ struct LinkState {
 
 std::string_view to_string(ResolvedHop::State state);
 
-/// Follows routes, neighbours and links. One thread, the loop's.
+/// Follows routes, neighbours and links. One thread, the loop's. Asking for neighbours needs CAP_NET_ADMIN
+/// for as long as it lives. Entries that somebody else configured (permanent, externally learned, managed)
+/// are used and never changed.
 class NextHops {
  public:
-  /// on_change runs on the loop after any watched destination's answer or any link changed; bursts are folded into one call
-  /// (at most one per 10 ms).
+  /// on_change runs on the loop after any watched destination's answer or any link changed; bursts are folded
+  /// into one call (at most one per 10 ms).
   static tl::expected<std::unique_ptr<NextHops>, std::string> create(EventLoop& loop,
                                                                      std::function<void()> on_change);
   virtual ~NextHops() = default;
 
-  /// Replaces the set of destinations followed. New ones are resolved at once: the route is looked up and the kernel is
-  /// asked for the neighbour (NTF_USE, and NTF_EXT_MANAGED where the kernel has it, so that it keeps the entry fresh);
-  /// failed ones are asked again every second.
+  /// Replaces the set of destinations followed. New ones are resolved at once: the route is looked up and the
+  /// kernel is asked for the neighbour (NTF_USE, and NTF_EXT_MANAGED where the kernel has it, so that it
+  /// keeps the entry fresh); failed ones are asked again every second.
   virtual void follow(const std::vector<IpAddress>& destinations) = 0;
 
   /// nullptr if not followed.

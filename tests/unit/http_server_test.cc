@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <sys/eventfd.h>
+#include <sys/file.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -368,6 +369,20 @@ TEST_P(HttpServerTest, SurvivesClientsThatLeaveAtAnyPoint) {
   EXPECT_THAT(connect().ask(kGet), StartsWith("HTTP/1.1 200"));
 }
 
+TEST_P(HttpServerTest, DropsNobodyWhileAllHaveRoom) {
+  start();
+  std::vector<Connection> clients;
+  for (int i = 0; i < 32; ++i) clients.push_back(connect());
+  std::this_thread::sleep_for(50ms);  // longer than anybody's grace
+  for (Connection& client : clients) EXPECT_THAT(client.ask(kGet), StartsWith("HTTP/1.1 200"));
+  Connection another = connect();
+  EXPECT_THAT(another.ask(kGet), StartsWith("HTTP/1.1 200"));
+  EXPECT_EQ(clients.front().read_to_end(), "")
+      << "the one that asked first has been silent for the longest time";
+  for (std::size_t i = 1; i < clients.size(); ++i)
+    EXPECT_THAT(clients[i].ask(kGet), StartsWith("HTTP/1.1 200"));
+}
+
 TEST_P(HttpServerTest, ServesFortyClientsAtOnce) {
   start();
   std::vector<Connection> clients;
@@ -554,16 +569,21 @@ TEST(UnixListener, MakesOneMissingDirectory) {
             "cannot make the directory " + (directory / "no/such") + ": No such file or directory");
 }
 
-TEST(UnixListener, ReplacesAStaleFile) {
-  TemporaryDirectory directory;
-  const std::string path = directory / "socket";
+/// A socket file that nobody listens on, as kill -9 leaves it.
+void leave_stale(const std::string& path) {
   const int stale = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
   path.copy(address.sun_path, sizeof address.sun_path - 1);
   ASSERT_EQ(bind(stale, reinterpret_cast<const sockaddr*>(&address), sizeof address), 0);
   ASSERT_EQ(listen(stale, 1), 0);
-  close(stale);  // as kill -9 leaves it
+  close(stale);
+}
+
+TEST(UnixListener, ReplacesAStaleFile) {
+  TemporaryDirectory directory;
+  const std::string path = directory / "socket";
+  leave_stale(path);
   const auto listener = UnixListener::open(path, "");
   ASSERT_TRUE(listener.has_value()) << listener.error();
   EXPECT_EQ(listening_process(path), getpid());
@@ -584,18 +604,41 @@ TEST(UnixListener, RefusesToBeTheSecond) {
 TEST(UnixListener, OnlyOneOfManyThatStartTogetherWins) {
   TemporaryDirectory directory;
   const std::string path = directory / "socket";
-  for (int round = 0; round < 20; ++round) {
+  for (int round = 0; round < 50; ++round) {
+    leave_stale(path);
     std::vector<std::unique_ptr<UnixListener>> results(8);
     std::vector<std::thread> threads;
+    std::atomic<bool> go = false;
     for (auto& result : results) {
       threads.emplace_back([&] {
+        go.wait(false);
         if (auto opened = UnixListener::open(path, "")) result = std::move(*opened);
       });
     }
+    go = true;
+    go.notify_all();
     for (std::thread& thread : threads) thread.join();
     EXPECT_EQ(std::count(results.begin(), results.end(), nullptr), 7);
     EXPECT_EQ(listening_process(path), getpid());
   }
+}
+
+TEST(UnixListener, WaitsForWhoIsReplacingTheFileAndGivesUpAfterASecond) {
+  TemporaryDirectory directory;
+  const std::string path = directory / "socket";
+  const int held = open((directory / ".").c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  ASSERT_EQ(flock(held, LOCK_EX), 0);
+  const auto begin = Clock::now();
+  const auto refused = UnixListener::open(path, "");
+  ASSERT_FALSE(refused.has_value());
+  EXPECT_THAT(refused.error(), HasSubstr("another process has held it for a second"));
+  EXPECT_LT(Clock::now() - begin, 5s);
+  std::thread waiting([&] {
+    const auto listener = UnixListener::open(path, "");
+    EXPECT_TRUE(listener.has_value()) << listener.error();
+  });
+  close(held);
+  waiting.join();
 }
 
 TEST(UnixListener, LeavesFilesThatAreNoSockets) {
