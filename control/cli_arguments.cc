@@ -17,16 +17,7 @@ tl::unexpected<CliError> usage(std::string message, std::string hint) {
   return tl::unexpected(CliError{"usage", std::move(message), std::move(hint)});
 }
 
-/// Digits only, at most nine of them.
-std::optional<uint32_t> decimal(std::string_view text) {
-  if (text.empty() || text.size() > 9 || text.find_first_not_of("0123456789") != std::string_view::npos)
-    return {};
-  uint32_t value = 0;
-  for (const char c : text) value = value * 10 + static_cast<uint32_t>(c - '0');
-  return value;
-}
-
-std::optional<uint32_t> port_of(std::string_view text) {
+std::optional<uint64_t> port_of(std::string_view text) {
   const auto port = decimal(text);
   return port && *port >= 1 && *port <= 65535 ? port : std::nullopt;
 }

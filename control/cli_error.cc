@@ -57,6 +57,7 @@ void print_error(const CliError& error, bool as_json) {
 }
 
 void narrate(const std::string& line) {
+  std::fflush(stdout);  // results first, also where both go to one file
   fmt::print(stderr, "{}\n", printable(line));
 }
 

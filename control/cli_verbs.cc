@@ -210,8 +210,7 @@ VerbResult Verbs::stats(const std::string& service, const std::string& by) const
   return show("/v1/stats", "xebec.stats/1", whole(render_stats));
 }
 
-// Changes
-// -----------------------------------------------------------------------------------------------------------------
+// ---- Changes ----
 VerbResult Verbs::report_change(const Answer& answer) const {
   print(answer,
         render_diff(value_at(answer.json, "diff"), RenderOptions{options_.output == Output::tsv, colour_}));
@@ -291,8 +290,7 @@ VerbResult Verbs::reload() const {
   return change("POST", "/v1/reload", "");
 }
 
-// Configuration
-// -----------------------------------------------------------------------------------------------------------
+// ---- Configuration ----
 VerbResult Verbs::check_config(const std::string& file) const {
   const auto text = read_file(file);
   if (!text) return tl::unexpected(text.error());

@@ -4,7 +4,6 @@
 #include "control/config_document.h"
 
 #include <algorithm>
-#include <cassert>
 
 #include <fmt/format.h>
 

@@ -88,6 +88,11 @@ class ObjectReader {
   Findings& findings_;
 };
 
+/// Nothing but digits, and at most 18 of them.
+std::optional<uint64_t> decimal(std::string_view text);
+/// ASCII letters only.
+std::string lower(std::string_view text);
+
 /// The word of `candidates` that `word` may be a slip of; empty if none is near.
 std::string_view nearest(std::string_view word, const std::vector<std::string_view>& candidates);
 

@@ -51,8 +51,7 @@ struct ObjectRule {
   std::span<const KeyRule> keys;
 };
 
-// Words
-// -------------------------------------------------------------------------------------------------------------------
+// ---- Words ----
 template <typename Enum>
 constexpr Word word(std::string_view text, Enum value) {
   return {text, static_cast<uint8_t>(value)};
@@ -101,8 +100,7 @@ inline constexpr Word kHashWordList[] = {{"5-tuple", 0}};
 inline constexpr std::string_view kPlannedHashes[] = {"source", "source-destination", "quic-cid"};
 inline constexpr Words kHashWords{"hash", kHashWordList, kPlannedHashes};
 
-// Ranges
-// ------------------------------------------------------------------------------------------------------------------
+// ---- Ranges ----
 inline constexpr Range kVersionRange{1, 1};
 inline constexpr Range kPortRange{1, 65535};
 inline constexpr Range kWeightRange{0, kMaxWeight};
@@ -117,8 +115,7 @@ inline constexpr Range kInsertRateRange{1, 1'000'000'000};
 /// CPUs are numbered below CONFIG_NR_CPUS, at most 8192 on x86.
 inline constexpr Range kCpuRange{0, 8191};
 
-// Objects
-// -----------------------------------------------------------------------------------------------------------------
+// ---- Objects ----
 inline constexpr KeyRule kTopKeys[] = {
     {.name = "version", .range = kVersionRange},
     {.name = "instance"},

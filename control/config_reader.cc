@@ -3,7 +3,6 @@
 #include "control/config_reader.h"
 
 #include <algorithm>
-#include <cassert>
 #include <unordered_map>
 
 #include <fmt/format.h>
@@ -11,6 +10,7 @@
 #include "control/config_document.h"
 #include "control/config_fields.h"
 #include "control/config_keys.h"
+#include "control/config_service_reader.h"
 #include "control/config_validate.h"
 
 namespace xebec {
@@ -18,52 +18,7 @@ namespace {
 
 using Kind = JsonNode::Kind;
 
-std::string lower(std::string_view text) {
-  std::string out(text);
-  std::transform(out.begin(), out.end(), out.begin(),
-                 [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; });
-  return out;
-}
-
-/// Nothing but digits, and few enough to be a number.
-std::optional<uint64_t> decimal(std::string_view text) {
-  if (text.empty() || text.size() > 18 || text.find_first_not_of("0123456789") != std::string_view::npos)
-    return {};
-  uint64_t value = 0;
-  for (const char c : text) value = value * 10 + static_cast<uint64_t>(c - '0');
-  return value;
-}
-
-/// A number, or "any" for 0. With `loose` also the digits in a string, as the seeds write them.
-void read_port(ObjectReader& fields, std::string_view key, bool loose, uint16_t& port) {
-  const JsonNode* node = fields.find(key);
-  if (node == nullptr) return;
-  if (node->kind == Kind::number) return fields.number(key, port);
-  if (node->kind != Kind::string) return fields.report_kind(key, "a number from 1 to 65535 or \"any\"");
-  if (node->text == "any") {
-    port = 0;
-    return;
-  }
-  const std::optional<uint64_t> value = decimal(node->text);
-  if (value && !loose) return fields.report(key, fmt::format("must be a number: {} without quotes", *value));
-  if (value && *value >= kPortRange.low && *value <= kPortRange.high) {
-    port = static_cast<uint16_t>(*value);
-  } else if (value) {
-    fields.report(key, fmt::format("{} is out of range {}..{}", *value, kPortRange.low, kPortRange.high));
-  } else if (const std::size_t dash = node->text.find('-'); dash != std::string::npos &&
-                                                            decimal(node->text.substr(0, dash)) &&
-                                                            decimal(node->text.substr(dash + 1))) {
-    fields.report(key,
-                  fmt::format("{}: a port range is not available in this version; give one port or \"any\"",
-                              quote(node->text)));
-  } else {
-    fields.report(key,
-                  fmt::format("{} is not a port: a number from 1 to 65535 or \"any\"", quote(node->text)));
-  }
-}
-
-// Interfaces
-// --------------------------------------------------------------------------------------------------------------
+// ---- Interfaces ----
 void add_cpu(ObjectReader& fields, uint64_t cpu, std::vector<uint32_t>& cpus) {
   const auto number = static_cast<uint32_t>(cpu);
   if (std::find(cpus.begin(), cpus.end(), number) != cpus.end()) {
@@ -134,100 +89,7 @@ InterfaceConfig read_interface(const JsonNode& node, const std::string& pointer,
   return interface;
 }
 
-// Services
-// ----------------------------------------------------------------------------------------------------------------
-BackendConfig read_backend_node(const JsonNode& node, const std::string& pointer,
-                                const ServiceConfig& service, Findings& findings) {
-  BackendConfig backend;
-  ObjectReader fields(node, pointer, kBackendRule, findings);
-  fields.address("address", backend.address);
-  fields.number("port", backend.port);
-  // Two spellings of the same backend must give the same lookup array, which is made from address and port.
-  if (backend.port == service.port) backend.port = 0;
-  fields.number("weight", backend.weight);
-  fields.word("admin", backend.admin);
-  if (fields.find("mode") != nullptr) {
-    Mode mode = service.mode;
-    fields.word("mode", mode);
-    backend.mode = mode;
-  }
-  fields.mac("mac", backend.mac);
-  return backend;
-}
-
-ServiceConfig read_service_node(const JsonNode& node, const std::string& pointer,
-                                const ServiceDefaults& defaults, Findings& findings) {
-  ServiceConfig service;
-  service.mode = defaults.mode;
-  service.table_size = defaults.table_size;
-  ObjectReader fields(node, pointer, kServiceRule, findings);
-  fields.text("name", service.name);
-  fields.address("vip", service.vip);
-  read_port(fields, "port", /*loose=*/false, service.port);
-  fields.word("protocol", service.protocol);
-  fields.word("mode", service.mode);
-  fields.check_word("algorithm");
-  fields.check_word("hash");
-  fields.number("table_size", service.table_size);
-  fields.flag("stateless", service.stateless);
-  if (const JsonNode* backends = fields.expect("backends", Kind::array)) {
-    const std::string at = pointer_to(pointer, "backends");
-    for (std::size_t i = 0; i < backends->children.size(); ++i) {
-      service.backends.push_back(
-          read_backend_node(backends->children[i], pointer_to(at, i), service, findings));
-    }
-  }
-  return service;
-}
-
-/// The seeds write the protocol in any case, or as its number.
-void read_seed_protocol(ObjectReader& fields, uint8_t& protocol) {
-  const JsonNode* node = fields.find("protocol");
-  if (node == nullptr) return;
-  const std::optional<uint64_t> number = node->kind == Kind::number ? node->whole : decimal(node->text);
-  if (number) {
-    if (*number != kProtoTcp && *number != kProtoUdp) {
-      return fields.report("protocol", fmt::format("protocol {} is neither 6 (tcp) nor 17 (udp)", *number));
-    }
-    protocol = static_cast<uint8_t>(*number);
-    return;
-  }
-  if (node->kind != Kind::string) return fields.report_kind("protocol", "\"tcp\", \"udp\", 6 or 17");
-  if (const auto value = fields.lookup("protocol", kProtocolWords, lower(node->text))) protocol = *value;
-}
-
-/// Reads a VIP of the seeds' form into what services[] would have said.
-ServiceConfig read_vip_node(const JsonNode& node, const std::string& pointer, const ServiceDefaults& defaults,
-                            Findings& findings) {
-  ServiceConfig service;
-  service.mode = defaults.mode;
-  service.table_size = defaults.table_size;
-  ObjectReader fields(node, pointer, kVipRule, findings);
-  fields.address("vip", service.vip);
-  read_port(fields, "port", /*loose=*/true, service.port);
-  read_seed_protocol(fields, service.protocol);
-  service.name =
-      fmt::format("vip-{}-{}-{}", service.vip.to_string(),
-                  service.port == 0 ? "any" : std::to_string(service.port), protocol_name(service.protocol));
-  // A name made from what could not be read would only collide with another such.
-  for (const char* part : {"vip", "port", "protocol"}) {
-    if (!findings.usable(pointer_to(pointer, part))) findings.spoil(pointer_to(pointer, "name"));
-  }
-  if (const JsonNode* reals = fields.expect("reals", Kind::array)) {
-    const std::string at = pointer_to(pointer, "reals");
-    for (std::size_t i = 0; i < reals->children.size(); ++i) {
-      BackendConfig backend;
-      ObjectReader real(reals->children[i], pointer_to(at, i), kRealRule, findings);
-      real.address("ip", backend.address);
-      real.mac("mac", backend.mac);
-      service.backends.push_back(backend);
-    }
-  }
-  return service;
-}
-
-// The whole
-// ---------------------------------------------------------------------------------------------------------------
+// ---- The whole ----
 void read_hash_seed(ObjectReader& fields, std::optional<std::array<uint8_t, 16>>& seed) {
   const JsonNode* node = fields.expect("hash_seed", Kind::string);
   if (node == nullptr) return;

@@ -143,9 +143,11 @@ const Refused kSyntax[] = {
     {"TrailingComma", "{\"version\": 1,\n}",
      "f:2:1: error: syntax error: unexpected '}'; expected string literal"},
     {"SecondValue", "{}\n {}", "f:2:2: error: syntax error: unexpected '{'; expected end of input"},
-    {"MissingComma", "{\"a\": 1\n \"b\": 2}", "f:2:2: error: syntax error: unexpected string literal; expected '}'"},
+    {"MissingComma", "{\"a\": 1\n \"b\": 2}",
+     "f:2:2: error: syntax error: unexpected string literal; expected '}'"},
     {"CommaAlone", "{\n ,}", "f:2:2: error: syntax error: unexpected ','; expected string literal"},
-    {"NumberAsKey", "{\n12: 3}", "f:2:1: error: syntax error: unexpected number literal; expected string literal"},
+    {"NumberAsKey", "{\n12: 3}",
+     "f:2:1: error: syntax error: unexpected number literal; expected string literal"},
     {"BadLiteral", "{\"version\": one}", "f:1:13: error: syntax error: invalid literal"},
     {"BadUtf8", "{\"instance\": \"a\xff\"}",
      "f:1:16: error: syntax error: invalid string: ill-formed UTF-8 byte"},
@@ -469,8 +471,7 @@ TEST(ConfigDocument, QuotesTextSoThatNoTerminalObeysIt) {
   EXPECT_EQ(quote(std::string(1000, 'x')), "\"" + std::string(64, 'x') + "...\"");
 }
 
-// Properties
-// --------------------------------------------------------------------------------------------------------------
+// ---- Properties ----
 class RandomConfig {
  public:
   explicit RandomConfig(uint32_t seed) : random_(seed) {}

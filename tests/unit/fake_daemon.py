@@ -30,10 +30,14 @@ class FakeDaemon:
                     fake.released.wait(60)
                     return
                 status, answer = fake.answers.get(key, (404, error_body("not_found", f"{self.path}: no such resource")))
-                self.send_response(status)
-                self.send_header("Content-Length", str(len(answer)))
-                self.end_headers()
-                self.wfile.write(answer)
+                try:
+                    self.send_response(status)
+                    self.send_header("Content-Length", str(len(answer)))
+                    self.end_headers()
+                    if answer:
+                        self.wfile.write(answer)
+                except (BrokenPipeError, ConnectionResetError):
+                    pass  # the tool has seen enough
 
             do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = handle_any
 

@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Services and backends: JSON nodes -> ServiceConfig, BackendConfig.
+#include "control/config_service_reader.h"
+
+#include <fmt/format.h>
+
+namespace xebec {
+namespace {
+
+using Kind = JsonNode::Kind;
+
+/// A number, or "any" for 0. With `loose` also the digits in a string, as the seeds write them.
+void read_port(ObjectReader& fields, std::string_view key, bool loose, uint16_t& port) {
+  const JsonNode* node = fields.find(key);
+  if (node == nullptr) return;
+  if (node->kind == Kind::number) return fields.number(key, port);
+  if (node->kind != Kind::string) return fields.report_kind(key, "a number from 1 to 65535 or \"any\"");
+  if (node->text == "any") {
+    port = 0;
+    return;
+  }
+  const std::optional<uint64_t> value = decimal(node->text);
+  if (value && !loose) return fields.report(key, fmt::format("must be a number: {} without quotes", *value));
+  if (value && *value >= kPortRange.low && *value <= kPortRange.high) {
+    port = static_cast<uint16_t>(*value);
+  } else if (value) {
+    fields.report(key, fmt::format("{} is out of range {}..{}", *value, kPortRange.low, kPortRange.high));
+  } else if (const std::size_t dash = node->text.find('-'); dash != std::string::npos &&
+                                                            decimal(node->text.substr(0, dash)) &&
+                                                            decimal(node->text.substr(dash + 1))) {
+    fields.report(key,
+                  fmt::format("{}: a port range is not available in this version; give one port or \"any\"",
+                              quote(node->text)));
+  } else {
+    fields.report(key,
+                  fmt::format("{} is not a port: a number from 1 to 65535 or \"any\"", quote(node->text)));
+  }
+}
+
+/// The seeds write the protocol in any case, or as its number.
+void read_seed_protocol(ObjectReader& fields, uint8_t& protocol) {
+  const JsonNode* node = fields.find("protocol");
+  if (node == nullptr) return;
+  const std::optional<uint64_t> number = node->kind == Kind::number ? node->whole : decimal(node->text);
+  if (number) {
+    if (*number != kProtoTcp && *number != kProtoUdp) {
+      return fields.report("protocol", fmt::format("protocol {} is neither 6 (tcp) nor 17 (udp)", *number));
+    }
+    protocol = static_cast<uint8_t>(*number);
+    return;
+  }
+  if (node->kind != Kind::string) return fields.report_kind("protocol", "\"tcp\", \"udp\", 6 or 17");
+  if (const auto value = fields.lookup("protocol", kProtocolWords, lower(node->text))) protocol = *value;
+}
+
+}  // namespace
+
+BackendConfig read_backend_node(const JsonNode& node, const std::string& pointer,
+                                const ServiceConfig& service, Findings& findings) {
+  BackendConfig backend;
+  ObjectReader fields(node, pointer, kBackendRule, findings);
+  fields.address("address", backend.address);
+  fields.number("port", backend.port);
+  // Two spellings of the same backend must give the same lookup array, which is made from address and port.
+  if (backend.port == service.port) backend.port = 0;
+  fields.number("weight", backend.weight);
+  fields.word("admin", backend.admin);
+  if (fields.find("mode") != nullptr) {
+    Mode mode = service.mode;
+    fields.word("mode", mode);
+    backend.mode = mode;
+  }
+  fields.mac("mac", backend.mac);
+  return backend;
+}
+
+ServiceConfig read_service_node(const JsonNode& node, const std::string& pointer,
+                                const ServiceDefaults& defaults, Findings& findings) {
+  ServiceConfig service;
+  service.mode = defaults.mode;
+  service.table_size = defaults.table_size;
+  ObjectReader fields(node, pointer, kServiceRule, findings);
+  fields.text("name", service.name);
+  fields.address("vip", service.vip);
+  read_port(fields, "port", /*loose=*/false, service.port);
+  fields.word("protocol", service.protocol);
+  fields.word("mode", service.mode);
+  fields.check_word("algorithm");
+  fields.check_word("hash");
+  fields.number("table_size", service.table_size);
+  fields.flag("stateless", service.stateless);
+  if (const JsonNode* backends = fields.expect("backends", Kind::array)) {
+    const std::string at = pointer_to(pointer, "backends");
+    for (std::size_t i = 0; i < backends->children.size(); ++i) {
+      service.backends.push_back(
+          read_backend_node(backends->children[i], pointer_to(at, i), service, findings));
+    }
+  }
+  return service;
+}
+
+ServiceConfig read_vip_node(const JsonNode& node, const std::string& pointer, const ServiceDefaults& defaults,
+                            Findings& findings) {
+  ServiceConfig service;
+  service.mode = defaults.mode;
+  service.table_size = defaults.table_size;
+  ObjectReader fields(node, pointer, kVipRule, findings);
+  fields.address("vip", service.vip);
+  read_port(fields, "port", /*loose=*/true, service.port);
+  read_seed_protocol(fields, service.protocol);
+  service.name =
+      fmt::format("vip-{}-{}-{}", service.vip.to_string(),
+                  service.port == 0 ? "any" : std::to_string(service.port), protocol_name(service.protocol));
+  // A name made from what could not be read would only collide with another such.
+  for (const char* part : {"vip", "port", "protocol"}) {
+    if (!findings.usable(pointer_to(pointer, part))) findings.spoil(pointer_to(pointer, "name"));
+  }
+  if (const JsonNode* reals = fields.expect("reals", Kind::array)) {
+    const std::string at = pointer_to(pointer, "reals");
+    for (std::size_t i = 0; i < reals->children.size(); ++i) {
+      BackendConfig backend;
+      ObjectReader real(reals->children[i], pointer_to(at, i), kRealRule, findings);
+      real.address("ip", backend.address);
+      real.mac("mac", backend.mac);
+      service.backends.push_back(backend);
+    }
+  }
+  return service;
+}
+
+}  // namespace xebec
