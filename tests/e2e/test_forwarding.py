@@ -30,7 +30,9 @@ def balances(env, mode="dsr-l2", families=(4, 6), backend_family=None, queues=1,
                 if xdp == "native":  # generic XDP on veth gets 64 KiB aggregates, which no AF_XDP frame holds
                     expect_equal(peers.http(lab, family, 16, upload=300_000)["errors"], {}, f"uploads, IPv{family}")
             daemon.expect_no_drops()
-            for worker in daemon.ask("worker", "list")["workers"]:
+            # Generic XDP on veth sees queue 0 for every packet: without NAPI veth does not record the queue (kernel,
+            # drivers/net/veth.c), so the other workers rightly have nothing to do.
+            for worker in daemon.ask("worker", "list")["workers"] if xdp == "native" else []:
                 expect(worker["packets"]["forwarded"] > 0, f"worker {worker['worker']} has forwarded nothing")
 
 
