@@ -13,8 +13,8 @@ namespace {
 
 using namespace std::chrono_literals;
 
-// Workers pass a quiescent point every round, so a retired table is free microseconds later; one look suffices, and a worker
-// stuck in the kernel only delays memory.
+// Workers pass a quiescent point every round, so a retired table is free microseconds later; one look
+// suffices, and a worker stuck in the kernel only delays memory.
 constexpr auto kReclaimDelay = 50ms;
 
 ChangeError error(ChangeError::Kind kind, std::string message, std::string hint = {}) {
@@ -48,8 +48,8 @@ ChangeError no_service(const Config& config, const std::string& name) {
 /// What cannot change while running, by its first path element; empty if everything can.
 std::string fixed_part(const std::vector<ConfigChange>& changes) {
   for (const ConfigChange& c : changes) {
-    for (const std::string_view part : {"interfaces", "hash_seed", "flow_table", "instance", "control", "fallback_verdict",
-                                        "defaults/timeouts"}) {
+    for (const std::string_view part : {"interfaces", "hash_seed", "flow_table", "instance", "control",
+                                        "fallback_verdict", "defaults/timeouts"}) {
       if (std::string_view(c.path).starts_with(part)) return c.path;
     }
   }
@@ -62,6 +62,7 @@ Controller::Controller(EventLoop& loop, Options options)
     : loop_(loop),
       config_(std::move(options.config)),
       config_file_(std::move(options.config_file)),
+      instance_given_(options.instance_given),
       builder_(options.hash_seed),
       started_at_(std::chrono::steady_clock::now()) {}
 
@@ -108,7 +109,8 @@ tl::expected<void, std::string> Controller::rebuild() {
     if (baseline.first != key) baseline = {key, raw_totals(status.id)};  // a rested id begins at zero again
     const auto old = before.find(key);
     const bool was = old != before.end() && old->second.usable;
-    if (status.usable == was && (status.usable || (old != before.end() && old->second.why == status.why))) continue;
+    if (status.usable == was && (status.usable || (old != before.end() && old->second.why == status.why)))
+      continue;
     if (status.usable) {
       spdlog::info("backend {} of {}: usable", key.second.to_string(), key.first);
     } else {
@@ -142,8 +144,13 @@ void Controller::schedule_reclaim() {
   });
 }
 
-ChangeResult Controller::apply(const Config& wanted, bool dry_run) {
-  if (Diagnostics problems = validate(wanted); !problems.empty()) return tl::unexpected(invalid(std::move(problems)));
+ChangeResult Controller::apply(Config wanted, bool dry_run) {
+  if (wanted.interfaces.empty()) wanted.interfaces = config_.interfaces;
+  if (!wanted.hash_seed)
+    wanted.hash_seed = config_.hash_seed;  // GET leaves it out; a PUT of the same must not stumble
+  if (instance_given_) wanted.instance = config_.instance;
+  if (Diagnostics problems = validate(wanted); !problems.empty())
+    return tl::unexpected(invalid(std::move(problems)));
   ChangeReport report;
   report.dry_run = dry_run;
   report.diff = diff(config_, wanted);
@@ -166,8 +173,8 @@ ChangeResult Controller::apply(const Config& wanted, bool dry_run) {
   report.generation = builder_.generation();
   for (const auto& [key, status] : builder_.status()) {
     if (!status.usable) {
-      report.warnings.push_back(fmt::format("{}: backend {} takes no packets: {}", key.first, key.second.to_string(),
-                                            status.why));
+      report.warnings.push_back(
+          fmt::format("{}: backend {} takes no packets: {}", key.first, key.second.to_string(), status.why));
     }
   }
   return report;
@@ -175,7 +182,8 @@ ChangeResult Controller::apply(const Config& wanted, bool dry_run) {
 
 ChangeResult Controller::reload() {
   if (config_file_.empty()) {
-    return tl::unexpected(error(ChangeError::Kind::conflict, "reload: the daemon was started without a file"));
+    return tl::unexpected(
+        error(ChangeError::Kind::conflict, "reload: the daemon was started without a file"));
   }
   std::ifstream file(config_file_, std::ios::binary);
   std::stringstream text;
@@ -183,8 +191,6 @@ ChangeResult Controller::reload() {
   if (!file) return tl::unexpected(error(ChangeError::Kind::failed, "reload: cannot read " + config_file_));
   auto wanted = read_config(text.str(), config_file_);
   if (!wanted) return tl::unexpected(invalid(std::move(wanted.error())));
-  // Interfaces named on the command line (-i) are not in the file.
-  if (wanted->interfaces.empty()) wanted->interfaces = config_.interfaces;
   return apply(*wanted, false);
 }
 
@@ -193,7 +199,8 @@ ChangeResult Controller::add_service(const nlohmann::json& json) {
   if (!service) return tl::unexpected(invalid(std::move(service.error())));
   Config wanted = config_;
   if (find_service(wanted, service->name) != nullptr) {
-    return tl::unexpected(error(ChangeError::Kind::conflict, fmt::format("service {}: exists already", service->name)));
+    return tl::unexpected(
+        error(ChangeError::Kind::conflict, fmt::format("service {}: exists already", service->name)));
   }
   wanted.services.push_back(std::move(*service));
   return apply(wanted, false);
@@ -213,15 +220,17 @@ ChangeResult Controller::add_backend(const std::string& name, const nlohmann::js
   auto backend = read_backend(json, *service);
   if (!backend) return tl::unexpected(invalid(std::move(backend.error())));
   if (find_backend(*service, backend->address) != service->backends.end()) {
-    return tl::unexpected(error(ChangeError::Kind::conflict,
-                                fmt::format("backend {}: service {} has it already", backend->address.to_string(), name),
-                                "xebec backend set changes it"));
+    return tl::unexpected(
+        error(ChangeError::Kind::conflict,
+              fmt::format("backend {}: service {} has it already", backend->address.to_string(), name),
+              "xebec backend set changes it"));
   }
   service->backends.push_back(std::move(*backend));
   return apply(wanted, false);
 }
 
-ChangeResult Controller::set_backend(const std::string& name, const IpAddress& address, const nlohmann::json& fields) {
+ChangeResult Controller::set_backend(const std::string& name, const IpAddress& address,
+                                     const nlohmann::json& fields) {
   Config wanted = config_;
   ServiceConfig* service = find_service(wanted, name);
   if (service == nullptr) return tl::unexpected(no_service(config_, name));
@@ -231,7 +240,8 @@ ChangeResult Controller::set_backend(const std::string& name, const IpAddress& a
                                 fmt::format("backend {}: service {} has none", address.to_string(), name)));
   }
   if (!fields.is_object() || fields.contains("address")) {
-    return tl::unexpected(error(ChangeError::Kind::invalid, "backend: an object of the fields to change, without address"));
+    return tl::unexpected(
+        error(ChangeError::Kind::invalid, "backend: an object of the fields to change, without address"));
   }
   nlohmann::json merged = nlohmann::json::parse(write_backend(*it).dump());
   merged.update(fields);
@@ -292,7 +302,8 @@ std::vector<std::string> Controller::problems() const {
     }
   }
   for (const Service& s : engine_->table().services()) {
-    if (s.lookup->empty()) problems.push_back(fmt::format("service {}: no usable backend, its packets are dropped", s.name));
+    if (s.lookup->empty())
+      problems.push_back(fmt::format("service {}: no usable backend, its packets are dropped", s.name));
   }
   return problems;
 }

@@ -13,8 +13,8 @@
 namespace xebec {
 namespace {
 
-// A worker shows that it lives every 200 ms when idle and at every batch otherwise (dataplane/worker.cc). Five missed in a row
-// are a dead or stopped worker; TCP's first retransmission comes at 1 s.
+// A worker shows that it lives every 200 ms when idle and at every batch otherwise (dataplane/worker.cc).
+// Five missed in a row are a dead or stopped worker; TCP's first retransmission comes at 1 s.
 constexpr uint64_t kStaleAfterNs = 1'000'000'000;
 
 // The kernel lets go of a killed predecessor's sockets within 360 ms (worst seen).
@@ -48,7 +48,8 @@ std::vector<SteeredService> services_of(const Table& table) {
 }
 
 bool refuses_zerocopy(int code) {
-  // EOPNOTSUPP: no zero-copy in the driver. EINVAL: not with this configuration (too few queues, wrong offloads).
+  // EOPNOTSUPP: no zero-copy in the driver. EINVAL: not with this configuration (too few queues, wrong
+  // offloads).
   return code == EOPNOTSUPP || code == EINVAL;
 }
 
@@ -61,11 +62,14 @@ tl::expected<std::unique_ptr<Engine>, StartError> Engine::start(const Config& co
   if (auto r = engine->attach_shims(config, preflight); !r) return tl::unexpected(r.error());
   const uint32_t workers = engine->interfaces_.front().queues;
   for (const ServedInterface& i : engine->interfaces_) {
-    // A worker sends on any interface by its own queue there, so every interface needs a queue for every worker.
+    // A worker sends on any interface by its own queue there, so every interface needs a queue for every
+    // worker.
     if (i.queues != workers) {
-      return tl::unexpected(StartError{6, fmt::format("{} has {} queues and {} has {}: interfaces served together need the same number",
-                                                      engine->interfaces_.front().config.name, workers, i.config.name, i.queues),
-                                       fmt::format("\"queues\": {}, or ethtool -L", std::min(workers, i.queues))});
+      return tl::unexpected(StartError{
+          6,
+          fmt::format("{} has {} queues and {} has {}: interfaces served together need the same number",
+                      engine->interfaces_.front().config.name, workers, i.config.name, i.queues),
+          fmt::format("\"queues\": {}, or ethtool -L", std::min(workers, i.queues))});
     }
   }
   for (uint32_t id = 0; id < workers; ++id) {
@@ -114,23 +118,29 @@ tl::expected<void, StartError> Engine::open_worker(const Config& config, uint32_
   for (std::size_t i = 0; i < interfaces_.size(); ++i) {
     if (id < interfaces_[i].queues) interfaces.push_back(i);
   }
-  // One UMEM is all zero-copy or all copy (kernel, xp_assign_dev_shared), so one refusal decides for the worker.
+  // One UMEM is all zero-copy or all copy (kernel, xp_assign_dev_shared), so one refusal decides for the
+  // worker.
   bool may_zerocopy = true;
   bool may_copy = true;
   for (const std::size_t i : interfaces) {
-    // Generic XDP hands over copies; asking such a port for zero-copy would take a queue from the driver for nothing.
-    if (interfaces_[i].config.bind == BindMode::copy || interfaces_[i].shim->attached() == "generic") may_zerocopy = false;
+    // Generic XDP hands over copies; asking such a port for zero-copy would take a queue from the driver for
+    // nothing.
+    if (interfaces_[i].config.bind == BindMode::copy || interfaces_[i].shim->attached() == "generic")
+      may_zerocopy = false;
     if (interfaces_[i].config.bind == BindMode::zerocopy) may_copy = false;
   }
   std::unique_ptr<Umem> umem;
   std::vector<WorkerPort> ports;
   int code = 0;
-  tl::expected<void, StartError> opened = tl::unexpected(StartError{
-      1, fmt::format("{}: zero-copy is asked for, but another setting rules it out", interfaces_[interfaces[0]].config.name),
-      "\"bind\": \"auto\""});
+  tl::expected<void, StartError> opened =
+      tl::unexpected(StartError{1,
+                                fmt::format("{}: zero-copy is asked for, but another setting rules it out",
+                                            interfaces_[interfaces[0]].config.name),
+                                "\"bind\": \"auto\""});
   if (may_zerocopy) opened = open_ports(interfaces, id, true, umem, ports, code);
   const bool refused = may_zerocopy && !opened && refuses_zerocopy(code);
-  if (!opened && may_copy && (refused || !may_zerocopy)) opened = open_ports(interfaces, id, false, umem, ports, code);
+  if (!opened && may_copy && (refused || !may_zerocopy))
+    opened = open_ports(interfaces, id, false, umem, ports, code);
   if (!opened) return opened;
 
   for (const WorkerPort& p : ports) {
@@ -145,7 +155,8 @@ tl::expected<void, StartError> Engine::open_worker(const Config& config, uint32_
   const std::vector<uint32_t>& wanted = interfaces_[interfaces[0]].config.cpus;
   const std::vector<uint32_t> cpus = wanted.empty() ? allowed_cpus() : wanted;
   options.cpu = cpus[id % cpus.size()];
-  workers_.push_back(std::make_unique<Worker>(std::move(options), std::move(umem), std::move(ports), *tables_));
+  workers_.push_back(
+      std::make_unique<Worker>(std::move(options), std::move(umem), std::move(ports), *tables_));
   return {};
 }
 
@@ -192,8 +203,9 @@ Idle Engine::choose_idle(const std::vector<std::size_t>& interfaces, const std::
 
   for (std::size_t k = 0; k < ports.size(); ++k) {
     const std::string& name = ports[k].port->options().interface;
-    const auto enabled = ports[k].port->napi_id() != 0 ? enable_busy_poll(ports[k].port->fd())
-                                                       : tl::unexpected(IoError{0, "the driver gives no NAPI id"});
+    const auto enabled = ports[k].port->napi_id() != 0
+                             ? enable_busy_poll(ports[k].port->fd())
+                             : tl::unexpected(IoError{0, "the driver gives no NAPI id"});
     if (!enabled) {
       preflight.warn(fmt::format("{} queue {}: busy polling is not possible ({}); polling is adaptive", name,
                                  ports[k].port->options().queue, enabled.error().message));
@@ -204,7 +216,8 @@ Idle Engine::choose_idle(const std::vector<std::size_t>& interfaces, const std::
     if (tuning) {
       napi_.push_back(std::move(*tuning));
     } else {
-      preflight.warn(tuning.error().message, fmt::format("echo 2 > /sys/class/net/{}/napi_defer_hard_irqs", name));
+      preflight.warn(tuning.error().message,
+                     fmt::format("echo 2 > /sys/class/net/{}/napi_defer_hard_irqs", name));
     }
   }
   return Idle::spin;
@@ -237,7 +250,8 @@ tl::expected<void, std::string> Engine::steer(const std::vector<SteeredService>&
 tl::expected<void, std::string> Engine::publish(std::unique_ptr<const Table> table) {
   std::vector<SteeredService> wanted = services_of(*table);
   std::vector<SteeredService> kept;
-  std::set_intersection(wanted.begin(), wanted.end(), steered_.begin(), steered_.end(), std::back_inserter(kept));
+  std::set_intersection(wanted.begin(), wanted.end(), steered_.begin(), steered_.end(),
+                        std::back_inserter(kept));
   tl::expected<void, std::string> result;
   if (kept != steered_) result = steer(kept);
   tables_->publish(std::move(table));
@@ -245,7 +259,8 @@ tl::expected<void, std::string> Engine::publish(std::unique_ptr<const Table> tab
   if (kept != wanted) {
     if (auto r = steer(wanted); !r && result) result = r;
   }
-  // After an error the maps hold something in between; steer() compares with the maps themselves, so the next call mends it.
+  // After an error the maps hold something in between; steer() compares with the maps themselves, so the next
+  // call mends it.
   steered_ = result ? std::move(wanted) : std::move(kept);
   return result;
 }

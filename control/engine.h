@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: BSD-2-Clause
-// Everything that moves packets, as the control thread holds it: per interface the shim, per queue a port, the workers, and
-// the published table.
+// Everything that moves packets, as the control thread holds it: per interface the shim, per queue a port,
+// the workers, and the published table.
 //
-//   start:   load + attach shims -> open ports -> fill XSKMAPs -> start workers     (the shim steers nothing yet)
-//   publish: shims forget removed services -> workers get the table -> shims learn added services
-//   stop:    shims forget everything -> workers end -> sockets close -> shims detach
+//   start:   load + attach shims -> open ports -> fill XSKMAPs -> start workers     (the shim steers nothing
+//   yet) publish: shims forget removed services -> workers get the table -> shims learn added services stop:
+//   shims forget everything -> workers end -> sockets close -> shims detach
 #pragma once
 
 #include <memory>
@@ -62,8 +62,9 @@ class Engine {
   Engine() = default;
   tl::expected<void, StartError> attach_shims(const Config& config, Preflight& preflight);
   tl::expected<void, StartError> open_worker(const Config& config, uint32_t id, Preflight& preflight);
-  tl::expected<void, StartError> open_ports(const std::vector<std::size_t>& interfaces, uint32_t queue, bool zerocopy,
-                                            std::unique_ptr<Umem>& umem, std::vector<WorkerPort>& ports, int& code);
+  tl::expected<void, StartError> open_ports(const std::vector<std::size_t>& interfaces, uint32_t queue,
+                                            bool zerocopy, std::unique_ptr<Umem>& umem,
+                                            std::vector<WorkerPort>& ports, int& code);
   Idle choose_idle(const std::vector<std::size_t>& interfaces, const std::vector<WorkerPort>& ports,
                    Preflight& preflight);
   tl::expected<void, StartError> start_workers();

@@ -15,10 +15,10 @@
 #include <string>
 #include <vector>
 
-#include <CLI/CLI.hpp>
 #include <fmt/format.h>
 #include <poll.h>
 #include <spdlog/spdlog.h>
+#include <CLI/CLI.hpp>
 
 #include "control/api.h"
 #include "control/controller.h"
@@ -69,10 +69,12 @@ std::optional<int> parse_options(int argc, char** argv, Options& o) {
   app.add_flag("--daemon", o.daemonize, "go into the background once everything works")->excludes(fore);
   app.add_option("--pidfile", o.pidfile, "write the process id here");
   app.add_option("--log", o.log, "stderr, syslog or file:PATH")->capture_default_str();
-  app.add_option("--log-level", o.log_level, "trace, debug, info, warning, error, off")->capture_default_str();
+  app.add_option("--log-level", o.log_level, "trace, debug, info, warning, error, off")
+      ->capture_default_str();
   app.add_option("--socket", o.socket, fmt::format("control socket [{}]", kDefaultSocket));
   app.add_option("--instance", o.instance, "name of this daemon, if several run");
-  app.add_option("--state-dir", o.state_dir, "where the installation's hash seed is kept")->capture_default_str();
+  app.add_option("--state-dir", o.state_dir, "where the installation's hash seed is kept")
+      ->capture_default_str();
   app.set_version_flag("--version", std::string("xebecd ") + XEBEC_VERSION);
   try {
     app.parse(argc, argv);
@@ -116,7 +118,8 @@ std::optional<int> load_config(const Options& o, Config& config) {
     return complain(kExitConfig, "configuration rejected");
   }
   if (config.interfaces.empty()) {
-    return complain(kExitConfig, "no interface to serve", "\"interfaces\": [{\"name\": \"eth0\"}], or -i eth0");
+    return complain(kExitConfig, "no interface to serve",
+                    "\"interfaces\": [{\"name\": \"eth0\"}], or -i eth0");
   }
   return std::nullopt;
 }
@@ -161,7 +164,8 @@ void on_signal(int fd, EventLoop& loop, Controller& controller) {
     switch (info.ssi_signo) {
       case SIGHUP:
         if (const auto r = controller.reload(); r) {
-          spdlog::info("reload: {} change{}, generation {}", r->diff.size(), r->diff.size() == 1 ? "" : "s", r->generation);
+          spdlog::info("reload: {} change{}, generation {}", r->diff.size(), r->diff.size() == 1 ? "" : "s",
+                       r->generation);
           for (const std::string& w : r->warnings) spdlog::warn("reload: {}", w);
         } else {
           for (const Diagnostic& d : r.error().diagnostics) spdlog::error("reload: {}", d.to_string());
@@ -193,7 +197,8 @@ void let_go_of_terminal() {
   close(null);
 }
 
-/// Forks into the background. In the child: the descriptor to report 0 or an exit code on. In the parent: does not return.
+/// Forks into the background. In the child: the descriptor to report 0 or an exit code on. In the parent:
+/// does not return.
 int go_into_background() {
   int ends[2];
   if (pipe2(ends, O_CLOEXEC) != 0) return -1;
@@ -236,10 +241,12 @@ int serve(const Options& o, Config config, int ready_fd) {
   options.hash_seed = config.hash_seed ? *config.hash_seed : installation_seed(o.state_dir, warning);
   if (!warning.empty()) preflight.warn(warning);
   options.config = std::move(config);
+  options.instance_given = !o.instance.empty();
   options.config_file = std::ifstream(o.config_file) ? o.config_file : "";
   auto controller = Controller::start(**loop, std::move(options), preflight);
   print_preflight(preflight);
-  if (!controller) return complain(controller.error().exit_code, controller.error().message, controller.error().hint);
+  if (!controller)
+    return complain(controller.error().exit_code, controller.error().message, controller.error().hint);
 
   auto api = HttpServer::listen(**loop, socket, "xebec", [c = controller->get()](const HttpRequest& request) {
     return handle_api_request(*c, request);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
-// What the daemon tells about the machine before it starts work: one line a finding, with the command that mends it.
+// What the daemon tells about the machine before it starts work: one line a finding, with the command that
+// mends it.
 #pragma once
 
 #include <cstdint>

@@ -11,9 +11,10 @@ namespace xebec {
 namespace {
 
 bool same_backends(const std::vector<MaglevBackend>& a, const std::vector<MaglevBackend>& b) {
-  return std::equal(a.begin(), a.end(), b.begin(), b.end(), [](const MaglevBackend& x, const MaglevBackend& y) {
-    return x.address == y.address && x.port == y.port && x.weight == y.weight;
-  });
+  return std::equal(a.begin(), a.end(), b.begin(), b.end(),
+                    [](const MaglevBackend& x, const MaglevBackend& y) {
+                      return x.address == y.address && x.port == y.port && x.weight == y.weight;
+                    });
 }
 
 /// Share of the lookup array of each of the service's backend_ids.
@@ -96,8 +97,9 @@ tl::expected<std::unique_ptr<const Table>, std::string> TableBuilder::build(cons
   return table;
 }
 
-Backend TableBuilder::resolve(const Config& config, const ServiceConfig& service, const BackendConfig& backend,
-                              const NetworkView& network, uint32_t id, std::string& why) {
+Backend TableBuilder::resolve(const Config& config, const ServiceConfig& service,
+                              const BackendConfig& backend, const NetworkView& network, uint32_t id,
+                              std::string& why) {
   Backend b;
   b.address = backend.address;
   b.mode = backend.mode.value_or(service.mode);
@@ -118,8 +120,9 @@ Backend TableBuilder::resolve(const Config& config, const ServiceConfig& service
     } else if (hop != nullptr && hop->preferred_source) {
       b.tunnel_source = *hop->preferred_source;
     } else {
-      why = fmt::format("no source address for the tunnel: set /tunnel/source_{} or give the egress interface one",
-                        backend.address.is_v4() ? "ipv4" : "ipv6");
+      why = fmt::format(
+          "no source address for the tunnel: set /tunnel/source_{} or give the egress interface one",
+          backend.address.is_v4() ? "ipv4" : "ipv6");
       return b;
     }
   }
@@ -127,15 +130,16 @@ Backend TableBuilder::resolve(const Config& config, const ServiceConfig& service
   return b;
 }
 
-bool TableBuilder::find_next_hop(const BackendConfig& backend, const NetworkView& network, uint32_t id, NextHop& out,
-                                 const ResolvedHop*& hop, std::string& why) const {
+bool TableBuilder::find_next_hop(const BackendConfig& backend, const NetworkView& network, uint32_t id,
+                                 NextHop& out, const ResolvedHop*& hop, std::string& why) const {
   hop = network.find_hop(backend.address);
   const bool routed = hop != nullptr && hop->state != ResolvedHop::State::no_route;
   int index = routed ? served_index(network, hop->ifindex) : -1;
   // A static link-layer address needs no route as long as there is only one way out.
   if (!routed && backend.mac && network.links.size() == 1) index = 0;
   if (index < 0) {
-    why = routed ? fmt::format("its route leads out of an interface (ifindex {}) that xebec does not serve", hop->ifindex)
+    why = routed ? fmt::format("its route leads out of an interface (ifindex {}) that xebec does not serve",
+                               hop->ifindex)
                  : "no route to it";
     return false;
   }
@@ -154,14 +158,15 @@ bool TableBuilder::find_next_hop(const BackendConfig& backend, const NetworkView
   }
   const std::string who = hop->gateway ? "the gateway " + hop->gateway->to_string() : "it";
   const auto last = last_hops_.find(id);
-  if (hop->state == ResolvedHop::State::resolving && last != last_hops_.end() && last->second.interface == index) {
+  if (hop->state == ResolvedHop::State::resolving && last != last_hops_.end() &&
+      last->second.interface == index) {
     out.destination = last->second.destination;
     return true;
   }
   out = {};
   why = hop->state == ResolvedHop::State::failed
-            ? fmt::format("{} does not answer {} on {}", who, backend.address.is_v4() ? "ARP" : "neighbour discovery",
-                          link.name)
+            ? fmt::format("{} does not answer {} on {}", who,
+                          backend.address.is_v4() ? "ARP" : "neighbour discovery", link.name)
             : fmt::format("the link-layer address of {} is being asked for", who);
   return false;
 }
@@ -169,7 +174,8 @@ bool TableBuilder::find_next_hop(const BackendConfig& backend, const NetworkView
 std::shared_ptr<const MaglevTable> TableBuilder::lookup_for(const ServiceConfig& service,
                                                             std::vector<MaglevBackend> backends) {
   Cached& cached = lookups_[service.name];
-  if (cached.lookup == nullptr || cached.size != service.table_size || !same_backends(cached.backends, backends)) {
+  if (cached.lookup == nullptr || cached.size != service.table_size ||
+      !same_backends(cached.backends, backends)) {
     cached.lookup = std::make_shared<const MaglevTable>(
         MaglevTable::build(service.name, backends, maglev_seed_, service.table_size));
     cached.size = service.table_size;

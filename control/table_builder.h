@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
-// Desired state + what the kernel knows of the network -> forwarding table. Asks nothing itself: everything is passed in, so
-// a test hands it a network of its own.
+// Desired state + what the kernel knows of the network -> forwarding table. Asks nothing itself: everything
+// is passed in, so a test hands it a network of its own.
 #pragma once
 
 #include <cstdint>
@@ -39,17 +39,19 @@ struct BackendStatus {
   bool usable = false;
   std::string why;
   bool by_intent = false;  ///< not usable because the operator said so: no fault
-  double share = 0;  ///< of its service's lookup array
+  double share = 0;        ///< of its service's lookup array
 };
 
-/// Builds tables one after the other, keeping what carries over: backend ids, and the lookup arrays of unchanged services.
+/// Builds tables one after the other, keeping what carries over: backend ids, and the lookup arrays of
+/// unchanged services.
 class TableBuilder {
  public:
   explicit TableBuilder(const std::array<uint8_t, 16>& hash_seed);
 
-  /// The table for `config`, with generation one above the last. On an error (ids used up) nothing is changed.
-  /// A backend whose neighbour is being asked again keeps the link-layer address of the last table.
-  tl::expected<std::unique_ptr<const Table>, std::string> build(const Config& config, const NetworkView& network);
+  /// The table for `config`, with generation one above the last. On an error (ids used up) nothing is
+  /// changed. A backend whose neighbour is being asked again keeps the link-layer address of the last table.
+  tl::expected<std::unique_ptr<const Table>, std::string> build(const Config& config,
+                                                                const NetworkView& network);
 
   /// Of the last table built: by (service name, address).
   const std::map<std::pair<std::string, IpAddress>, BackendStatus>& status() const { return status_; }
@@ -70,7 +72,8 @@ class TableBuilder {
                   const NetworkView& network, uint32_t id, std::string& why);
   bool find_next_hop(const BackendConfig& backend, const NetworkView& network, uint32_t id, NextHop& out,
                      const ResolvedHop*& hop, std::string& why) const;
-  std::shared_ptr<const MaglevTable> lookup_for(const ServiceConfig& service, std::vector<MaglevBackend> backends);
+  std::shared_ptr<const MaglevTable> lookup_for(const ServiceConfig& service,
+                                                std::vector<MaglevBackend> backends);
   void release_ids_not_in(const Config& config);
 
   HashSecret secret_;

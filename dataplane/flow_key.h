@@ -15,7 +15,8 @@
 
 namespace xebec {
 
-/// The 5-tuple as the client sends it: source is the client, destination the VIP. No padding bytes are undefined.
+/// The 5-tuple as the client sends it: source is the client, destination the VIP. No padding bytes are
+/// undefined.
 struct FlowKey {
   IpAddress source;
   IpAddress destination;
@@ -28,8 +29,8 @@ struct FlowKey {
 };
 static_assert(sizeof(FlowKey) == 40 && alignof(FlowKey) == 1);
 
-/// 128 secret bits turned into the 192 bytes XXH3 mixes its input with. Equal secrets on two nodes give equal hashes;
-/// without the secret an outsider cannot choose tuples that collide.
+/// 128 secret bits turned into the 192 bytes XXH3 mixes its input with. Equal secrets on two nodes give equal
+/// hashes; without the secret an outsider cannot choose tuples that collide.
 class HashSecret {
  public:
   HashSecret() : HashSecret(std::array<uint8_t, 16>{}) {}
@@ -44,7 +45,8 @@ class HashSecret {
   std::array<uint8_t, 192> bytes_{};
 };
 
-/// Hash of a flow. IPv4 keys are packed into 16 bytes first: XXH3's 9-to-16-byte path is a third of the 40-byte one.
+/// Hash of a flow. IPv4 keys are packed into 16 bytes first: XXH3's 9-to-16-byte path is a third of the
+/// 40-byte one.
 inline uint64_t flow_hash(const HashSecret& secret, const FlowKey& key) {
   if (key.destination.is_v4()) {
     uint8_t packed[16] = {};

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
-// The forwarding table: an immutable snapshot of services, backends and next hops. Built on the control thread, published
-// by one pointer, read by the workers (dataplane/published.h).
+// The forwarding table: an immutable snapshot of services, backends and next hops. Built on the control
+// thread, published by one pointer, read by the workers (dataplane/published.h).
 #pragma once
 
 #include <cstdint>
@@ -32,8 +32,8 @@ struct NextHop {
   bool resolved = false;
 };
 
-/// One backend of one service; a cache line. Stands in Table::backends() at its id. An id stays with (service, address,
-/// port) from table to table, so that flows and counters outlive a change.
+/// One backend of one service; a cache line. Stands in Table::backends() at its id. An id stays with
+/// (service, address, port) from table to table, so that flows and counters outlive a change.
 struct alignas(64) Backend {
   IpAddress address;
   IpAddress tunnel_source;  ///< outer source, family of `address`; ipip only
@@ -47,11 +47,12 @@ static_assert(sizeof(Backend) == 64);
 struct Service {
   std::string name;
   IpAddress vip;
-  uint16_t port = 0;     ///< host order, 0 = any
-  uint8_t protocol = 0;  ///< kProtoTcp or kProtoUdp
+  uint16_t port = 0;       ///< host order, 0 = any
+  uint8_t protocol = 0;    ///< kProtoTcp or kProtoUdp
   bool stateless = false;  ///< no flow is remembered: every packet goes where the lookup array says
-  std::shared_ptr<const MaglevTable> lookup;  ///< shared with the previous table where nothing changed; never null
-  std::vector<uint32_t> backend_ids;          ///< lookup's index -> id
+  std::shared_ptr<const MaglevTable>
+      lookup;                         ///< shared with the previous table where nothing changed; never null
+  std::vector<uint32_t> backend_ids;  ///< lookup's index -> id
 };
 
 /// What Table::make() takes; the builder (control/table_builder.h) fills it.
@@ -59,15 +60,15 @@ struct TableParts {
   uint64_t generation = 0;
   HashSecret secret;
   std::vector<Service> services;
-  std::vector<Backend> backends;  ///< indexed by id; gaps are not usable
+  std::vector<Backend> backends;      ///< indexed by id; gaps are not usable
   std::vector<IpAddress> local_vips;  ///< every service address, for ICMP
 };
 
 class Table {
  public:
-  /// Checks every invariant the data path relies on (indices in range, one service a key, lookup slots that name usable
-  /// backends of their own service) and throws std::invalid_argument naming the broken one: a table that was made is safe
-  /// to publish.
+  /// Checks every invariant the data path relies on (indices in range, one service a key, lookup slots that
+  /// name usable backends of their own service) and throws std::invalid_argument naming the broken one: a
+  /// table that was made is safe to publish.
   static std::unique_ptr<const Table> make(TableParts parts);
 
   uint64_t generation() const { return parts_.generation; }
@@ -77,11 +78,13 @@ class Table {
 
   static constexpr uint32_t kNone = UINT32_MAX;
 
-  /// Index of the most specific service: exact port, then port 0 (any). kNone if there is none. port: as on the wire.
+  /// Index of the most specific service: exact port, then port 0 (any). kNone if there is none. port: as on
+  /// the wire.
   uint32_t find_service(const IpAddress& vip, uint8_t protocol, Be16 port) const;
   /// True if some service has this address.
   bool is_vip(const IpAddress& address) const;
-  /// True if some service at this address has a usable backend with weight: the VIP is alive, and answers echo requests.
+  /// True if some service at this address has a usable backend with weight: the VIP is alive, and answers
+  /// echo requests.
   bool is_vip_served(const IpAddress& address) const;
 
  private:
@@ -110,7 +113,8 @@ class Table {
   uint32_t find(const Key& key) const { return index_[position_of(key)].value; }
 
   TableParts parts_;
-  std::vector<Slot> index_;  // open addressing, power of two, at most half full; VIPs stand in it with protocol 0
+  std::vector<Slot>
+      index_;  // open addressing, power of two, at most half full; VIPs stand in it with protocol 0
 };
 
 }  // namespace xebec

@@ -49,8 +49,9 @@ tl::expected<std::unique_ptr<Umem>, IoError> Umem::create(uint32_t frame_count, 
   const Mapping mapping = map_memory(static_cast<std::size_t>(frame_count) * kFrameSize);
   if (mapping.memory == nullptr) {
     return tl::unexpected(IoError{
-        errno, fmt::format("cannot map {} MiB of packet memory: {}",
-                           (static_cast<std::size_t>(frame_count) * kFrameSize) >> 20, std::strerror(errno))});
+        errno,
+        fmt::format("cannot map {} MiB of packet memory: {}",
+                    (static_cast<std::size_t>(frame_count) * kFrameSize) >> 20, std::strerror(errno))});
   }
   umem->memory_ = mapping.memory;
   umem->bytes_ = mapping.bytes;
@@ -62,8 +63,9 @@ tl::expected<std::unique_ptr<Umem>, IoError> Umem::create(uint32_t frame_count, 
   config.frame_size = kFrameSize;
   config.frame_headroom = 0;
   config.flags = 0;
-  const int error = -xsk_umem__create(&umem->handle_, umem->memory_, static_cast<uint64_t>(frame_count) * kFrameSize,
-                                      fill, completion, &config);
+  const int error =
+      -xsk_umem__create(&umem->handle_, umem->memory_, static_cast<uint64_t>(frame_count) * kFrameSize, fill,
+                        completion, &config);
   if (error != 0) {
     umem->handle_ = nullptr;
     const char* hint = error == EPERM ? " (needs CAP_NET_RAW)"

@@ -15,8 +15,8 @@
 #include <span>
 #include <string>
 
-#include <tl/expected.hpp>
 #include <xdp/xsk.h>
+#include <tl/expected.hpp>
 
 #include "dataplane/counters.h"
 #include "dataplane/io_error.h"
@@ -58,9 +58,9 @@ struct PortOptions {
 
 /// Statistics of the kernel for the socket (XDP_STATISTICS, linux/if_xdp.h).
 struct PortStatistics {
-  uint64_t rx_dropped = 0;       ///< for other reasons, too long a frame among them
-  uint64_t rx_invalid = 0;       ///< bad fill descriptors
-  uint64_t tx_invalid = 0;       ///< bad tx descriptors
+  uint64_t rx_dropped = 0;  ///< for other reasons, too long a frame among them
+  uint64_t rx_invalid = 0;  ///< bad fill descriptors
+  uint64_t tx_invalid = 0;  ///< bad tx descriptors
   uint64_t rx_ring_full = 0;
   uint64_t fill_ring_empty = 0;
 };
@@ -76,8 +76,8 @@ class XskPort {
   xsk_ring_prod* fill_ring() { return &fill_; }
   xsk_ring_cons* completion_ring() { return &completion_; }
 
-  /// Creates and binds the socket and fills the fill ring. EBUSY and ENOBUFS are retried with backoff until `patience` has
-  /// passed: the kernel lets go of a dead process's socket some hundred ms late.
+  /// Creates and binds the socket and fills the fill ring. EBUSY and ENOBUFS are retried with backoff until
+  /// `patience` has passed: the kernel lets go of a dead process's socket some hundred ms late.
   tl::expected<void, IoError> open(Umem& umem, std::chrono::milliseconds patience);
 
   /// Takes up to frames.size() received frames; returns how many.
@@ -91,7 +91,7 @@ class XskPort {
   const TransmitEngine& transmit() const { return *transmit_; }
   const PortOptions& options() const { return options_; }
   int fd() const;
-  bool zerocopy() const { return zerocopy_; }  ///< as read back from the kernel (XDP_OPTIONS)
+  bool zerocopy() const { return zerocopy_; }    ///< as read back from the kernel (XDP_OPTIONS)
   uint32_t napi_id() const { return napi_id_; }  ///< 0: the driver gives none, busy polling does nothing
   PortStatistics statistics() const;
 

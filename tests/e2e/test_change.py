@@ -137,3 +137,22 @@ def backend_in_maintenance_gets_no_new_connections(env):
             daemon.ask("backend", "set", "web4", lab.backends[0].address[4], "admin=ready")
             daemon.wait_published()
             expect_served(peers.http(lab, 4, 400), lab.backends, "with b1")
+
+
+@case()
+def the_configuration_shown_applies_unchanged(env):
+    with env.lab() as lab:
+        with env.daemon(lab) as daemon:
+            shown = daemon.ask("config", "show")["config"]
+            path = lab.path("shown.json")
+            with open(path, "w", encoding="utf-8") as f:
+                json.dump(shown, f)
+            change = daemon.ask("config", "apply", path)
+            expect_equal((change["changed"], change["diff"]), (False, []), "what applying it changes")
+            del shown["services"][0]
+            with open(path, "w", encoding="utf-8") as f:
+                json.dump(shown, f)
+            expect_equal(daemon.ask("config", "apply", path, "--dry-run")["dry_run"], True, "a dry run")
+            expect_equal(len(daemon.ask("service", "list")["services"]), len(shown["services"]) + 1, "services after it")
+            daemon.ask("config", "apply", path)
+            expect_equal(len(daemon.ask("service", "list")["services"]), len(shown["services"]), "services without one")

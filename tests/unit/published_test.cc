@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
-// Publication: what was published is seen, and nothing is freed that a reader may hold. The stress runs under TSan too.
+// Publication: what was published is seen, and nothing is freed that a reader may hold. The stress runs under
+// TSan too.
 #include "dataplane/published.h"
 
 #include <gtest/gtest.h>

@@ -10,8 +10,12 @@
 namespace xebec {
 namespace {
 
-IpAddress ip(std::string_view text) { return IpAddress::parse(text).value(); }
-MacAddress mac(uint8_t last) { return {{2, 0, 0, 0, 0, last}}; }
+IpAddress ip(std::string_view text) {
+  return IpAddress::parse(text).value();
+}
+MacAddress mac(uint8_t last) {
+  return {{2, 0, 0, 0, 0, last}};
+}
 
 /// A network with one interface (ifindex 7) in which every address the test names is reachable.
 class TableBuilderTest : public ::testing::Test {
