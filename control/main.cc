@@ -131,21 +131,10 @@ std::string socket_path(const Options& o, const Config& config) {
   return kDefaultSocket;
 }
 
-void print_preflight(const Preflight& preflight) {
-  for (const Finding& f : preflight.findings()) {
-    const std::string line = "preflight: " + to_string(f);
-    switch (f.level) {
-      case Finding::Level::ok:
-        spdlog::info(line);
-        break;
-      case Finding::Level::warn:
-        spdlog::warn(line);
-        break;
-      case Finding::Level::fail:
-        spdlog::error(line);
-        break;
-    }
-  }
+void log_finding(const Finding& finding) {
+  constexpr spdlog::level::level_enum kLevels[] = {spdlog::level::info, spdlog::level::warn,
+                                                   spdlog::level::err};
+  spdlog::log(kLevels[static_cast<std::size_t>(finding.level)], "preflight: {}", to_string(finding));
 }
 
 /// TERM, INT, HUP and USR1 as a descriptor; blocked for every thread that is started from here on.
@@ -219,11 +208,10 @@ int serve(const Options& o, Config config, int ready_fd) {
   auto lock = InstanceLock::take(socket + ".lock");
   if (!lock) return complain(lock.error().taken ? kExitRunning : kExitFailure, lock.error().message);
 
-  Preflight preflight;
+  Preflight preflight(log_finding);
   check_host(preflight);
   for (const InterfaceConfig& i : config.interfaces) check_interface(i, preflight);
   if (preflight.failed()) {
-    print_preflight(preflight);
     return complain(missing_capabilities().empty() ? kExitConfig : kExitPermission, "the preflight failed");
   }
 
@@ -244,7 +232,6 @@ int serve(const Options& o, Config config, int ready_fd) {
   options.instance_given = !o.instance.empty();
   options.config_file = std::ifstream(o.config_file) ? o.config_file : "";
   auto controller = Controller::start(**loop, std::move(options), preflight);
-  print_preflight(preflight);
   if (!controller)
     return complain(controller.error().exit_code, controller.error().message, controller.error().hint);
 

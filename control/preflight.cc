@@ -3,7 +3,6 @@
 
 #include <sys/utsname.h>
 
-#include <algorithm>
 #include <fstream>
 
 #include <fmt/format.h>
@@ -43,11 +42,6 @@ std::string read_first_line(const std::string& path) {
 }
 
 }  // namespace
-
-bool Preflight::failed() const {
-  return std::any_of(findings_.begin(), findings_.end(),
-                     [](const Finding& f) { return f.level == Finding::Level::fail; });
-}
 
 std::string to_string(const Finding& finding) {
   constexpr const char* kLevels[] = {"ok", "warn", "fail"};

@@ -156,7 +156,8 @@ bool TableBuilder::find_next_hop(const BackendConfig& backend, const NetworkView
     out.destination = hop->mac;
     return true;
   }
-  const std::string who = hop->gateway ? "the gateway " + hop->gateway->to_string() : "it";
+  const std::string who =
+      hop->gateway ? "its gateway " + hop->gateway->to_string() : backend.address.to_string();
   const auto last = last_hops_.find(id);
   if (hop->state == ResolvedHop::State::resolving && last != last_hops_.end() &&
       last->second.interface == index) {
@@ -167,7 +168,7 @@ bool TableBuilder::find_next_hop(const BackendConfig& backend, const NetworkView
   why = hop->state == ResolvedHop::State::failed
             ? fmt::format("{} does not answer {} on {}", who,
                           backend.address.is_v4() ? "ARP" : "neighbour discovery", link.name)
-            : fmt::format("the link-layer address of {} is being asked for", who);
+            : fmt::format("{}: link-layer address not known yet, the kernel is asking", who);
   return false;
 }
 

@@ -91,6 +91,7 @@ void Worker::run() {
   uint32_t empty_rounds = 0;
   while (!stop_.load(std::memory_order_acquire)) {
     reader_.quiescent();
+    generation_.store(reader_.get()->generation(), std::memory_order_relaxed);
     beat();
     uint32_t served = 0;
     for (std::size_t i = 0; i < ports_.size(); ++i) served += serve(i);
@@ -142,7 +143,6 @@ uint32_t Worker::serve(std::size_t port_index) {
   // After the receive: a packet that the shim steered because of a new service meets a table that has it
   // (services are published to the workers first).
   const Table* table = reader_.get();
-  generation_.store(table->generation(), std::memory_order_relaxed);
 
   std::array<Packet, kBatchSize> packets;
   std::array<Decision, kBatchSize> decisions;

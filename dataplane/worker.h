@@ -75,7 +75,8 @@ class Worker {
   const Umem& umem() const { return *umem_; }
   const std::vector<WorkerPort>& ports() const { return ports_; }
   const Published<Table>::Reader& reader() const { return reader_; }
-  /// Generation of the table last used.
+  /// Generation of the table that the round before used at the latest; a sleeping worker will use the current
+  /// one.
   uint64_t generation() const { return generation_.load(std::memory_order_relaxed); }
   bool pinned() const { return pinned_.load(std::memory_order_relaxed); }
 

@@ -84,7 +84,7 @@ TEST_F(TableBuilderTest, LeavesOutABackendWhoseNeighbourDoesNotAnswerAndSaysWhy)
   hops_[backend(2)].state = ResolvedHop::State::failed;
   build();
   EXPECT_FALSE(status(2).usable);
-  EXPECT_EQ(status(2).why, "it does not answer ARP on eth0");
+  EXPECT_EQ(status(2).why, "10.0.0.2 does not answer ARP on eth0");
   EXPECT_FALSE(picked().contains(status(2).id));
   EXPECT_EQ(status(2).share, 0);
 }
@@ -102,7 +102,7 @@ TEST_F(TableBuilderTest, DoesNotInventAnAddressForANeighbourNeverSeen) {
   hops_[backend(2)].state = ResolvedHop::State::resolving;
   build();
   EXPECT_FALSE(status(2).usable);
-  EXPECT_EQ(status(2).why, "the link-layer address of it is being asked for");
+  EXPECT_EQ(status(2).why, "10.0.0.2: link-layer address not known yet, the kernel is asking");
 }
 
 TEST_F(TableBuilderTest, RefusesARouteOutOfAnInterfaceThatIsNotServed) {
