@@ -101,7 +101,9 @@ NetworkView Controller::network() const {
 
 tl::expected<void, std::string> Controller::rebuild() {
   const auto before = builder_.status();
-  auto table = builder_.build(config_, network());
+  const NetworkView view = network();
+  if (auto r = engine_->set_macs(view.links); !r) return r;
+  auto table = builder_.build(config_, view);
   if (!table) return tl::unexpected(table.error());
   auto published = engine_->publish(std::move(*table));
   for (const auto& [key, status] : builder_.status()) {

@@ -247,6 +247,15 @@ tl::expected<void, std::string> Engine::steer(const std::vector<SteeredService>&
   return result;
 }
 
+tl::expected<void, std::string> Engine::set_macs(const std::vector<ServedLink>& links) {
+  for (std::size_t i = 0; i < interfaces_.size(); ++i) {
+    if (auto r = interfaces_[i].shim->set_mac(links[i].mac); !r) {
+      return tl::unexpected(fmt::format("{}: {}", links[i].name, r.error().message));
+    }
+  }
+  return {};
+}
+
 tl::expected<void, std::string> Engine::publish(std::unique_ptr<const Table> table) {
   std::vector<SteeredService> wanted = services_of(*table);
   std::vector<SteeredService> kept;

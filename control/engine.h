@@ -51,6 +51,8 @@ class Engine {
   /// Makes `table` the one in force, in the order that loses no packet. The steered services follow from it.
   /// An error means that a shim refused its map; the table is in force all the same.
   tl::expected<void, std::string> publish(std::unique_ptr<const Table> table);
+  /// Tells each shim its interface's address, so that frames to another host are left alone. `links` as in the table.
+  tl::expected<void, std::string> set_macs(const std::vector<ServedLink>& links);
   /// Frees tables no worker can hold any more; returns how many still wait.
   std::size_t reclaim() { return tables_->reclaim(); }
   const Table& table() const { return tables_->current(); }

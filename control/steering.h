@@ -63,6 +63,8 @@ class Steering {
   /// Makes the maps hold exactly these services; touches only what differs. Removes before it adds where the
   /// map would overflow. Idempotent.
   virtual tl::expected<void, SteeringError> set_services(std::vector<SteeredService> services) = 0;
+  /// The interface's address: frames to another one are not steered from here on.
+  virtual tl::expected<void, SteeringError> set_mac(const MacAddress& mac) = 0;
   /// Puts the AF_XDP socket of a receive queue into the XSKMAP, or takes it out.
   virtual tl::expected<void, SteeringError> set_socket(uint32_t queue, int xsk_fd) = 0;
   virtual void clear_socket(uint32_t queue) = 0;
