@@ -13,8 +13,8 @@ namespace {
 
 using namespace std::chrono_literals;
 
-// Workers pass a quiescent point every round, so a retired table is free microseconds later; one look
-// suffices, and a worker stuck in the kernel only delays memory.
+// Workers pass a quiescent point every round, so a retired table is free microseconds later and the first look
+// finds it so. A worker stuck in the kernel delays memory, nothing else.
 constexpr auto kReclaimDelay = 50ms;
 
 ChangeError error(ChangeError::Kind kind, std::string message, std::string hint = {}) {
@@ -103,6 +103,7 @@ tl::expected<void, std::string> Controller::rebuild() {
   const auto before = builder_.status();
   const NetworkView view = network();
   if (auto r = engine_->set_macs(view.links); !r) return r;
+  seen_ = {hops_->all(), view.links};
   auto table = builder_.build(config_, view);
   if (!table) return tl::unexpected(table.error());
   auto published = engine_->publish(std::move(*table));
@@ -135,6 +136,7 @@ void Controller::follow_destinations() {
 
 void Controller::on_network_change() {
   if (engine_ == nullptr) return;  // still starting: start() builds the first table itself
+  if (SeenNetwork{hops_->all(), network().links} == seen_) return;
   if (auto r = rebuild(); !r) spdlog::error("table not updated after a network change: {}", r.error());
 }
 

@@ -59,8 +59,7 @@ class Controller {
                                                                      Preflight& preflight);
   ~Controller();
 
-  /// Replaces the whole desired state. Interfaces, seed, flow table and control cannot change while running:
-  /// refused. What `wanted` is silent about and the command line or the installation gave (interfaces, seed,
+  /// Replaces the whole desired state. A change of what docs/config.md says needs a restart is refused. What `wanted` is silent about and the command line or the installation gave (interfaces, seed,
   /// instance) stays.
   ChangeResult apply(Config wanted, bool dry_run);
   /// Reads the daemon's file again and applies it.
@@ -91,6 +90,12 @@ class Controller {
   tl::expected<void, std::string> rebuild();
   void follow_destinations();
   void on_network_change();
+  /// What the last table was built from, to tell whether a change of the network changes it.
+  struct SeenNetwork {
+    std::map<IpAddress, ResolvedHop> hops;
+    std::vector<ServedLink> links;
+    bool operator==(const SeenNetwork&) const = default;
+  };
   void schedule_reclaim();
   BackendTotals raw_totals(uint32_t backend_id) const;
 
@@ -103,6 +108,7 @@ class Controller {
   std::unique_ptr<Engine> engine_;
   std::map<uint32_t, std::pair<std::pair<std::string, IpAddress>, BackendTotals>>
       baselines_;  // by backend id
+  SeenNetwork seen_;
   EventLoop::TimerId reclaim_timer_ = 0;
   std::chrono::steady_clock::time_point started_at_;
 };

@@ -153,8 +153,14 @@ tl::expected<void, StartError> Engine::open_worker(const Config& config, uint32_
   options.flows = config.flows;
   options.idle = choose_idle(interfaces, ports, preflight);
   const std::vector<uint32_t>& wanted = interfaces_[interfaces[0]].config.cpus;
-  const std::vector<uint32_t> cpus = wanted.empty() ? allowed_cpus() : wanted;
+  const std::vector<uint32_t> allowed = allowed_cpus();
+  const std::vector<uint32_t>& cpus = wanted.empty() ? allowed : wanted;
   options.cpu = cpus[id % cpus.size()];
+  if (std::find(allowed.begin(), allowed.end(), *options.cpu) == allowed.end()) {
+    preflight.warn(fmt::format("worker {}: CPU {} is not there or not allowed; the worker is not pinned", id,
+                               *options.cpu),
+                   "\"cpus\": \"auto\"");
+  }
   workers_.push_back(
       std::make_unique<Worker>(std::move(options), std::move(umem), std::move(ports), *tables_));
   return {};
@@ -167,8 +173,10 @@ tl::expected<void, StartError> Engine::open_ports(const std::vector<std::size_t>
   umem.reset();
   const auto failed = [&](const IoError& error) {
     code = error.code;
-    ports.clear();  // before the UMEM that their rings are in
+    // The order that libxdp needs (dataplane/xsk_port.h, close()).
+    for (const WorkerPort& p : ports) p.port->close();
     umem.reset();
+    ports.clear();
     return tl::unexpected(StartError{error.code == EPERM ? 4 : 1, error.message, {}});
   };
   for (const std::size_t i : interfaces) {
@@ -205,7 +213,7 @@ Idle Engine::choose_idle(const std::vector<std::size_t>& interfaces, const std::
     const std::string& name = ports[k].port->options().interface;
     const auto enabled = ports[k].port->napi_id() != 0
                              ? enable_busy_poll(ports[k].port->fd())
-                             : tl::unexpected(IoError{0, "the driver gives no NAPI id"});
+                             : tl::unexpected(IoError{0, "the driver or kernel gives the socket no NAPI id"});
     if (!enabled) {
       preflight.warn(fmt::format("{} queue {}: busy polling is not possible ({}); polling is adaptive", name,
                                  ports[k].port->options().queue, enabled.error().message));

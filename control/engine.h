@@ -2,9 +2,10 @@
 // Everything that moves packets, as the control thread holds it: per interface the shim, per queue a port,
 // the workers, and the published table.
 //
-//   start:   load + attach shims -> open ports -> fill XSKMAPs -> start workers     (the shim steers nothing
-//   yet) publish: shims forget removed services -> workers get the table -> shims learn added services stop:
-//   shims forget everything -> workers end -> sockets close -> shims detach
+//   start:   load and attach the shims -> open the ports -> start each worker, then put its sockets into the
+//            XSKMAPs. The shims steer nothing yet.
+//   publish: the shims forget removed services -> the workers get the table -> the shims learn added services
+//   stop:    the shims forget everything -> the workers drain and end -> sockets close -> the shims detach
 #pragma once
 
 #include <memory>

@@ -9,6 +9,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <filesystem>
 #include <fstream>
 #include <optional>
 #include <sstream>
@@ -58,6 +59,17 @@ int complain(int code, const std::string& message, const std::string& hint = {})
   return code;
 }
 
+/// A daemon leaves the directory it was started in; the paths it was given still mean what they meant there.
+void make_absolute(Options& o) {
+  constexpr std::string_view kFile = "file:";
+  for (std::string* path : {&o.config_file, &o.pidfile, &o.socket, &o.state_dir}) {
+    if (!path->empty()) *path = std::filesystem::absolute(*path);
+  }
+  if (std::string_view(o.log).starts_with(kFile)) {
+    o.log = std::string(kFile) + std::filesystem::absolute(o.log.substr(kFile.size())).string();
+  }
+}
+
 /// Empty: go on. Otherwise the exit code (0 after --help and --version).
 std::optional<int> parse_options(int argc, char** argv, Options& o) {
   CLI::App app{"Xebec, a layer-4 load balancer on AF_XDP", "xebecd"};
@@ -84,13 +96,14 @@ std::optional<int> parse_options(int argc, char** argv, Options& o) {
     return complain(kExitUsage, e.what(), "xebecd --help");
   }
   o.config_given = config->count() > 0;
+  make_absolute(o);
   return std::nullopt;
 }
 
 std::optional<int> load_config(const Options& o, Config& config) {
   std::ifstream file(o.config_file, std::ios::binary);
   if (!file) {
-    if (o.config_given || o.interfaces.empty()) {
+    if (errno != ENOENT || o.config_given || o.interfaces.empty()) {
       return complain(kExitConfig, fmt::format("{}: {}", o.config_file, std::strerror(errno)),
                       "-c FILE names another, -i IF starts without one");
     }
@@ -278,8 +291,8 @@ int main(int argc, char** argv) {
     if (ready_fd < 0) return complain(kExitFailure, fmt::format("cannot fork: {}", std::strerror(errno)));
     if (options.log == "stderr") options.log = "syslog";  // nobody reads a daemon's stderr
   }
-  if (auto r = open_log(options.log, options.log_level); !r) return complain(kExitUsage, r.error());
-  const int code = serve(options, std::move(config), ready_fd);
+  const auto log = open_log(options.log, options.log_level);
+  const int code = log ? serve(options, std::move(config), ready_fd) : complain(kExitFailure, log.error());
   if (code != 0 && ready_fd >= 0) {
     const char byte = static_cast<char>(code);
     (void)!write(ready_fd, &byte, 1);

@@ -17,7 +17,7 @@ const Service* in_table(const Controller& controller, const std::string& name) {
   return nullptr;
 }
 
-std::string address_or_null(const std::optional<IpAddress>& address) {
+std::string address_or_empty(const std::optional<IpAddress>& address) {
   return address ? address->to_string() : "";
 }
 
@@ -31,8 +31,9 @@ struct Sums {
     // Results before what they are results of, so that a snapshot taken while packets move never shows more
     // results than packets.
     for (std::size_t i = 0; i < kDropReasonCount; ++i) {
-      drops[i] += c.drops[i].read();
-      dropped += c.drops[i].read();
+      const uint64_t n = c.drops[i].read();
+      drops[i] += n;
+      dropped += n;
     }
     forwarded += c.forwarded.read();
     passed += c.passed.read();
@@ -144,7 +145,7 @@ Json report_backends(const Controller& controller, const ServiceConfig& service)
       hop = {{"state", to_string(h->state)},
              {"mac", h->state == ResolvedHop::State::reachable ? to_string(h->mac) : ""},
              {"interface", link ? link->name : ""},
-             {"gateway", address_or_null(h->gateway)}};
+             {"gateway", address_or_empty(h->gateway)}};
     }
     if (b.mac) {
       hop["state"] = "static";
@@ -237,7 +238,7 @@ Json report_status(const Controller& controller) {
   for (const ServiceConfig& s : controller.config().services) {
     for (const BackendConfig& b : s.backends) {
       const auto it = controller.builder().status().find({s.name, b.address});
-      if (it != controller.builder().status().end() && it->second.usable) continue;
+      if (it != controller.builder().status().end() && (it->second.usable || it->second.by_intent)) continue;
       ++degraded;
       break;
     }

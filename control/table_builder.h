@@ -25,6 +25,7 @@ struct ServedLink {
   std::string name;
   MacAddress mac{};
   uint32_t mtu = 0;
+  bool operator==(const ServedLink&) const = default;
 };
 
 /// What the builder is told of the network.
@@ -48,8 +49,8 @@ class TableBuilder {
  public:
   explicit TableBuilder(const std::array<uint8_t, 16>& hash_seed);
 
-  /// The table for `config`, with generation one above the last. On an error (ids used up) nothing is
-  /// changed. A backend whose neighbour is being asked again keeps the link-layer address of the last table.
+  /// The table for `config`, with generation one above the last. On an error (more than kMaxBackends at
+  /// once, those that a change replaces included) the last table stays in force. A backend whose neighbour is being asked again keeps the link-layer address of the last table.
   tl::expected<std::unique_ptr<const Table>, std::string> build(const Config& config,
                                                                 const NetworkView& network);
 
@@ -63,10 +64,6 @@ class TableBuilder {
     std::vector<MaglevBackend> backends;
     uint32_t size = 0;
     std::shared_ptr<const MaglevTable> lookup;
-  };
-  struct LastHop {
-    NextHop hop;
-    IpAddress tunnel_source;
   };
   Backend resolve(const Config& config, const ServiceConfig& service, const BackendConfig& backend,
                   const NetworkView& network, uint32_t id, std::string& why);

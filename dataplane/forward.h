@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // The heart: a batch of packets in, a verdict for each out. No sockets, no clock, no globals: the worker, the
-// unit tests, the fuzzers, the benchmarks and the pcap tool are its callers.
+// unit tests, the fuzzers and the benchmarks are its callers.
 //
 //   parse -> hash -> flow lookup -> (miss) lookup array -> rewrite
 //
@@ -60,7 +60,7 @@ struct ForwardState {
 
   FlowTable flows;
   FragmentTable fragments;
-  RateLimit echo_replies{1000, 100};
+  RateLimit echo_replies{kEchoRepliesPerSecond, kEchoReplyBurst};
   WorkerCounters counters;
 
   // Scratch of the batch in hand, here so that nothing is allocated or zeroed per batch.

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-// Every compile-time number of the data plane, each with its reason.
+// The sizes and bounds of the data plane, each with its reason. Tuning numbers of one file stand in that file.
 #pragma once
 
 #include <cstddef>
@@ -59,6 +59,10 @@ inline constexpr uint32_t kMaxWeight = 1000;
 
 /// Interfaces one daemon may serve.
 inline constexpr uint32_t kMaxInterfaces = 16;
+
+/// Echo replies a worker sends for VIPs. Plenty for every monitor; a ping flood costs no more than that.
+inline constexpr uint32_t kEchoRepliesPerSecond = 1000;
+inline constexpr uint32_t kEchoReplyBurst = 100;
 
 /// Flow-table entries per worker unless configured.
 inline constexpr uint32_t kDefaultFlowCapacity = 1u << 18;

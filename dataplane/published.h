@@ -2,14 +2,13 @@
 // One value, replaced by a single writer, read by many without a lock: publication with quiescent-state
 // reclamation.
 //
-//   writer (control thread)                     reader (worker), once a round
-//   publish(new):  current := new               quiescent():  seen := epoch       (holds nothing of earlier
-//   rounds)
-//                  epoch   := epoch + 1         get():        value := current
-//   reclaim():     frees a retired value when   sleep():      seen := asleep      (holds nothing until it
-//   wakes)
-//                  every reader is asleep or    wake():       seen := epoch
-//                  has seen a later epoch
+//   writer (control thread)                    reader (worker), once a round
+//   -----------------------                    -----------------------------
+//   publish(new): current := new               quiescent(): seen := epoch    holds nothing of earlier rounds
+//                 epoch := epoch + 1           get():       value := current
+//   reclaim():    frees a retired value when   sleep():     seen := asleep   holds nothing until it wakes
+//                 each reader is asleep or     wake():      seen := epoch
+//                 has seen a later epoch
 #pragma once
 
 #include <atomic>

@@ -33,7 +33,7 @@ struct NextHop {
 };
 
 /// One backend of one service; a cache line. Stands in Table::backends() at its id. An id stays with
-/// (service, address, port) from table to table, so that flows and counters outlive a change.
+/// (service, address) from table to table, so that flows and counters outlive a change.
 struct alignas(64) Backend {
   IpAddress address;
   IpAddress tunnel_source;  ///< outer source, family of `address`; ipip only

@@ -5,9 +5,10 @@
 //
 //          allocate()              give_to_fill            (kernel)            take_received
 //   free ─────────────> in hand ───────────────> receive ───────────> receive ──────────────> in hand
-//    ^                     │                      (fill ring)         (rx ring)                  │
-//    └──── recycle() ──────┤                                                                     │
-//                          └── give_to_transmit ──> transmit ── take_completed ──> in hand ──────┘
+//    ^ ^                   │  ^                   (fill ring)         (rx ring)                  │
+//    │ └──── recycle() ────┤  └────────────────────────────────────────────────────────────────────┘
+//    │                     └── give_to_transmit ──> transmit
+//    └───────────────────────── take_completed ────────┘
 //
 // so that   free + receive + transmit + in hand == count()   at every moment: the conservation law. "receive"
 // is the fill ring, the kernel and the rx ring together; "transmit" the tx ring, the kernel and the

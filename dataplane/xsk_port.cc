@@ -27,8 +27,9 @@ constexpr auto kLongestBackoff = 80ms;
 
 }  // namespace
 
-XskPort::~XskPort() {
+void XskPort::close() {
   if (socket_ != nullptr) xsk_socket__delete(socket_);
+  socket_ = nullptr;
 }
 
 int XskPort::fd() const {

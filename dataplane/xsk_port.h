@@ -68,7 +68,7 @@ struct PortStatistics {
 class XskPort {
  public:
   explicit XskPort(PortOptions options) : options_(std::move(options)) {}
-  ~XskPort();
+  ~XskPort() { close(); }
   XskPort(const XskPort&) = delete;  // the kernel and libxdp hold pointers to the rings
   XskPort& operator=(const XskPort&) = delete;
 
@@ -79,6 +79,10 @@ class XskPort {
   /// Creates and binds the socket and fills the fill ring. EBUSY and ENOBUFS are retried with backoff until
   /// `patience` has passed: the kernel lets go of a dead process's socket some hundred ms late.
   tl::expected<void, IoError> open(Umem& umem, std::chrono::milliseconds patience);
+
+  /// Closes the socket; the rings' memory goes with the object. libxdp keeps using the first port's rings until the Umem is
+  /// deleted if no socket was bound to it, so a failed start closes all sockets, deletes the Umem, and only then the ports.
+  void close();
 
   /// Takes up to frames.size() received frames; returns how many.
   uint32_t receive(std::span<Frame> frames);
