@@ -50,7 +50,8 @@ class TableBuilder {
   explicit TableBuilder(const std::array<uint8_t, 16>& hash_seed);
 
   /// The table for `config`, with generation one above the last. On an error (more than kMaxBackends at
-  /// once, those that a change replaces included) the last table stays in force. A backend whose neighbour is being asked again keeps the link-layer address of the last table.
+  /// once, those that a change replaces included) the last table stays in force. A backend whose neighbour is
+  /// being asked again keeps the link-layer address of the last table.
   tl::expected<std::unique_ptr<const Table>, std::string> build(const Config& config,
                                                                 const NetworkView& network);
 
