@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """The daemon as a guest of its host: starting, refusing, stopping, and never in the way of other traffic."""
+import os
 import re
 import signal
 
