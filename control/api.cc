@@ -4,11 +4,13 @@
 #include <algorithm>
 #include <charconv>
 #include <exception>
+#include <set>
 #include <vector>
 
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
 
+#include "control/config_document.h"
 #include "control/endpoint.h"
 #include "control/report.h"
 
@@ -170,14 +172,38 @@ HttpResponse read(const Call& call) {
                  "docs/api.md lists them");
 }
 
+/// The first key that stands twice in an object of the tree; at most kMaxDocumentDepth deep.
+const JsonNode* repeated_key(const JsonNode& node) {
+  std::set<std::string_view> keys;
+  for (const JsonNode& child : node.children) {
+    if (node.kind == JsonNode::Kind::object && !keys.insert(child.key).second) return &child;
+    if (const JsonNode* found = repeated_key(child)) return found;
+  }
+  return nullptr;
+}
+
+/// A body under the rules of a file: bounded depth, before anything recursive touches it, and no key twice.
+tl::expected<nlohmann::json, HttpResponse> parse_body(const std::string& body) {
+  const auto refuse = [](const TextPosition& at, const std::string& message) {
+    return tl::unexpected(failure(422, "invalid_config", "body: " + message, {},
+                                  {Diagnostic{"(request)", at.line, at.column, "", message}}));
+  };
+  const auto document = parse_document(body);
+  if (!document) return refuse(document.error().at, document.error().message);
+  if (const JsonNode* twice = repeated_key(*document)) {
+    return refuse(twice->key_at, "the key " + quote(twice->key) + " is there twice");
+  }
+  return nlohmann::json::parse(body, nullptr, /*allow_exceptions=*/true, /*ignore_comments=*/true);
+}
+
 HttpResponse change_backend(const Call& call) {
   const auto address = IpAddress::parse(call.path[3]);
   if (!address) return failure(400, "usage", fmt::format("backend: {} is not an IP address", call.path[3]));
   if (call.request.method == "DELETE")
     return answer(call.controller.remove_backend(call.path[1], *address), 200);
-  const auto body = nlohmann::json::parse(call.request.body, nullptr, false);
-  if (body.is_discarded()) return failure(400, "usage", "body: not JSON");
-  return answer(call.controller.set_backend(call.path[1], *address, body), 200);
+  const auto body = parse_body(call.request.body);
+  if (!body) return body.error();
+  return answer(call.controller.set_backend(call.path[1], *address, *body), 200);
 }
 
 HttpResponse write(const Call& call) {
@@ -197,9 +223,9 @@ HttpResponse write(const Call& call) {
     return answer(c.apply(*config, dry_run != call.request.query.end() && dry_run->second != "0"), 200);
   }
   if (call.is("POST", {"services"}) || call.is("POST", {"services", "*", "backends"})) {
-    const auto json = nlohmann::json::parse(body, nullptr, false);
-    if (json.is_discarded()) return failure(400, "usage", "body: not JSON");
-    return answer(call.path.size() == 1 ? c.add_service(json) : c.add_backend(call.path[1], json), 201);
+    const auto json = parse_body(body);
+    if (!json) return json.error();
+    return answer(call.path.size() == 1 ? c.add_service(*json) : c.add_backend(call.path[1], *json), 201);
   }
   return failure(404, "not_found",
                  fmt::format("{} {}: no such resource", call.request.method, call.request.path),

@@ -2,11 +2,11 @@
 #include "control/controller.h"
 
 #include <algorithm>
-#include <fstream>
-#include <sstream>
 
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
+
+#include "control/text_file.h"
 
 namespace xebec {
 namespace {
@@ -189,11 +189,9 @@ ChangeResult Controller::reload() {
     return tl::unexpected(
         error(ChangeError::Kind::conflict, "reload: the daemon was started without a file"));
   }
-  std::ifstream file(config_file_, std::ios::binary);
-  std::stringstream text;
-  text << file.rdbuf();
-  if (!file) return tl::unexpected(error(ChangeError::Kind::failed, "reload: cannot read " + config_file_));
-  auto wanted = read_config(text.str(), config_file_);
+  const auto text = read_text_file(config_file_);
+  if (!text) return tl::unexpected(error(ChangeError::Kind::failed, "reload: " + text.error().message));
+  auto wanted = read_config(*text, config_file_);
   if (!wanted) return tl::unexpected(invalid(std::move(wanted.error())));
   return apply(*wanted, false);
 }

@@ -8,8 +8,10 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <chrono>
 #include <cstdio>
 #include <cstring>
+#include <thread>
 
 #include <fmt/format.h>
 
@@ -23,7 +25,15 @@ tl::expected<std::unique_ptr<InstanceLock>, InstanceLock::Error> InstanceLock::t
     return tl::unexpected(
         Error{false, fmt::format("cannot open the lock {}: {}", path, std::strerror(errno))});
   }
-  if (flock(fd, LOCK_EX | LOCK_NB) != 0) {
+  // A killed predecessor holds it until the kernel has taken it apart, sockets and packet memory included.
+  constexpr int kTries = 50;
+  constexpr std::chrono::milliseconds kBetween{10};
+  int held = flock(fd, LOCK_EX | LOCK_NB);
+  for (int i = 0; i < kTries && held != 0 && errno == EWOULDBLOCK; ++i) {
+    std::this_thread::sleep_for(kBetween);
+    held = flock(fd, LOCK_EX | LOCK_NB);
+  }
+  if (held != 0) {
     const bool taken = errno == EWOULDBLOCK;
     char owner[32] = {};
     const ssize_t n = pread(fd, owner, sizeof owner - 1, 0);

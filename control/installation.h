@@ -20,6 +20,7 @@ class InstanceLock {
     bool taken = false;  ///< by a living daemon
     std::string message;
   };
+  /// Tries for half a second: a predecessor that was just killed may still be on its way out.
   static tl::expected<std::unique_ptr<InstanceLock>, Error> take(const std::string& path);
   ~InstanceLock();
   InstanceLock(const InstanceLock&) = delete;

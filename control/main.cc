@@ -25,6 +25,7 @@
 #include "control/controller.h"
 #include "control/installation.h"
 #include "control/log.h"
+#include "control/text_file.h"
 
 namespace {
 
@@ -101,16 +102,13 @@ std::optional<int> parse_options(int argc, char** argv, Options& o) {
 }
 
 std::optional<int> load_config(const Options& o, Config& config) {
-  std::ifstream file(o.config_file, std::ios::binary);
-  if (!file) {
-    if (errno != ENOENT || o.config_given || o.interfaces.empty()) {
-      return complain(kExitConfig, fmt::format("{}: {}", o.config_file, std::strerror(errno)),
-                      "-c FILE names another, -i IF starts without one");
+  const auto text = read_text_file(o.config_file);
+  if (!text) {
+    if (text.error().code != ENOENT || o.config_given || o.interfaces.empty()) {
+      return complain(kExitConfig, text.error().message, "-c FILE names another, -i IF starts without one");
     }
   } else {
-    std::stringstream text;
-    text << file.rdbuf();
-    auto read = read_config(text.str(), o.config_file);
+    auto read = read_config(*text, o.config_file);
     if (!read) {
       for (const Diagnostic& d : read.error()) fmt::print(stderr, "{}\n", d.to_string());
       return complain(kExitConfig, fmt::format("{}: {} error{}", o.config_file, read.error().size(),
@@ -237,25 +235,32 @@ int serve(const Options& o, Config config, int ready_fd) {
     preflight.warn(fmt::format("control loop on {}: {}", (*loop)->backend(), (*loop)->why()));
   }
 
+  // The socket before the shim: a bad path is found while the interface is still untouched. Requests wait for the loop to run.
+  Controller* serving = nullptr;
+  auto api = HttpServer::listen(**loop, socket, "xebec", [&serving](const HttpRequest& request) {
+    return handle_api_request(*serving, request);
+  });
+  if (!api) return complain(kExitFailure, api.error());
+
   Controller::Options options;
   std::string warning;
   options.hash_seed = config.hash_seed ? *config.hash_seed : installation_seed(o.state_dir, warning);
   if (!warning.empty()) preflight.warn(warning);
   options.config = std::move(config);
   options.instance_given = !o.instance.empty();
-  options.config_file = std::ifstream(o.config_file) ? o.config_file : "";
+  if (access(o.config_file.c_str(), F_OK) == 0) options.config_file = o.config_file;
   auto controller = Controller::start(**loop, std::move(options), preflight);
   if (!controller)
     return complain(controller.error().exit_code, controller.error().message, controller.error().hint);
 
-  auto api = HttpServer::listen(**loop, socket, "xebec", [c = controller->get()](const HttpRequest& request) {
-    return handle_api_request(*c, request);
-  });
-  if (!api) return complain(kExitFailure, api.error());
+  serving = controller->get();
   const auto watch =
       (*loop)->watch(signals, POLLIN, [&](short) { on_signal(signals, **loop, **controller); });
 
-  if (!o.pidfile.empty()) std::ofstream(o.pidfile) << getpid() << '\n';
+  if (!o.pidfile.empty() && !(std::ofstream(o.pidfile) << getpid() << std::endl)) {
+    return complain(kExitFailure,
+                    fmt::format("cannot write the pid file {}: {}", o.pidfile, std::strerror(errno)));
+  }
   spdlog::info("ready: {} services, control socket {}", (*controller)->config().services.size(), socket);
   if (ready_fd >= 0) {
     const char zero = 0;

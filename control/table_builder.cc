@@ -25,6 +25,10 @@ std::vector<double> slot_shares(const Service& service) {
   return shares;
 }
 
+bool is_asking(const ResolvedHop* hop) {
+  return hop != nullptr && hop->state == ResolvedHop::State::resolving;
+}
+
 /// Where the table counts interfaces from; -1 if Xebec does not serve it.
 int served_index(const NetworkView& network, int ifindex) {
   for (std::size_t i = 0; i < network.links.size(); ++i) {
@@ -43,6 +47,7 @@ tl::expected<std::unique_ptr<const Table>, std::string> TableBuilder::build(cons
   TableParts parts;
   parts.secret = secret_;
   decltype(status_) status;
+  std::set<uint32_t> kept;  // ids of backends that are not configured any more, and still needed
 
   // Ids first, all of them: running out must leave everything as it was.
   for (const ServiceConfig& service : config.services) {
@@ -69,13 +74,23 @@ tl::expected<std::unique_ptr<const Table>, std::string> TableBuilder::build(cons
       Backend b = resolve(config, service, backend, network, id, st.why);
       b.service = static_cast<uint32_t>(parts.services.size());
       st.usable = b.usable;
+      st.asking = !b.usable && backend.admin == Admin::ready && is_asking(network.find_hop(backend.address));
       st.by_intent = !b.usable && backend.admin == Admin::maint;
       parts.backends[id] = b;
       if (!b.usable || backend.weight == 0) continue;
       weighted.push_back({backend.address, service.port, backend.weight});
       s.backend_ids.push_back(id);
     }
-    s.lookup = lookup_for(service, std::move(weighted));
+    const bool asking =
+        std::any_of(service.backends.begin(), service.backends.end(), [&](const BackendConfig& b) {
+          return status[{service.name, b.address}].asking;
+        });
+    if (!weighted.empty() || !asking || !keep_replaced_backends(service, s, parts, kept)) {
+      s.lookup = lookup_for(service, std::move(weighted));
+      Cached& cached = lookups_[service.name];
+      cached.entries.clear();
+      for (const uint32_t id : s.backend_ids) cached.entries.emplace_back(id, parts.backends[id]);
+    }
     const std::vector<double> shares = slot_shares(s);
     for (const BackendConfig& backend : service.backends) {
       BackendStatus& st = status[{service.name, backend.address}];
@@ -93,7 +108,7 @@ tl::expected<std::unique_ptr<const Table>, std::string> TableBuilder::build(cons
   }
   ++generation_;
   status_ = std::move(status);
-  release_ids_not_in(config);
+  release_ids_not_in(config, kept);
   return table;
 }
 
@@ -185,7 +200,30 @@ std::shared_ptr<const MaglevTable> TableBuilder::lookup_for(const ServiceConfig&
   return cached.lookup;
 }
 
-void TableBuilder::release_ids_not_in(const Config& config) {
+/// Every backend of a service was replaced by ones whose neighbours are being asked: until the first answers, or all have
+/// failed, packets go on to the old ones. Without that, a reload would drop what comes in those milliseconds. False if there
+/// are none to keep, or the configuration still has one of them and says something else of it.
+bool TableBuilder::keep_replaced_backends(const ServiceConfig& config, Service& service, TableParts& parts,
+                                          std::set<uint32_t>& kept) const {
+  const auto it = lookups_.find(config.name);
+  if (it == lookups_.end() || it->second.entries.empty() || it->second.size != config.table_size)
+    return false;
+  for (const auto& [id, entry] : it->second.entries) {
+    for (const BackendConfig& b : config.backends) {
+      if (b.address == entry.address) return false;
+    }
+  }
+  service.lookup = it->second.lookup;
+  for (const auto& [id, entry] : it->second.entries) {
+    parts.backends[id] = entry;
+    parts.backends[id].service = static_cast<uint32_t>(parts.services.size());
+    service.backend_ids.push_back(id);
+    kept.insert(id);
+  }
+  return true;
+}
+
+void TableBuilder::release_ids_not_in(const Config& config, const std::set<uint32_t>& kept) {
   std::set<std::pair<std::string, IpAddress>> wanted;
   std::set<std::string> services;
   for (const ServiceConfig& service : config.services) {
@@ -195,6 +233,7 @@ void TableBuilder::release_ids_not_in(const Config& config) {
   std::vector<std::pair<std::string, IpAddress>> gone;
   ids_.for_each([&](const std::string& service, const IpAddress& address, uint32_t id) {
     if (wanted.contains({service, address})) return;
+    if (kept.contains(id)) return;
     gone.emplace_back(service, address);
     last_hops_.erase(id);
   });

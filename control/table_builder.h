@@ -7,6 +7,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -39,6 +40,7 @@ struct BackendStatus {
   uint32_t id = 0;
   bool usable = false;
   std::string why;
+  bool asking = false;     ///< not usable only because the kernel is still asking for the link-layer address
   bool by_intent = false;  ///< not usable because the operator said so: no fault
   double share = 0;        ///< of its service's lookup array
 };
@@ -65,6 +67,8 @@ class TableBuilder {
     std::vector<MaglevBackend> backends;
     uint32_t size = 0;
     std::shared_ptr<const MaglevTable> lookup;
+    std::vector<std::pair<uint32_t, Backend>>
+        entries;  ///< of the last table in which the service had a usable backend
   };
   Backend resolve(const Config& config, const ServiceConfig& service, const BackendConfig& backend,
                   const NetworkView& network, uint32_t id, std::string& why);
@@ -72,7 +76,9 @@ class TableBuilder {
                      const ResolvedHop*& hop, std::string& why) const;
   std::shared_ptr<const MaglevTable> lookup_for(const ServiceConfig& service,
                                                 std::vector<MaglevBackend> backends);
-  void release_ids_not_in(const Config& config);
+  bool keep_replaced_backends(const ServiceConfig& config, Service& service, TableParts& parts,
+                              std::set<uint32_t>& kept) const;
+  void release_ids_not_in(const Config& config, const std::set<uint32_t>& kept);
 
   HashSecret secret_;
   uint64_t maglev_seed_;

@@ -148,6 +148,42 @@ TEST_F(TableBuilderTest, KeepsIdsAndLookupArraysAcrossTables) {
   EXPECT_NE(last_->services()[0].lookup, lookup);
 }
 
+TEST_F(TableBuilderTest, KeepsReplacedBackendsUntilTheFirstNewOneIsReachable) {
+  build();
+  const std::set<uint32_t> old = picked();
+  config_.services[0].backends.clear();
+  add_backend(11);
+  add_backend(12);
+  for (const uint8_t i : {uint8_t{11}, uint8_t{12}}) hops_[backend(i)].state = ResolvedHop::State::resolving;
+  build();
+  EXPECT_EQ(picked(), old) << "nobody else can take the packets yet";
+  build();
+  EXPECT_EQ(picked(), old) << "and so it stays while the kernel asks";
+  hops_[backend(12)].state = ResolvedHop::State::reachable;
+  build();
+  EXPECT_EQ(picked(), std::set<uint32_t>{status(12).id});
+  for (const uint32_t id : old) EXPECT_FALSE(last_->backends()[id].usable);
+}
+
+TEST_F(TableBuilderTest, LetsReplacedBackendsGoWhenTheNewOnesDoNotAnswer) {
+  build();
+  config_.services[0].backends.clear();
+  add_backend(11);
+  hops_[backend(11)].state = ResolvedHop::State::resolving;
+  build();
+  hops_[backend(11)].state = ResolvedHop::State::failed;
+  EXPECT_TRUE(build().services()[0].lookup->empty());
+}
+
+TEST_F(TableBuilderTest, KeepsNoBackendThatTheConfigurationStillHas) {
+  build();
+  config_.services[0].backends.resize(1);
+  config_.services[0].backends[0].admin = Admin::maint;
+  add_backend(11);
+  hops_[backend(11)].state = ResolvedHop::State::resolving;
+  EXPECT_TRUE(build().services()[0].lookup->empty());
+}
+
 TEST_F(TableBuilderTest, GivesARemovedBackendsIdToNobodySoon) {
   build();
   const uint32_t id = status(1).id;
