@@ -3,11 +3,13 @@
 import collections
 import functools
 import json
+import os
+import signal
 
 import peers
 from cases import add, case, expect, expect_equal, expect_served
 from daemon import config
-from lab import VIP
+from lab import VIP, wait_until
 
 
 def expect_untouched(before, after, gone, what):
