@@ -183,7 +183,8 @@ bool TableBuilder::find_next_hop(const BackendConfig& backend, const NetworkView
   why = hop->state == ResolvedHop::State::failed
             ? fmt::format("{} does not answer {} on {}", who,
                           backend.address.is_v4() ? "ARP" : "neighbour discovery", link.name)
-            : fmt::format("{}: link-layer address not known yet, the kernel is asking", who);
+            : fmt::format("{}link-layer address not known yet, the kernel is asking",
+                          hop->gateway ? who + ": " : "");
   return false;
 }
 

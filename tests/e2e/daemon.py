@@ -121,7 +121,7 @@ class Daemon:
         return self.ask("stats")["packets"]
 
     def generation(self):
-        return self.ask("status")["generation"]
+        return json.loads(self.cli("status", check=False).stdout)["generation"]  # exit code 1: degraded, for a moment
 
     def reload(self):
         """SIGHUP, and the new generation is in every worker's hands."""
