@@ -175,7 +175,7 @@ const Refused kKeys[] = {
     {"UnknownKeyNearNothing", "{\"tunnel\": {\"blue\": 1}}",
      "f:1:13: error: /tunnel/blue: unknown key \"blue\"; a tunnel has: source_ipv4, source_ipv6"},
     {"KeyWithSlashAndEscape", "{\"control\": {\"a/b~\\u001b\": 1}}",
-     "f:1:14: error: /control/a~1b~0\x1b: unknown key \"a/b~\\x1b\"; a control has: socket"},
+     "f:1:14: error: /control/a~1b~0?: unknown key \"a/b~\\x1b\"; a control has: socket"},
     {"HealthOfService", service_text("\"health\": {\"type\": \"tcp\"}"),
      "f:1:80: error: /services/0/health: not available in this version"},
     {"FailOfService", service_text("\"fail\": \"drop\""),
