@@ -45,6 +45,11 @@ ChangeError no_service(const Config& config, const std::string& name) {
                known.empty() ? "no service is configured" : "configured: " + known);
 }
 
+ChangeError no_backend(const std::string& service, const IpAddress& address) {
+  return error(ChangeError::Kind::not_found,
+               fmt::format("backend {}: service {} has none", address.to_string(), service));
+}
+
 /// What cannot change while running, by its first path element; empty if everything can.
 std::string fixed_part(const std::vector<ConfigChange>& changes) {
   for (const ConfigChange& c : changes) {
@@ -238,8 +243,7 @@ ChangeResult Controller::set_backend(const std::string& name, const IpAddress& a
   if (service == nullptr) return tl::unexpected(no_service(config_, name));
   const auto it = find_backend(*service, address);
   if (it == service->backends.end()) {
-    return tl::unexpected(error(ChangeError::Kind::not_found,
-                                fmt::format("backend {}: service {} has none", address.to_string(), name)));
+    return tl::unexpected(no_backend(name, address));
   }
   if (!fields.is_object() || fields.contains("address")) {
     return tl::unexpected(
@@ -259,8 +263,7 @@ ChangeResult Controller::remove_backend(const std::string& name, const IpAddress
   if (service == nullptr) return tl::unexpected(no_service(config_, name));
   const auto it = find_backend(*service, address);
   if (it == service->backends.end()) {
-    return tl::unexpected(error(ChangeError::Kind::not_found,
-                                fmt::format("backend {}: service {} has none", address.to_string(), name)));
+    return tl::unexpected(no_backend(name, address));
   }
   service->backends.erase(it);
   return apply(wanted, false);
