@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // What a packet of a known flow costs, in forward_batch and in an in-kernel balancer of the usual make: the
-// same flows in the same order, in turns, in one run. Needs root. Run pinned: taskset -c 1 forward_bench
-// [--quick] [--only SUBSTRING]
+// same flows in the same order, in turns, in one run. Needs root, except with
+// --alone: our side only, for a profiler. Run pinned: taskset -c 1 forward_bench
+// [--quick] [--alone] [--only SUBSTRING]
 #include "bench/forwarder.h"
 #include "bench/kernel_peer.h"
 #include "bench/measure.h"
@@ -25,11 +26,16 @@ void compare_with_kernel(const Options& options, const Scenario& scenario) {
   const Traffic traffic(scenario);
   // Room for a quarter more connections than there are, on both sides (ours adds it itself).
   Forwarder ours(scenario, traffic, scenario.flows + 1'000);
+  const uint32_t packets = options.quick ? 1u << 20 : 1u << 21;
+  if (options.alone) {
+    ours.warm_and_check();
+    return measure(options, prefix + "/ours-alone", "ns/packet", std::nullopt,
+                   [&] { return ours.ns_per_packet(packets); });
+  }
   KernelPeer peer(scenario, traffic, scenario.flows + scenario.flows / 4 + 2'000);
   progress(prefix + ": checking the answers");
   ours.warm_and_check();
   peer.warm_and_check();
-  const uint32_t packets = options.quick ? 1u << 20 : 1u << 21;
   double last = 0;
   std::vector<double> figures;
   compare(

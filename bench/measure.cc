@@ -19,10 +19,12 @@ Options options_of(int argc, char** argv) {
     const std::string_view argument = argv[i];
     if (argument == "--quick") {
       options.quick = true;
+    } else if (argument == "--alone") {
+      options.alone = true;
     } else if (argument == "--only" && i + 1 < argc) {
       options.only = argv[++i];
     } else {
-      fmt::print(stderr, "usage: {} [--quick] [--only SUBSTRING]\n", argv[0]);
+      fmt::print(stderr, "usage: {} [--quick] [--alone] [--only SUBSTRING]\n", argv[0]);
       std::exit(2);
     }
   }

@@ -11,9 +11,10 @@
 
 namespace xebec::bench {
 
-/// What the caller asked for: --quick, --only SUBSTRING.
+/// What the caller asked for: --quick, --only SUBSTRING, --alone.
 struct Options {
   bool quick = false;
+  bool alone = false;  ///< our side only, for a profiler; needs no root
   std::string only;  ///< measure only what has this in its name
   bool wants(const std::string& name) const { return name.find(only) != std::string::npos; }
   uint32_t runs() const { return quick ? 3 : 7; }

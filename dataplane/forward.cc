@@ -161,8 +161,8 @@ bool BatchRun::choose(std::size_t i, uint32_t backend_id, FlowOrigin origin) {
 void BatchRun::choose_new(std::size_t i, const FlowHit& stale) {
   const uint32_t backend_id = pick(i);
   // What could not be sent is not remembered: the sender's next try looks again.
-  if (!choose(i, backend_id, stale.found ? FlowOrigin::moved : FlowOrigin::created)) return;
-  if (stale.found) {
+  if (!choose(i, backend_id, stale.found() ? FlowOrigin::moved : FlowOrigin::created)) return;
+  if (stale.found()) {
     state_.flows.move(stale.slot, backend_id);
     return;
   }
@@ -179,8 +179,8 @@ void BatchRun::decide_transport(std::size_t i) {
     choose(i, pick(i), FlowOrigin::stateless);
   } else {
     const FlowHit hit = state_.flows.lookup(parsed.key, state_.hashes[i], parsed.tcp_flags, now_ns_);
-    (hit.found ? state_.counters.flow_hits : state_.counters.flow_misses).add(1);
-    if (hit.found && takes_packets(hit.backend_id, decision.service)) {
+    (hit.found() ? state_.counters.flow_hits : state_.counters.flow_misses).add(1);
+    if (hit.found() && takes_packets(hit.backend_id, decision.service)) {
       choose(i, hit.backend_id, FlowOrigin::hit);
     } else {
       choose_new(i, hit);
@@ -212,7 +212,7 @@ void BatchRun::decide_icmp_error(std::size_t i) {
   const uint32_t service = decisions_[i].service;
   if (!table_.services()[service].stateless) {
     const FlowHit hit = state_.flows.peek(parsed.key, state_.hashes[i], now_ns_);
-    if (hit.found && takes_packets(hit.backend_id, service)) {
+    if (hit.found() && takes_packets(hit.backend_id, service)) {
       choose(i, hit.backend_id, FlowOrigin::hit);
       return;
     }
