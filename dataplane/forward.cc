@@ -14,6 +14,8 @@ namespace {
 // miss to memory up to 100.
 constexpr std::size_t kParseAhead = 8;
 
+constexpr uint32_t kCacheLine = 64;
+
 FragmentKey fragment_key(const ParsedPacket& parsed) {
   FragmentKey key;
   key.source = parsed.key.source;
@@ -154,6 +156,11 @@ bool BatchRun::choose(std::size_t i, uint32_t backend_id, FlowOrigin origin) {
     drop(i, DropReason::next_hop_unresolved);
     return false;
   }
+  // The outer header goes in front of what was received, into a cache line that nobody has touched: fetched only when
+  // it is written, it made an encapsulated packet dearer by 85 ns than a rewritten one.
+  const Packet& packet = packets_[i];
+  if (backend.mode == Mode::ipip && packet.headroom >= kCacheLine)
+    __builtin_prefetch(packet.data - kCacheLine, 1);
   return true;
 }
 
