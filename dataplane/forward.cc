@@ -156,8 +156,8 @@ bool BatchRun::choose(std::size_t i, uint32_t backend_id, FlowOrigin origin) {
     drop(i, DropReason::next_hop_unresolved);
     return false;
   }
-  // The outer header goes in front of what was received, into a cache line that nobody has touched: fetched only when
-  // it is written, it made an encapsulated packet dearer by 85 ns than a rewritten one.
+  // The outer header goes in front of what was received, into a cache line that nobody has touched: fetched
+  // only when it is written, it made an encapsulated packet cost 255 ns instead of 184 (IPv4, 1 k flows).
   const Packet& packet = packets_[i];
   if (backend.mode == Mode::ipip && packet.headroom >= kCacheLine)
     __builtin_prefetch(packet.data - kCacheLine, 1);

@@ -10,8 +10,8 @@
 namespace xebec {
 namespace {
 
-// 32 bits a VIP: one source in 32 is walked for in vain. At 4,096 services the filter is 16 to 32 KiB; at least a cache
-// line.
+// 32 bits a VIP: one source in 32 is walked for in vain. At 4,096 services the filter is 16 to 32 KiB; at
+// least a cache line.
 constexpr std::size_t kFilterBitsPerVip = 32;
 constexpr std::size_t kMinFilterBits = 512;
 
