@@ -63,9 +63,8 @@ Forwarder::Forwarder(const Scenario& scenario, const Traffic& traffic, uint32_t 
       packets_(kFrames),
       decisions_(kFrames) {
   void* memory = mmap(nullptr, std::size_t{kFrames} * kFrameSize, PROT_READ | PROT_WRITE,
-                      MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
   require(memory != MAP_FAILED, "no memory for frames");
-madvise(memory, std::size_t{kFrames} * kFrameSize, MADV_HUGEPAGE);
   memory_ = static_cast<uint8_t*>(memory);
 }
 
