@@ -45,7 +45,7 @@ class HashSecret {
 };
 
 /// Hash of a flow. IPv4 keys are packed into 16 bytes first: XXH3's 9-to-16-byte path is a third of the 40-byte one.
-/// Packed in registers: bytes stored one by one and read back as words wait for the stores to retire, 6 ns a packet.
+/// Packed in registers: bytes stored one by one and read back as words wait for the stores to retire.
 inline uint64_t flow_hash(const HashSecret& secret, const FlowKey& key) {
   if (key.destination.is_v4()) {
     const uint64_t packed[2] = {

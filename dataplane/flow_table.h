@@ -38,7 +38,8 @@ struct FlowTableConfig {
 };
 
 /// What a lookup answers. `backend_id` is what insert() or move() stored. Eight bytes, so that it is returned in one
-/// register: with a bool it was built on the stack and read back before the stores were done, 20 ns a packet.
+/// register: with a bool it was built on the stack and read back before the stores were done; perf showed 40 % of
+/// lookup() waiting there, and does no more.
 struct FlowHit {
   static constexpr uint32_t kNoSlot = UINT32_MAX;
   uint32_t backend_id = 0;
