@@ -90,24 +90,33 @@ class Table {
  private:
   explicit Table(TableParts parts);
 
+  /// In words: a key put together from bytes and hashed at once would wait for its own stores (store forwarding fails
+  /// from small to large): a third of this lookup's samples. With vip_filter_ and flow_hash() in registers a packet went from
+  /// 185-198 to 166-175 ns.
   struct Key {
-    IpAddress vip;
-    Be16 port{};
-    uint8_t protocol = 0;
-    uint8_t zero = 0;
-    friend bool operator==(const Key& a, const Key& b) { return std::memcmp(&a, &b, sizeof a) == 0; }
+    uint64_t address[2];
+    uint64_t port_protocol;
+    static Key of(const IpAddress& vip, Be16 port, uint8_t protocol) {
+      Key key;
+      std::memcpy(key.address, vip.bytes.data(), sizeof key.address);
+      key.port_protocol = port.raw() | uint64_t{protocol} << 16;
+      return key;
+    }
+    friend bool operator==(const Key&, const Key&) = default;
   };
   struct Slot {
-    Key key;
+    Key key{};
     uint32_t value = kNone;
   };
-  static_assert(sizeof(Key) == 20);
+  static_assert(sizeof(Slot) == 32);
 
   static constexpr uint32_t kVipIdle = 0;    // value of a VIP's slot: no service there has a usable backend
   static constexpr uint32_t kVipServed = 1;  // ... some service has
 
   /// Position in index_ of the slot that holds `key`, or of the free one where it would stand.
   std::size_t position_of(const Key& key) const;
+  bool may_be_vip(const IpAddress& address) const;
+  uint64_t filter_bit_of(const IpAddress& address) const;
   void index_vip(const IpAddress& address, bool served);
   void index_service(uint32_t service);
   uint32_t find(const Key& key) const { return index_[position_of(key)].value; }
@@ -115,6 +124,10 @@ class Table {
   TableParts parts_;
   std::vector<Slot>
       index_;  // open addressing, power of two, at most half full; VIPs stand in it with protocol 0
+  // One bit a VIP among 32 or more, to say "not a VIP" of every packet's source without a walk. A walk that ends at a free
+  // slot or goes past a taken one is a branch nobody can predict: a sixth of the lookup's samples.
+  std::vector<uint64_t> vip_filter_;
+  uint32_t filter_shift_ = 0;
 };
 
 }  // namespace xebec
