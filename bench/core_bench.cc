@@ -63,7 +63,7 @@ std::size_t look_up_batch(FlowTable& table, const Packet* batch, Prefetch prefet
   }
   std::size_t found = 0;
   for (std::size_t i = 0; i < kBatchSize; ++i) {
-    found += table.lookup(batch[i].key, batch[i].hash, kTcpAck, kNow).found ? 1 : 0;
+    found += table.lookup(batch[i].key, batch[i].hash, kTcpAck, kNow).found() ? 1 : 0;
   }
   return found;
 }

@@ -7,6 +7,7 @@
  *
  *   packet -> shim:  vips[dst address]                 absent: XDP_PASS, the host's own traffic
  *                    services[dst address, proto, port] then the same with port 0 = any
+ *                    settings.mac is the destination? no: XDP_PASS, another host's
  *                    heartbeats[rx queue] fresh?       stale: settings.fallback_verdict
  *                    xsks[rx queue]                    empty: settings.fallback_verdict
  */
@@ -53,7 +54,10 @@ struct xebec_service_value {
 struct xebec_settings {
   /* XDP_DROP or XDP_PASS: what VIP traffic gets when no live worker serves its queue. */
   __u32 fallback_verdict;
-  __u32 zero;
+  /* The interface's own address. A frame sent to another one is not this host's, whatever its IP header says: a switch
+   * that floods must not make two balancers forward one packet. All zero: any frame will do. */
+  __u8 mac[6];
+  __u8 zero[6];
   /* A worker whose heartbeat is older than this is taken for dead. 0 = never. Nanoseconds. */
   __u64 stale_after_ns;
 };
@@ -114,7 +118,7 @@ struct xebec_inject_list {
 XEBEC_ABI_ASSERT(sizeof(struct xebec_address) == 16);
 XEBEC_ABI_ASSERT(sizeof(struct xebec_service_key) == 20);
 XEBEC_ABI_ASSERT(sizeof(struct xebec_service_value) == 4);
-XEBEC_ABI_ASSERT(sizeof(struct xebec_settings) == 16);
+XEBEC_ABI_ASSERT(sizeof(struct xebec_settings) == 24);
 XEBEC_ABI_ASSERT(sizeof(struct xebec_heartbeat) == 64);
 XEBEC_ABI_ASSERT(sizeof(struct xebec_inject_packet) == 8);
 XEBEC_ABI_ASSERT(sizeof(struct xebec_inject_list) == 16 + 8 * XEBEC_INJECT_MAX_PACKETS);

@@ -279,11 +279,22 @@ static __always_inline bool is_stale(__u32 queue, __u64 stale_after_ns) {
   return at_ns == 0 || (__s64)(bpf_ktime_get_coarse_ns() - at_ns) > (__s64)stale_after_ns;
 }
 
+/* An interface also sees frames that are not for it: flooded by a switch, or because it is promiscuous. */
+static __always_inline bool is_sent_to(struct xdp_md* ctx, const __u8* mac) {
+  const struct ethhdr* ethernet = (void*)(long)ctx->data;
+  if ((void*)(ethernet + 1) > (void*)(long)ctx->data_end) return false;
+  const __u16* is = (const __u16*)ethernet->h_dest;
+  const __u16* should = (const __u16*)mac;
+  if ((should[0] | should[1] | should[2]) == 0) return true;
+  return is[0] == should[0] && is[1] == should[1] && is[2] == should[2];
+}
+
 static __always_inline int steer(struct xdp_md* ctx) {
   const __u32 zero = 0;
   const __u32 queue = ctx->rx_queue_index;
   struct xebec_settings* set = bpf_map_lookup_elem(&settings, &zero);
   if (!set) return XDP_PASS; /* cannot happen, but the verifier does not know */
+  if (!is_sent_to(ctx, set->mac)) return XDP_PASS;
 
   const __u32 fallback = set->fallback_verdict == XDP_PASS ? XDP_PASS : XDP_DROP;
   if (is_stale(queue, set->stale_after_ns)) {

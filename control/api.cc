@@ -4,11 +4,13 @@
 #include <algorithm>
 #include <charconv>
 #include <exception>
+#include <set>
 #include <vector>
 
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
 
+#include "control/config_document.h"
 #include "control/endpoint.h"
 #include "control/report.h"
 
@@ -24,10 +26,15 @@ HttpResponse failure(int status, std::string_view code, std::string_view message
                      const Diagnostics& diagnostics = {}) {
   Json rows = Json::array();
   for (const Diagnostic& d : diagnostics) {
-    rows.push_back({{"file", d.file}, {"line", d.line}, {"column", d.column}, {"pointer", d.pointer}, {"message", d.message}});
+    rows.push_back({{"file", d.file},
+                    {"line", d.line},
+                    {"column", d.column},
+                    {"pointer", d.pointer},
+                    {"message", d.message}});
   }
-  return answer(status, {{"schema", "xebec.error/1"},
-                         {"error", {{"code", code}, {"message", message}, {"hint", hint}, {"diagnostics", rows}}}});
+  return answer(status,
+                {{"schema", "xebec.error/1"},
+                 {"error", {{"code", code}, {"message", message}, {"hint", hint}, {"diagnostics", rows}}}});
 }
 
 HttpResponse answer(const ChangeResult& result, int status) {
@@ -76,7 +83,8 @@ struct Call {
 };
 
 HttpResponse no_service(const std::string& name) {
-  return failure(404, "not_found", fmt::format("service {}: there is none of this name", name), "xebec service list");
+  return failure(404, "not_found", fmt::format("service {}: there is none of this name", name),
+                 "xebec service list");
 }
 
 HttpResponse which(const Call& call) {
@@ -108,7 +116,8 @@ HttpResponse which(const Call& call) {
 HttpResponse backends(const Call& call) {
   Json rows = Json::array();
   const auto wanted = call.request.query.find("service");
-  if (wanted != call.request.query.end() && call.service(wanted->second) == nullptr) return no_service(wanted->second);
+  if (wanted != call.request.query.end() && call.service(wanted->second) == nullptr)
+    return no_service(wanted->second);
   for (const ServiceConfig& s : call.controller.config().services) {
     if (wanted != call.request.query.end() && wanted->second != s.name) continue;
     for (auto& row : report_backends(call.controller, s)) rows.push_back(row);
@@ -121,7 +130,8 @@ HttpResponse stats(const Call& call) {
   for (const ServiceConfig& s : call.controller.config().services) {
     for (const auto& row : report_backends(call.controller, s)) {
       Json short_row;
-      for (const char* key : {"service", "address", "packets", "bytes", "new_flows"}) short_row[key] = row[key];
+      for (const char* key : {"service", "address", "packets", "bytes", "new_flows"})
+        short_row[key] = row[key];
       backend_rows.push_back(short_row);
     }
   }
@@ -150,23 +160,50 @@ HttpResponse read(const Call& call) {
   if (call.is("GET", {"interfaces"})) {
     return answer(200, {{"schema", "xebec.interface-list/1"}, {"interfaces", report_interfaces(c)}});
   }
-  if (call.is("GET", {"workers"})) return answer(200, {{"schema", "xebec.worker-list/1"}, {"workers", report_workers(c)}});
+  if (call.is("GET", {"workers"}))
+    return answer(200, {{"schema", "xebec.worker-list/1"}, {"workers", report_workers(c)}});
   if (call.is("GET", {"stats"})) return stats(call);
   if (call.is("GET", {"config"})) {
     return answer(200, {{"schema", "xebec.config/1"},
                         {"config", write_config(c.config(), false)},
                         {"generation", c.engine().table().generation()}});
   }
-  return failure(404, "not_found", fmt::format("{}: no such resource", call.request.path), "docs/api.md lists them");
+  return failure(404, "not_found", fmt::format("{}: no such resource", call.request.path),
+                 "docs/api.md lists them");
+}
+
+/// The first key that stands twice in an object of the tree; at most kMaxDocumentDepth deep.
+const JsonNode* repeated_key(const JsonNode& node) {
+  std::set<std::string_view> keys;
+  for (const JsonNode& child : node.children) {
+    if (node.kind == JsonNode::Kind::object && !keys.insert(child.key).second) return &child;
+    if (const JsonNode* found = repeated_key(child)) return found;
+  }
+  return nullptr;
+}
+
+/// A body under the rules of a file: bounded depth, before anything recursive touches it, and no key twice.
+tl::expected<nlohmann::json, HttpResponse> parse_body(const std::string& body) {
+  const auto refuse = [](const TextPosition& at, const std::string& message) {
+    return tl::unexpected(failure(422, "invalid_config", "body: " + message, {},
+                                  {Diagnostic{"(request)", at.line, at.column, "", message}}));
+  };
+  const auto document = parse_document(body);
+  if (!document) return refuse(document.error().at, document.error().message);
+  if (const JsonNode* twice = repeated_key(*document)) {
+    return refuse(twice->key_at, "the key " + quote(twice->key) + " is there twice");
+  }
+  return nlohmann::json::parse(body, nullptr, /*allow_exceptions=*/true, /*ignore_comments=*/true);
 }
 
 HttpResponse change_backend(const Call& call) {
   const auto address = IpAddress::parse(call.path[3]);
   if (!address) return failure(400, "usage", fmt::format("backend: {} is not an IP address", call.path[3]));
-  if (call.request.method == "DELETE") return answer(call.controller.remove_backend(call.path[1], *address), 200);
-  const auto body = nlohmann::json::parse(call.request.body, nullptr, false);
-  if (body.is_discarded()) return failure(400, "usage", "body: not JSON");
-  return answer(call.controller.set_backend(call.path[1], *address, body), 200);
+  if (call.request.method == "DELETE")
+    return answer(call.controller.remove_backend(call.path[1], *address), 200);
+  const auto body = parse_body(call.request.body);
+  if (!body) return body.error();
+  return answer(call.controller.set_backend(call.path[1], *address, *body), 200);
 }
 
 HttpResponse write(const Call& call) {
@@ -174,23 +211,24 @@ HttpResponse write(const Call& call) {
   const std::string& body = call.request.body;
   if (call.is("POST", {"reload"})) return answer(c.reload(), 200);
   if (call.is("DELETE", {"services", "*"})) return answer(c.remove_service(call.path[1]), 200);
-  if (call.is("PATCH", {"services", "*", "backends", "*"}) || call.is("DELETE", {"services", "*", "backends", "*"})) {
+  if (call.is("PATCH", {"services", "*", "backends", "*"}) ||
+      call.is("DELETE", {"services", "*", "backends", "*"})) {
     return change_backend(call);
   }
   if (call.is("PUT", {"config"}) || call.is("POST", {"config", "check"})) {
     auto config = read_config(body, "(request)");
     if (!config) return failure(422, "invalid_config", "configuration rejected", {}, config.error());
     if (call.request.method == "POST") return answer(200, {{"schema", "xebec.check/1"}, {"ok", true}});
-    if (config->interfaces.empty()) config->interfaces = c.config().interfaces;
     const auto dry_run = call.request.query.find("dry_run");
     return answer(c.apply(*config, dry_run != call.request.query.end() && dry_run->second != "0"), 200);
   }
   if (call.is("POST", {"services"}) || call.is("POST", {"services", "*", "backends"})) {
-    const auto json = nlohmann::json::parse(body, nullptr, false);
-    if (json.is_discarded()) return failure(400, "usage", "body: not JSON");
-    return answer(call.path.size() == 1 ? c.add_service(json) : c.add_backend(call.path[1], json), 201);
+    const auto json = parse_body(body);
+    if (!json) return json.error();
+    return answer(call.path.size() == 1 ? c.add_service(*json) : c.add_backend(call.path[1], *json), 201);
   }
-  return failure(404, "not_found", fmt::format("{} {}: no such resource", call.request.method, call.request.path),
+  return failure(404, "not_found",
+                 fmt::format("{} {}: no such resource", call.request.method, call.request.path),
                  "docs/api.md lists them");
 }
 
@@ -219,13 +257,14 @@ std::vector<std::string> split(const std::string& path) {
 HttpResponse handle_api_request(Controller& controller, const HttpRequest& request) try {
   Call call{controller, request, split(request.path)};
   if (call.path.empty() || call.path.front() != "v1") {
-    return failure(404, "not_found", fmt::format("{}: no such resource", request.path), "everything is below /v1");
+    return failure(404, "not_found", fmt::format("{}: no such resource", request.path),
+                   "everything is below /v1");
   }
   call.path.erase(call.path.begin());
   if (request.method == "GET") return read(call);
   HttpResponse response = write(call);
-  spdlog::info("api: {} {} by uid {} pid {}: {}", request.method, printable(request.path), request.uid, request.pid,
-               response.status);
+  spdlog::info("api: {} {} by uid {} pid {}: {}", request.method, printable(request.path), request.uid,
+               request.pid, response.status);
   return response;
 } catch (const std::exception& e) {
   spdlog::error("api: {} {}: {}", request.method, printable(request.path), e.what());

@@ -13,9 +13,10 @@
 
 namespace xebec {
 
-/// Hands out one id per (service, address) and keeps it for as long as the backend is configured. A released id rests before
-/// it is used again, because remembered flows may still carry it; one that does meet its successor is sent to the successor
-/// only within the same service (dataplane/forward.cc checks), so nothing ever crosses services.
+/// Hands out one id per (service, address) and keeps it for as long as the backend is configured. A released
+/// id rests before it is used again, because remembered flows may still carry it; one that does meet its
+/// successor is sent to the successor only within the same service (dataplane/forward.cc checks), so nothing
+/// ever crosses services.
 class BackendIds {
  public:
   /// The backend's id, a new one if it has none. Empty: kMaxBackends are in use.

@@ -267,9 +267,23 @@ VerbResult Verbs::add_backend(const std::string& service, const std::string& add
                 body->dump(-1, ' ', false, CliJson::error_handler_t::replace));
 }
 
+namespace {
+
+/// A backend is found by its address alone; a port would be ignored, and that is no way to treat a port.
+tl::expected<CliJson, CliError> parse_backend_name(const std::string& address) {
+  auto where = parse_backend_address(address);
+  if (where && where->contains("port")) {
+    return tl::unexpected(
+        CliError{"usage", address + ": a backend is named by its address alone", "leave the port away"});
+  }
+  return where;
+}
+
+}  // namespace
+
 VerbResult Verbs::set_backend(const std::string& service, const std::string& address,
                               const std::vector<std::string>& settings) const {
-  const auto where = parse_backend_address(address);
+  const auto where = parse_backend_name(address);
   if (!where) return tl::unexpected(where.error());
   const auto body = parse_settings(settings, kBackendChanges);
   if (!body) return tl::unexpected(body.error());
@@ -279,7 +293,7 @@ VerbResult Verbs::set_backend(const std::string& service, const std::string& add
 }
 
 VerbResult Verbs::delete_backend(const std::string& service, const std::string& address) const {
-  const auto where = parse_backend_address(address);
+  const auto where = parse_backend_name(address);
   if (!where) return tl::unexpected(where.error());
   return change(
       "DELETE",

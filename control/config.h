@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
-// The desired state as an operator writes it: plain values, every default filled in. docs/config.md describes the JSON.
+// The desired state as an operator writes it: plain values, every default filled in. docs/config.md describes
+// the JSON.
 #pragma once
 
 #include <array>
@@ -36,7 +37,8 @@ struct InterfaceConfig {
 
 struct BackendConfig {
   IpAddress address;
-  uint16_t port = 0;  ///< 0 = the service's; another one needs a mode that rewrites ports, which none does yet
+  uint16_t port =
+      0;  ///< 0 = the service's; another one needs a mode that rewrites ports, which none does yet
   uint32_t weight = 100;
   Admin admin = Admin::ready;
   std::optional<Mode> mode;       ///< overrides the service's

@@ -297,17 +297,20 @@ tl::expected<JsonNode, std::string> document_of(const nlohmann::json& value) {
 }
 
 std::string pointer_to(std::string_view parent, std::string_view key) {
+  // Pointers are printed: a key is shown as far as a person reads, and moves no cursor.
+  constexpr std::size_t kLongest = 64;
   std::string pointer(parent);
   pointer += '/';
-  for (const char c : key) {
+  for (const char c : key.substr(0, kLongest)) {
     if (c == '~') {
       pointer += "~0";
     } else if (c == '/') {
       pointer += "~1";
     } else {
-      pointer += c;
+      pointer += static_cast<uint8_t>(c) < 0x20 || c == 0x7f ? '?' : c;
     }
   }
+  if (key.size() > kLongest) pointer += "...";
   return pointer;
 }
 

@@ -74,7 +74,8 @@ inline constexpr Word kPollModeWordList[] = {word("adaptive", PollMode::adaptive
                                              word("interrupt", PollMode::interrupt)};
 inline constexpr Words kPollModeWords{"poll", kPollModeWordList, {}};
 
-inline constexpr Word kTransmitWordList[] = {word("auto", TransmitMode::automatic), word("ring", TransmitMode::ring),
+inline constexpr Word kTransmitWordList[] = {word("auto", TransmitMode::automatic),
+                                             word("ring", TransmitMode::ring),
                                              word("inject", TransmitMode::inject)};
 inline constexpr Words kTransmitWords{"transmit", kTransmitWordList, {}};
 

@@ -24,20 +24,23 @@ struct Diagnostic {
 };
 using Diagnostics = std::vector<Diagnostic>;
 
-/// Reads a whole configuration: JSON (RFC 8259) with // and /* */ comments. Returns every error found, in document order,
-/// not only the first: syntax, unknown keys with "did you mean", wrong types, ranges, duplicate keys, names and services,
-/// bad references. Also reads the seeds' form {"vips":[{"vip","port","protocol","reals":[{"ip","mac"}]}]}.
+/// Reads a whole configuration: JSON (RFC 8259) with // and /* */ comments. Returns every error found, in
+/// document order, not only the first: syntax, unknown keys with "did you mean", wrong types, ranges,
+/// duplicate keys, names and services, bad references. Also reads the seeds' form
+/// {"vips":[{"vip","port","protocol","reals":[{"ip","mac"}]}]}.
 tl::expected<Config, Diagnostics> read_config(std::string_view text, const std::string& file);
 
 /// Reads one service or backend object, as the API takes it: the same keys and checks as inside a file.
 tl::expected<ServiceConfig, Diagnostics> read_service(const nlohmann::json& value, const Config& defaults);
-tl::expected<BackendConfig, Diagnostics> read_backend(const nlohmann::json& value, const ServiceConfig& service);
+tl::expected<BackendConfig, Diagnostics> read_backend(const nlohmann::json& value,
+                                                      const ServiceConfig& service);
 
-/// The checks that need the whole: unique names, no two services on one key, interfaces, limits. read_config has run it; a
-/// change through the API runs it again on the result.
+/// The checks that need the whole: unique names, no two services on one key, interfaces, limits. read_config
+/// has run it; a change through the API runs it again on the result.
 Diagnostics validate(const Config& config);
 
-/// Canonical JSON of a configuration; read_config(write_config(c)) == c. The hash seed is written only if `with_secrets`.
+/// Canonical JSON of a configuration; read_config(write_config(c)) == c. The hash seed is written only if
+/// `with_secrets`.
 nlohmann::ordered_json write_config(const Config& config, bool with_secrets);
 nlohmann::ordered_json write_service(const ServiceConfig& service);
 nlohmann::ordered_json write_backend(const BackendConfig& backend);

@@ -1,20 +1,22 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include "control/controller.h"
 
+#include <poll.h>
+
 #include <algorithm>
-#include <fstream>
-#include <sstream>
 
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
+
+#include "control/text_file.h"
 
 namespace xebec {
 namespace {
 
 using namespace std::chrono_literals;
 
-// Workers pass a quiescent point every round, so a retired table is free microseconds later; one look suffices, and a worker
-// stuck in the kernel only delays memory.
+// Workers pass a quiescent point every round, so a retired table is free microseconds later and the first look
+// finds it so. A worker stuck in the kernel delays memory, nothing else.
 constexpr auto kReclaimDelay = 50ms;
 
 ChangeError error(ChangeError::Kind kind, std::string message, std::string hint = {}) {
@@ -45,11 +47,16 @@ ChangeError no_service(const Config& config, const std::string& name) {
                known.empty() ? "no service is configured" : "configured: " + known);
 }
 
+ChangeError no_backend(const std::string& service, const IpAddress& address) {
+  return error(ChangeError::Kind::not_found,
+               fmt::format("backend {}: service {} has none", address.to_string(), service));
+}
+
 /// What cannot change while running, by its first path element; empty if everything can.
 std::string fixed_part(const std::vector<ConfigChange>& changes) {
   for (const ConfigChange& c : changes) {
-    for (const std::string_view part : {"interfaces", "hash_seed", "flow_table", "instance", "control", "fallback_verdict",
-                                        "defaults/timeouts"}) {
+    for (const std::string_view part : {"interfaces", "hash_seed", "flow_table", "instance", "control",
+                                        "fallback_verdict", "defaults/timeouts"}) {
       if (std::string_view(c.path).starts_with(part)) return c.path;
     }
   }
@@ -62,6 +69,7 @@ Controller::Controller(EventLoop& loop, Options options)
     : loop_(loop),
       config_(std::move(options.config)),
       config_file_(std::move(options.config_file)),
+      instance_given_(options.instance_given),
       builder_(options.hash_seed),
       started_at_(std::chrono::steady_clock::now()) {}
 
@@ -74,6 +82,7 @@ tl::expected<std::unique_ptr<Controller>, StartError> Controller::start(EventLoo
   auto engine = Engine::start(self->config_, preflight);
   if (!engine) return tl::unexpected(engine.error());
   self->engine_ = std::move(*engine);
+  self->follow_xdp_features();
   self->follow_destinations();
   if (auto r = self->rebuild(); !r) return tl::unexpected(StartError{1, r.error(), {}});
   return self;
@@ -81,6 +90,7 @@ tl::expected<std::unique_ptr<Controller>, StartError> Controller::start(EventLoo
 
 Controller::~Controller() {
   if (reclaim_timer_ != 0) loop_.cancel(reclaim_timer_);
+  if (feature_watch_ != 0) loop_.unwatch(feature_watch_);
 }
 
 NetworkView Controller::network() const {
@@ -100,7 +110,10 @@ NetworkView Controller::network() const {
 
 tl::expected<void, std::string> Controller::rebuild() {
   const auto before = builder_.status();
-  auto table = builder_.build(config_, network());
+  const NetworkView view = network();
+  if (auto r = engine_->set_macs(view.links); !r) return r;
+  seen_ = {hops_->all(), view.links};
+  auto table = builder_.build(config_, view);
   if (!table) return tl::unexpected(table.error());
   auto published = engine_->publish(std::move(*table));
   for (const auto& [key, status] : builder_.status()) {
@@ -108,7 +121,8 @@ tl::expected<void, std::string> Controller::rebuild() {
     if (baseline.first != key) baseline = {key, raw_totals(status.id)};  // a rested id begins at zero again
     const auto old = before.find(key);
     const bool was = old != before.end() && old->second.usable;
-    if (status.usable == was && (status.usable || (old != before.end() && old->second.why == status.why))) continue;
+    if (status.usable == was && (status.usable || (old != before.end() && old->second.why == status.why)))
+      continue;
     if (status.usable) {
       spdlog::info("backend {} of {}: usable", key.second.to_string(), key.first);
     } else {
@@ -117,6 +131,17 @@ tl::expected<void, std::string> Controller::rebuild() {
   }
   schedule_reclaim();
   return published;
+}
+
+void Controller::follow_xdp_features() {
+  auto events = XdpFeatureEvents::open();
+  if (!events) return;  // an old kernel: what was chosen at start stays
+  feature_events_ = std::move(*events);
+  feature_watch_ = loop_.watch(feature_events_->fd(), POLLIN, [this](short) {
+    feature_events_->drain();
+    engine_->review_transmit();
+  });
+  engine_->review_transmit();  // what changed between the choice and the watch
 }
 
 void Controller::follow_destinations() {
@@ -131,6 +156,7 @@ void Controller::follow_destinations() {
 
 void Controller::on_network_change() {
   if (engine_ == nullptr) return;  // still starting: start() builds the first table itself
+  if (SeenNetwork{hops_->all(), network().links} == seen_) return;
   if (auto r = rebuild(); !r) spdlog::error("table not updated after a network change: {}", r.error());
 }
 
@@ -142,8 +168,13 @@ void Controller::schedule_reclaim() {
   });
 }
 
-ChangeResult Controller::apply(const Config& wanted, bool dry_run) {
-  if (Diagnostics problems = validate(wanted); !problems.empty()) return tl::unexpected(invalid(std::move(problems)));
+ChangeResult Controller::apply(Config wanted, bool dry_run) {
+  if (wanted.interfaces.empty()) wanted.interfaces = config_.interfaces;
+  if (!wanted.hash_seed)
+    wanted.hash_seed = config_.hash_seed;  // GET leaves it out; a PUT of the same must not stumble
+  if (instance_given_) wanted.instance = config_.instance;
+  if (Diagnostics problems = validate(wanted); !problems.empty())
+    return tl::unexpected(invalid(std::move(problems)));
   ChangeReport report;
   report.dry_run = dry_run;
   report.diff = diff(config_, wanted);
@@ -166,8 +197,8 @@ ChangeResult Controller::apply(const Config& wanted, bool dry_run) {
   report.generation = builder_.generation();
   for (const auto& [key, status] : builder_.status()) {
     if (!status.usable) {
-      report.warnings.push_back(fmt::format("{}: backend {} takes no packets: {}", key.first, key.second.to_string(),
-                                            status.why));
+      report.warnings.push_back(
+          fmt::format("{}: backend {} takes no packets: {}", key.first, key.second.to_string(), status.why));
     }
   }
   return report;
@@ -175,16 +206,13 @@ ChangeResult Controller::apply(const Config& wanted, bool dry_run) {
 
 ChangeResult Controller::reload() {
   if (config_file_.empty()) {
-    return tl::unexpected(error(ChangeError::Kind::conflict, "reload: the daemon was started without a file"));
+    return tl::unexpected(
+        error(ChangeError::Kind::conflict, "reload: the daemon was started without a file"));
   }
-  std::ifstream file(config_file_, std::ios::binary);
-  std::stringstream text;
-  text << file.rdbuf();
-  if (!file) return tl::unexpected(error(ChangeError::Kind::failed, "reload: cannot read " + config_file_));
-  auto wanted = read_config(text.str(), config_file_);
+  const auto text = read_text_file(config_file_);
+  if (!text) return tl::unexpected(error(ChangeError::Kind::failed, "reload: " + text.error().message));
+  auto wanted = read_config(*text, config_file_);
   if (!wanted) return tl::unexpected(invalid(std::move(wanted.error())));
-  // Interfaces named on the command line (-i) are not in the file.
-  if (wanted->interfaces.empty()) wanted->interfaces = config_.interfaces;
   return apply(*wanted, false);
 }
 
@@ -193,7 +221,8 @@ ChangeResult Controller::add_service(const nlohmann::json& json) {
   if (!service) return tl::unexpected(invalid(std::move(service.error())));
   Config wanted = config_;
   if (find_service(wanted, service->name) != nullptr) {
-    return tl::unexpected(error(ChangeError::Kind::conflict, fmt::format("service {}: exists already", service->name)));
+    return tl::unexpected(
+        error(ChangeError::Kind::conflict, fmt::format("service {}: exists already", service->name)));
   }
   wanted.services.push_back(std::move(*service));
   return apply(wanted, false);
@@ -213,25 +242,27 @@ ChangeResult Controller::add_backend(const std::string& name, const nlohmann::js
   auto backend = read_backend(json, *service);
   if (!backend) return tl::unexpected(invalid(std::move(backend.error())));
   if (find_backend(*service, backend->address) != service->backends.end()) {
-    return tl::unexpected(error(ChangeError::Kind::conflict,
-                                fmt::format("backend {}: service {} has it already", backend->address.to_string(), name),
-                                "xebec backend set changes it"));
+    return tl::unexpected(
+        error(ChangeError::Kind::conflict,
+              fmt::format("backend {}: service {} has it already", backend->address.to_string(), name),
+              "xebec backend set changes it"));
   }
   service->backends.push_back(std::move(*backend));
   return apply(wanted, false);
 }
 
-ChangeResult Controller::set_backend(const std::string& name, const IpAddress& address, const nlohmann::json& fields) {
+ChangeResult Controller::set_backend(const std::string& name, const IpAddress& address,
+                                     const nlohmann::json& fields) {
   Config wanted = config_;
   ServiceConfig* service = find_service(wanted, name);
   if (service == nullptr) return tl::unexpected(no_service(config_, name));
   const auto it = find_backend(*service, address);
   if (it == service->backends.end()) {
-    return tl::unexpected(error(ChangeError::Kind::not_found,
-                                fmt::format("backend {}: service {} has none", address.to_string(), name)));
+    return tl::unexpected(no_backend(name, address));
   }
   if (!fields.is_object() || fields.contains("address")) {
-    return tl::unexpected(error(ChangeError::Kind::invalid, "backend: an object of the fields to change, without address"));
+    return tl::unexpected(
+        error(ChangeError::Kind::invalid, "backend: an object of the fields to change, without address"));
   }
   nlohmann::json merged = nlohmann::json::parse(write_backend(*it).dump());
   merged.update(fields);
@@ -247,8 +278,7 @@ ChangeResult Controller::remove_backend(const std::string& name, const IpAddress
   if (service == nullptr) return tl::unexpected(no_service(config_, name));
   const auto it = find_backend(*service, address);
   if (it == service->backends.end()) {
-    return tl::unexpected(error(ChangeError::Kind::not_found,
-                                fmt::format("backend {}: service {} has none", address.to_string(), name)));
+    return tl::unexpected(no_backend(name, address));
   }
   service->backends.erase(it);
   return apply(wanted, false);
@@ -292,7 +322,8 @@ std::vector<std::string> Controller::problems() const {
     }
   }
   for (const Service& s : engine_->table().services()) {
-    if (s.lookup->empty()) problems.push_back(fmt::format("service {}: no usable backend, its packets are dropped", s.name));
+    if (s.lookup->empty())
+      problems.push_back(fmt::format("service {}: no usable backend, its packets are dropped", s.name));
   }
   return problems;
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
-// The one who changes things: holds the desired state, follows the network, builds tables and has the engine publish them.
-// The file, the API and netlink events all come through here. One thread, the loop's.
+// The one who changes things: holds the desired state, follows the network, builds tables and has the engine
+// publish them. The file, the API and netlink events all come through here. One thread, the loop's.
 #pragma once
 
 #include <chrono>
@@ -17,6 +17,7 @@
 #include "control/event_loop.h"
 #include "control/next_hops.h"
 #include "control/table_builder.h"
+#include "control/xdp_features.h"
 
 namespace xebec {
 
@@ -52,21 +53,24 @@ class Controller {
     Config config;
     std::array<uint8_t, 16> hash_seed{};  ///< in force: the configuration's or the installation's
     std::string config_file;              ///< read again by reload(); empty: none
+    bool instance_given = false;          ///< on the command line: stands against the file's
   };
 
   static tl::expected<std::unique_ptr<Controller>, StartError> start(EventLoop& loop, Options options,
                                                                      Preflight& preflight);
   ~Controller();
 
-  /// Replaces the whole desired state. Interfaces, seed, flow table and control cannot change while running: refused.
-  ChangeResult apply(const Config& wanted, bool dry_run);
+  /// Replaces the whole desired state. A change of what docs/config.md says needs a restart is refused. What `wanted` is silent about and the command line or the installation gave (interfaces, seed,
+  /// instance) stays.
+  ChangeResult apply(Config wanted, bool dry_run);
   /// Reads the daemon's file again and applies it.
   ChangeResult reload();
 
   ChangeResult add_service(const nlohmann::json& service);
   ChangeResult remove_service(const std::string& name);
   ChangeResult add_backend(const std::string& service, const nlohmann::json& backend);
-  ChangeResult set_backend(const std::string& service, const IpAddress& address, const nlohmann::json& fields);
+  ChangeResult set_backend(const std::string& service, const IpAddress& address,
+                           const nlohmann::json& fields);
   ChangeResult remove_backend(const std::string& service, const IpAddress& address);
 
   const Config& config() const { return config_; }
@@ -86,18 +90,30 @@ class Controller {
   /// Builds the table of `config_` anew and publishes it.
   tl::expected<void, std::string> rebuild();
   void follow_destinations();
+  void follow_xdp_features();
   void on_network_change();
+  /// What the last table was built from, to tell whether a change of the network changes it.
+  struct SeenNetwork {
+    std::map<IpAddress, ResolvedHop> hops;
+    std::vector<ServedLink> links;
+    bool operator==(const SeenNetwork&) const = default;
+  };
   void schedule_reclaim();
   BackendTotals raw_totals(uint32_t backend_id) const;
 
   EventLoop& loop_;
   Config config_;
   std::string config_file_;
+  bool instance_given_;
   TableBuilder builder_;
   std::unique_ptr<NextHops> hops_;
   std::unique_ptr<Engine> engine_;
-  std::map<uint32_t, std::pair<std::pair<std::string, IpAddress>, BackendTotals>> baselines_;  // by backend id
+  std::map<uint32_t, std::pair<std::pair<std::string, IpAddress>, BackendTotals>>
+      baselines_;  // by backend id
+  SeenNetwork seen_;
   EventLoop::TimerId reclaim_timer_ = 0;
+  std::unique_ptr<XdpFeatureEvents> feature_events_;  // null: the kernel does not tell
+  EventLoop::WatchId feature_watch_ = 0;
   std::chrono::steady_clock::time_point started_at_;
 };
 

@@ -8,7 +8,8 @@ namespace xebec {
 std::optional<uint16_t> parse_port(std::string_view text) {
   uint32_t port = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), port);
-  if (error != std::errc() || end != text.data() + text.size() || port == 0 || port > UINT16_MAX) return std::nullopt;
+  if (error != std::errc() || end != text.data() + text.size() || port == 0 || port > UINT16_MAX)
+    return std::nullopt;
   return static_cast<uint16_t>(port);
 }
 

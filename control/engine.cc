@@ -6,15 +6,17 @@
 #include <iterator>
 
 #include <fmt/format.h>
+#include <spdlog/spdlog.h>
 
 #include "control/netdev.h"
+#include "control/xdp_features.h"
 #include "dataplane/affinity.h"
 
 namespace xebec {
 namespace {
 
-// A worker shows that it lives every 200 ms when idle and at every batch otherwise (dataplane/worker.cc). Five missed in a row
-// are a dead or stopped worker; TCP's first retransmission comes at 1 s.
+// A worker shows that it lives every 200 ms when idle and at every batch otherwise (dataplane/worker.cc).
+// Five missed in a row are a dead or stopped worker; TCP's first retransmission comes at 1 s.
 constexpr uint64_t kStaleAfterNs = 1'000'000'000;
 
 // The kernel lets go of a killed predecessor's sockets within 360 ms (worst seen).
@@ -48,7 +50,8 @@ std::vector<SteeredService> services_of(const Table& table) {
 }
 
 bool refuses_zerocopy(int code) {
-  // EOPNOTSUPP: no zero-copy in the driver. EINVAL: not with this configuration (too few queues, wrong offloads).
+  // EOPNOTSUPP: no zero-copy in the driver. EINVAL: not with this configuration (too few queues, wrong
+  // offloads).
   return code == EOPNOTSUPP || code == EINVAL;
 }
 
@@ -61,11 +64,14 @@ tl::expected<std::unique_ptr<Engine>, StartError> Engine::start(const Config& co
   if (auto r = engine->attach_shims(config, preflight); !r) return tl::unexpected(r.error());
   const uint32_t workers = engine->interfaces_.front().queues;
   for (const ServedInterface& i : engine->interfaces_) {
-    // A worker sends on any interface by its own queue there, so every interface needs a queue for every worker.
+    // A worker sends on any interface by its own queue there, so every interface needs a queue for every
+    // worker.
     if (i.queues != workers) {
-      return tl::unexpected(StartError{6, fmt::format("{} has {} queues and {} has {}: interfaces served together need the same number",
-                                                      engine->interfaces_.front().config.name, workers, i.config.name, i.queues),
-                                       fmt::format("\"queues\": {}, or ethtool -L", std::min(workers, i.queues))});
+      return tl::unexpected(StartError{
+          6,
+          fmt::format("{} has {} queues and {} has {}: interfaces served together need the same number",
+                      engine->interfaces_.front().config.name, workers, i.config.name, i.queues),
+          fmt::format("\"queues\": {}, or ethtool -L", std::min(workers, i.queues))});
     }
   }
   for (uint32_t id = 0; id < workers; ++id) {
@@ -114,20 +120,24 @@ tl::expected<void, StartError> Engine::open_worker(const Config& config, uint32_
   for (std::size_t i = 0; i < interfaces_.size(); ++i) {
     if (id < interfaces_[i].queues) interfaces.push_back(i);
   }
-  // One UMEM is all zero-copy or all copy (kernel, xp_assign_dev_shared), so one refusal decides for the worker.
+  // One UMEM is all zero-copy or all copy (kernel, xp_assign_dev_shared), so one refusal decides for the
+  // worker.
   bool may_zerocopy = true;
   bool may_copy = true;
   for (const std::size_t i : interfaces) {
     // Generic XDP hands over copies; asking such a port for zero-copy would take a queue from the driver for nothing.
-    if (interfaces_[i].config.bind == BindMode::copy || interfaces_[i].shim->attached() == "generic") may_zerocopy = false;
+    if (interfaces_[i].config.bind == BindMode::copy || interfaces_[i].shim->attached() == "generic")
+      may_zerocopy = false;
     // Who asks for injection by name gets it where zero-copy is possible, too, unless that is also asked for.
-    if (interfaces_[i].config.transmit == TransmitMode::inject && interfaces_[i].config.bind != BindMode::zerocopy) {
+    if (interfaces_[i].config.transmit == TransmitMode::inject &&
+        interfaces_[i].config.bind != BindMode::zerocopy) {
       may_zerocopy = false;
     }
     if (interfaces_[i].config.bind == BindMode::zerocopy) may_copy = false;
   }
-  tl::expected<Parts, IoError> opened = tl::unexpected(IoError{
-      0, fmt::format("{}: zero-copy is asked for, but another setting rules it out", interfaces_[interfaces[0]].config.name)});
+  tl::expected<Parts, IoError> opened =
+      tl::unexpected(IoError{0, fmt::format("{}: zero-copy is asked for, but another setting rules it out",
+                                            interfaces_[interfaces[0]].config.name)});
   if (may_zerocopy) opened = open_ports(interfaces, id, true);
   const bool refused = may_zerocopy && !opened && refuses_zerocopy(opened.error().code);
   if (may_copy && (refused || !may_zerocopy)) opened = open_ports(interfaces, id, false);
@@ -148,16 +158,35 @@ tl::expected<void, StartError> Engine::open_worker(const Config& config, uint32_
   options.flows = config.flows;
   options.idle = choose_idle(interfaces, opened->ports, preflight);
   const std::vector<uint32_t>& wanted = interfaces_[interfaces[0]].config.cpus;
-  const std::vector<uint32_t> cpus = wanted.empty() ? allowed_cpus() : wanted;
+  const std::vector<uint32_t> allowed = allowed_cpus();
+  const std::vector<uint32_t>& cpus = wanted.empty() ? allowed : wanted;
   options.cpu = cpus[id % cpus.size()];
+  if (std::find(allowed.begin(), allowed.end(), *options.cpu) == allowed.end()) {
+    preflight.warn(fmt::format("worker {}: CPU {} is not there or not allowed; the worker is not pinned", id,
+                               *options.cpu),
+                   "\"cpus\": \"auto\"");
+  }
   if (opened->injector) injectors_.push_back(std::move(opened->injector));
-  workers_.push_back(
-      std::make_unique<Worker>(std::move(options), std::move(opened->umem), std::move(opened->ports), *tables_));
+  workers_.push_back(std::make_unique<Worker>(std::move(options), std::move(opened->umem),
+                                              std::move(opened->ports), *tables_));
   return {};
 }
 
-tl::expected<Engine::Parts, IoError> Engine::open_ports(const std::vector<std::size_t>& interfaces, uint32_t queue,
-                                                        bool zerocopy) {
+Engine::Parts& Engine::Parts::operator=(Parts&& other) noexcept {
+  std::swap(injector, other.injector);
+  std::swap(umem, other.umem);
+  std::swap(ports, other.ports);
+  std::swap(transmit, other.transmit);
+  return *this;
+}
+
+Engine::Parts::~Parts() {
+  for (const WorkerPort& p : ports) p.port->close();
+  umem.reset();
+}
+
+tl::expected<Engine::Parts, IoError> Engine::open_ports(const std::vector<std::size_t>& interfaces,
+                                                        uint32_t queue, bool zerocopy) {
   const auto frames = kFramesPerPort * static_cast<uint32_t>(interfaces.size());
   std::vector<TransmitInterface> senders;
   for (const std::size_t i : interfaces) {
@@ -190,18 +219,43 @@ tl::expected<Engine::Parts, IoError> Engine::open_ports(const std::vector<std::s
   return parts;
 }
 
-void Engine::report_transmit(const std::vector<std::size_t>& interfaces, const Parts& parts, Preflight& preflight) {
+void Engine::report_transmit(const std::vector<std::size_t>& interfaces, const Parts& parts,
+                             Preflight& preflight) {
   for (std::size_t k = 0; k < interfaces.size(); ++k) {
     ServedInterface& served = interfaces_[interfaces[k]];
     const TransmitChoice& choice = parts.transmit[k];
-    const std::string text = fmt::format("{} queue {}: transmit by {} ({})", served.config.name,
-                                         parts.ports[k].port->options().queue, choice.inject ? "inject" : "ring", choice.why);
+    const std::string text =
+        fmt::format("{} queue {}: transmit by {} ({})", served.config.name,
+                    parts.ports[k].port->options().queue, choice.ready ? "inject" : "ring", choice.why);
     served.transmit_why = choice.why;
+    served.may_inject = choice.inject;
+    served.injects = choice.ready;
+    if (InjectTransmit* injection = parts.ports[k].port->injection()) injection->permit(choice.ready);
     if (choice.in_vain) {
       preflight.warn(text);
     } else {
       preflight.ok(text);
     }
+  }
+}
+
+void Engine::review_transmit() {
+  for (std::size_t i = 0; i < interfaces_.size(); ++i) {
+    ServedInterface& served = interfaces_[i];
+    if (!served.may_inject) continue;
+    const TransmitChoice now = choose_transmit({served.config.transmit, false, xdp_features(served.ifindex)});
+    if (now.ready == served.injects) continue;
+    for (const auto& worker : workers_) {
+      for (const WorkerPort& p : worker->ports()) {
+        if (p.port->options().interface_index == i && p.port->injection())
+          p.port->injection()->permit(now.ready);
+      }
+    }
+    served.injects = now.ready;
+    served.transmit_why = now.why;
+    const std::string text =
+        fmt::format("{}: transmit by {} ({})", served.config.name, now.ready ? "inject" : "ring", now.why);
+    spdlog::log(now.in_vain ? spdlog::level::warn : spdlog::level::info, text);
   }
 }
 
@@ -218,8 +272,9 @@ Idle Engine::choose_idle(const std::vector<std::size_t>& interfaces, const std::
 
   for (std::size_t k = 0; k < ports.size(); ++k) {
     const std::string& name = ports[k].port->options().interface;
-    const auto enabled = ports[k].port->napi_id() != 0 ? enable_busy_poll(ports[k].port->fd())
-                                                       : tl::unexpected(IoError{0, "the driver gives no NAPI id"});
+    const auto enabled = ports[k].port->napi_id() != 0
+                             ? enable_busy_poll(ports[k].port->fd())
+                             : tl::unexpected(IoError{0, "the driver or kernel gives the socket no NAPI id"});
     if (!enabled) {
       preflight.warn(fmt::format("{} queue {}: busy polling is not possible ({}); polling is adaptive", name,
                                  ports[k].port->options().queue, enabled.error().message));
@@ -230,7 +285,8 @@ Idle Engine::choose_idle(const std::vector<std::size_t>& interfaces, const std::
     if (tuning) {
       napi_.push_back(std::move(*tuning));
     } else {
-      preflight.warn(tuning.error().message, fmt::format("echo 2 > /sys/class/net/{}/napi_defer_hard_irqs", name));
+      preflight.warn(tuning.error().message,
+                     fmt::format("echo 2 > /sys/class/net/{}/napi_defer_hard_irqs", name));
     }
   }
   return Idle::spin;
@@ -260,10 +316,20 @@ tl::expected<void, std::string> Engine::steer(const std::vector<SteeredService>&
   return result;
 }
 
+tl::expected<void, std::string> Engine::set_macs(const std::vector<ServedLink>& links) {
+  for (std::size_t i = 0; i < interfaces_.size(); ++i) {
+    if (auto r = interfaces_[i].shim->set_mac(links[i].mac); !r) {
+      return tl::unexpected(fmt::format("{}: {}", links[i].name, r.error().message));
+    }
+  }
+  return {};
+}
+
 tl::expected<void, std::string> Engine::publish(std::unique_ptr<const Table> table) {
   std::vector<SteeredService> wanted = services_of(*table);
   std::vector<SteeredService> kept;
-  std::set_intersection(wanted.begin(), wanted.end(), steered_.begin(), steered_.end(), std::back_inserter(kept));
+  std::set_intersection(wanted.begin(), wanted.end(), steered_.begin(), steered_.end(),
+                        std::back_inserter(kept));
   tl::expected<void, std::string> result;
   if (kept != steered_) result = steer(kept);
   tables_->publish(std::move(table));
@@ -271,7 +337,8 @@ tl::expected<void, std::string> Engine::publish(std::unique_ptr<const Table> tab
   if (kept != wanted) {
     if (auto r = steer(wanted); !r && result) result = r;
   }
-  // After an error the maps hold something in between; steer() compares with the maps themselves, so the next call mends it.
+  // After an error the maps hold something in between; steer() compares with the maps themselves, so the next
+  // call mends it.
   steered_ = result ? std::move(wanted) : std::move(kept);
   return result;
 }

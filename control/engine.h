@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: BSD-2-Clause
-// Everything that moves packets, as the control thread holds it: per interface the shim, per queue a port, the workers, and
-// the published table.
+// Everything that moves packets, as the control thread holds it: per interface the shim, per queue a port,
+// the workers, and the published table.
 //
-//   start:   load + attach shims -> open ports -> fill XSKMAPs -> start workers     (the shim steers nothing yet)
-//   publish: shims forget removed services -> workers get the table -> shims learn added services
-//   stop:    shims forget everything -> workers end -> sockets close -> shims detach
+//   start:   load and attach the shims -> open the ports -> start each worker, then put its sockets into the
+//            XSKMAPs. The shims steer nothing yet.
+//   publish: the shims forget removed services -> the workers get the table -> the shims learn added services
+//   stop:    the shims forget everything -> the workers drain and end -> sockets close -> the shims detach
 #pragma once
 
 #include <memory>
@@ -40,6 +41,8 @@ struct ServedInterface {
   uint32_t queues = 0;  ///< served: 0 .. queues - 1
   std::string driver;
   std::string transmit_why;  ///< why its ports send the way they do
+  bool may_inject = false;   ///< its ports have an injector
+  bool injects = false;      ///< and the driver takes redirected packets at present
   std::unique_ptr<Steering> shim;
 };
 
@@ -54,9 +57,13 @@ class Engine {
   /// Makes `table` the one in force, in the order that loses no packet. The steered services follow from it.
   /// An error means that a shim refused its map; the table is in force all the same.
   tl::expected<void, std::string> publish(std::unique_ptr<const Table> table);
+  /// Tells each shim its interface's address, so that frames to another host are left alone. `links` as in the table.
+  tl::expected<void, std::string> set_macs(const std::vector<ServedLink>& links);
   /// Frees tables no worker can hold any more; returns how many still wait.
   std::size_t reclaim() { return tables_->reclaim(); }
   const Table& table() const { return tables_->current(); }
+  /// Asks the kernel anew which drivers take redirected packets, and has the injectors act on it.
+  void review_transmit();
 
   const std::vector<ServedInterface>& interfaces() const { return interfaces_; }
   const std::vector<std::unique_ptr<Worker>>& workers() const { return workers_; }
@@ -65,14 +72,20 @@ class Engine {
   Engine() = default;
   tl::expected<void, StartError> attach_shims(const Config& config, Preflight& preflight);
   tl::expected<void, StartError> open_worker(const Config& config, uint32_t id, Preflight& preflight);
-  /// What a worker is made of, destroyed in reverse.
+  /// What a worker is made of.
   struct Parts {
+    Parts() = default;
+    Parts(Parts&&) = default;
+    Parts& operator=(Parts&& other) noexcept;
+    ~Parts();  // in the order that libxdp needs (dataplane/xsk_port.h, close()), and the injector last
+
     std::unique_ptr<Injector> injector;  // may be null
     std::unique_ptr<Umem> umem;
     std::vector<WorkerPort> ports;
     std::vector<TransmitChoice> transmit;  // of the ports
   };
-  tl::expected<Parts, IoError> open_ports(const std::vector<std::size_t>& interfaces, uint32_t queue, bool zerocopy);
+  tl::expected<Parts, IoError> open_ports(const std::vector<std::size_t>& interfaces, uint32_t queue,
+                                          bool zerocopy);
   void report_transmit(const std::vector<std::size_t>& interfaces, const Parts& parts, Preflight& preflight);
   Idle choose_idle(const std::vector<std::size_t>& interfaces, const std::vector<WorkerPort>& ports,
                    Preflight& preflight);

@@ -8,28 +8,41 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <chrono>
 #include <cstdio>
 #include <cstring>
+#include <thread>
 
 #include <fmt/format.h>
 
 namespace xebec {
 
 tl::expected<std::unique_ptr<InstanceLock>, InstanceLock::Error> InstanceLock::take(const std::string& path) {
-  (void)mkdir(path.substr(0, path.rfind('/')).c_str(), 0750);  // /run/xebec after a boot; open() tells if it did not help
+  (void)mkdir(path.substr(0, path.rfind('/')).c_str(),
+              0750);  // /run/xebec after a boot; open() tells if it did not help
   const int fd = open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0640);
   if (fd < 0) {
-    return tl::unexpected(Error{false, fmt::format("cannot open the lock {}: {}", path, std::strerror(errno))});
+    return tl::unexpected(
+        Error{false, fmt::format("cannot open the lock {}: {}", path, std::strerror(errno))});
   }
-  if (flock(fd, LOCK_EX | LOCK_NB) != 0) {
+  // A killed predecessor holds it until the kernel has taken it apart, sockets and packet memory included.
+  constexpr int kTries = 50;
+  constexpr std::chrono::milliseconds kBetween{10};
+  int held = flock(fd, LOCK_EX | LOCK_NB);
+  for (int i = 0; i < kTries && held != 0 && errno == EWOULDBLOCK; ++i) {
+    std::this_thread::sleep_for(kBetween);
+    held = flock(fd, LOCK_EX | LOCK_NB);
+  }
+  if (held != 0) {
     const bool taken = errno == EWOULDBLOCK;
     char owner[32] = {};
     const ssize_t n = pread(fd, owner, sizeof owner - 1, 0);
     std::string who = n > 0 ? std::string(owner, static_cast<std::size_t>(n)) : "unknown";
     while (!who.empty() && who.back() == '\n') who.pop_back();
     close(fd);
-    return tl::unexpected(Error{taken, taken ? fmt::format("already running: pid {} holds {}", who, path)
-                                             : fmt::format("cannot lock {}: {}", path, std::strerror(errno))});
+    return tl::unexpected(Error{taken, taken
+                                           ? fmt::format("already running: pid {} holds {}", who, path)
+                                           : fmt::format("cannot lock {}: {}", path, std::strerror(errno))});
   }
   const std::string pid = fmt::format("{}\n", getpid());
   if (ftruncate(fd, 0) != 0 || pwrite(fd, pid.data(), pid.size(), 0) < 0) {
@@ -38,7 +51,9 @@ tl::expected<std::unique_ptr<InstanceLock>, InstanceLock::Error> InstanceLock::t
   return std::unique_ptr<InstanceLock>(new InstanceLock(fd));
 }
 
-InstanceLock::~InstanceLock() { close(fd_); }
+InstanceLock::~InstanceLock() {
+  close(fd_);
+}
 
 std::array<uint8_t, 16> installation_seed(const std::string& state_dir, std::string& warning) {
   std::array<uint8_t, 16> seed{};
@@ -57,10 +72,12 @@ std::array<uint8_t, 16> installation_seed(const std::string& state_dir, std::str
   (void)mkdir(state_dir.c_str(), 0750);
   const std::string fresh = path + ".new";
   const int fd = open(fresh.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-  const bool written = fd >= 0 && write(fd, seed.data(), seed.size()) == static_cast<ssize_t>(seed.size()) && fsync(fd) == 0;
+  const bool written =
+      fd >= 0 && write(fd, seed.data(), seed.size()) == static_cast<ssize_t>(seed.size()) && fsync(fd) == 0;
   if (fd >= 0) close(fd);
   if (!written || std::rename(fresh.c_str(), path.c_str()) != 0) {
-    warning = fmt::format("cannot keep the hash seed in {}: {}; it is good for this run only", path, std::strerror(errno));
+    warning = fmt::format("cannot keep the hash seed in {}: {}; it is good for this run only", path,
+                          std::strerror(errno));
   }
   return seed;
 }

@@ -55,7 +55,8 @@ tl::expected<void, std::string> open_log(const std::string& target, const std::s
 void reopen_log() {
   const auto level = spdlog::default_logger()->level();
   const auto view = spdlog::level::to_string_view(level);
-  if (auto r = open_log(g_target, std::string(view.data(), view.size())); !r) spdlog::error("log not reopened: {}", r.error());
+  if (auto r = open_log(g_target, std::string(view.data(), view.size())); !r)
+    spdlog::error("log not reopened: {}", r.error());
 }
 
 }  // namespace xebec

@@ -8,7 +8,8 @@
 
 namespace xebec {
 
-/// target: "stderr", "syslog" or "file:PATH". level: trace, debug, info, warning, error. The error is a sentence.
+/// target: "stderr", "syslog" or "file:PATH". level: trace, debug, info, warning, error. The error is a
+/// sentence.
 tl::expected<void, std::string> open_log(const std::string& target, const std::string& level);
 
 /// Opens the file anew after it was renamed (SIGUSR1); nothing for the other targets.

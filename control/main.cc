@@ -9,21 +9,22 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <filesystem>
 #include <fstream>
 #include <optional>
-#include <sstream>
 #include <string>
 #include <vector>
 
-#include <CLI/CLI.hpp>
 #include <fmt/format.h>
 #include <poll.h>
 #include <spdlog/spdlog.h>
+#include <CLI/CLI.hpp>
 
 #include "control/api.h"
 #include "control/controller.h"
 #include "control/installation.h"
 #include "control/log.h"
+#include "control/text_file.h"
 
 namespace {
 
@@ -58,6 +59,17 @@ int complain(int code, const std::string& message, const std::string& hint = {})
   return code;
 }
 
+/// A daemon leaves the directory it was started in; the paths it was given still mean what they meant there.
+void make_absolute(Options& o) {
+  constexpr std::string_view kFile = "file:";
+  for (std::string* path : {&o.config_file, &o.pidfile, &o.socket, &o.state_dir}) {
+    if (!path->empty()) *path = std::filesystem::absolute(*path);
+  }
+  if (std::string_view(o.log).starts_with(kFile)) {
+    o.log = std::string(kFile) + std::filesystem::absolute(o.log.substr(kFile.size())).string();
+  }
+}
+
 /// Empty: go on. Otherwise the exit code (0 after --help and --version).
 std::optional<int> parse_options(int argc, char** argv, Options& o) {
   CLI::App app{"Xebec, a layer-4 load balancer on AF_XDP", "xebecd"};
@@ -69,10 +81,12 @@ std::optional<int> parse_options(int argc, char** argv, Options& o) {
   app.add_flag("--daemon", o.daemonize, "go into the background once everything works")->excludes(fore);
   app.add_option("--pidfile", o.pidfile, "write the process id here");
   app.add_option("--log", o.log, "stderr, syslog or file:PATH")->capture_default_str();
-  app.add_option("--log-level", o.log_level, "trace, debug, info, warning, error, off")->capture_default_str();
+  app.add_option("--log-level", o.log_level, "trace, debug, info, warning, error, off")
+      ->capture_default_str();
   app.add_option("--socket", o.socket, fmt::format("control socket [{}]", kDefaultSocket));
   app.add_option("--instance", o.instance, "name of this daemon, if several run");
-  app.add_option("--state-dir", o.state_dir, "where the installation's hash seed is kept")->capture_default_str();
+  app.add_option("--state-dir", o.state_dir, "where the installation's hash seed is kept")
+      ->capture_default_str();
   app.set_version_flag("--version", std::string("xebecd ") + XEBEC_VERSION);
   try {
     app.parse(argc, argv);
@@ -82,20 +96,18 @@ std::optional<int> parse_options(int argc, char** argv, Options& o) {
     return complain(kExitUsage, e.what(), "xebecd --help");
   }
   o.config_given = config->count() > 0;
+  make_absolute(o);
   return std::nullopt;
 }
 
 std::optional<int> load_config(const Options& o, Config& config) {
-  std::ifstream file(o.config_file, std::ios::binary);
-  if (!file) {
-    if (o.config_given || o.interfaces.empty()) {
-      return complain(kExitConfig, fmt::format("{}: {}", o.config_file, std::strerror(errno)),
-                      "-c FILE names another, -i IF starts without one");
+  const auto text = read_text_file(o.config_file);
+  if (!text) {
+    if (text.error().code != ENOENT || o.config_given || o.interfaces.empty()) {
+      return complain(kExitConfig, text.error().message, "-c FILE names another, -i IF starts without one");
     }
   } else {
-    std::stringstream text;
-    text << file.rdbuf();
-    auto read = read_config(text.str(), o.config_file);
+    auto read = read_config(*text, o.config_file);
     if (!read) {
       for (const Diagnostic& d : read.error()) fmt::print(stderr, "{}\n", d.to_string());
       return complain(kExitConfig, fmt::format("{}: {} error{}", o.config_file, read.error().size(),
@@ -116,7 +128,8 @@ std::optional<int> load_config(const Options& o, Config& config) {
     return complain(kExitConfig, "configuration rejected");
   }
   if (config.interfaces.empty()) {
-    return complain(kExitConfig, "no interface to serve", "\"interfaces\": [{\"name\": \"eth0\"}], or -i eth0");
+    return complain(kExitConfig, "no interface to serve",
+                    "\"interfaces\": [{\"name\": \"eth0\"}], or -i eth0");
   }
   return std::nullopt;
 }
@@ -128,21 +141,10 @@ std::string socket_path(const Options& o, const Config& config) {
   return kDefaultSocket;
 }
 
-void print_preflight(const Preflight& preflight) {
-  for (const Finding& f : preflight.findings()) {
-    const std::string line = "preflight: " + to_string(f);
-    switch (f.level) {
-      case Finding::Level::ok:
-        spdlog::info(line);
-        break;
-      case Finding::Level::warn:
-        spdlog::warn(line);
-        break;
-      case Finding::Level::fail:
-        spdlog::error(line);
-        break;
-    }
-  }
+void log_finding(const Finding& finding) {
+  constexpr spdlog::level::level_enum kLevels[] = {spdlog::level::info, spdlog::level::warn,
+                                                   spdlog::level::err};
+  spdlog::log(kLevels[static_cast<std::size_t>(finding.level)], "preflight: {}", to_string(finding));
 }
 
 /// TERM, INT, HUP and USR1 as a descriptor; blocked for every thread that is started from here on.
@@ -161,7 +163,8 @@ void on_signal(int fd, EventLoop& loop, Controller& controller) {
     switch (info.ssi_signo) {
       case SIGHUP:
         if (const auto r = controller.reload(); r) {
-          spdlog::info("reload: {} change{}, generation {}", r->diff.size(), r->diff.size() == 1 ? "" : "s", r->generation);
+          spdlog::info("reload: {} change{}, generation {}", r->diff.size(), r->diff.size() == 1 ? "" : "s",
+                       r->generation);
           for (const std::string& w : r->warnings) spdlog::warn("reload: {}", w);
         } else {
           for (const Diagnostic& d : r.error().diagnostics) spdlog::error("reload: {}", d.to_string());
@@ -193,7 +196,8 @@ void let_go_of_terminal() {
   close(null);
 }
 
-/// Forks into the background. In the child: the descriptor to report 0 or an exit code on. In the parent: does not return.
+/// Forks into the background. In the child: the descriptor to report 0 or an exit code on. In the parent:
+/// does not return.
 int go_into_background() {
   int ends[2];
   if (pipe2(ends, O_CLOEXEC) != 0) return -1;
@@ -214,11 +218,10 @@ int serve(const Options& o, Config config, int ready_fd) {
   auto lock = InstanceLock::take(socket + ".lock");
   if (!lock) return complain(lock.error().taken ? kExitRunning : kExitFailure, lock.error().message);
 
-  Preflight preflight;
+  Preflight preflight(log_finding);
   check_host(preflight);
   for (const InterfaceConfig& i : config.interfaces) check_interface(i, preflight);
   if (preflight.failed()) {
-    print_preflight(preflight);
     return complain(missing_capabilities().empty() ? kExitConfig : kExitPermission, "the preflight failed");
   }
 
@@ -231,24 +234,32 @@ int serve(const Options& o, Config config, int ready_fd) {
     preflight.warn(fmt::format("control loop on {}: {}", (*loop)->backend(), (*loop)->why()));
   }
 
+  // The socket before the shim: a bad path is found while the interface is still untouched. Requests wait for the loop to run.
+  Controller* serving = nullptr;
+  auto api = HttpServer::listen(**loop, socket, "xebec", [&serving](const HttpRequest& request) {
+    return handle_api_request(*serving, request);
+  });
+  if (!api) return complain(kExitFailure, api.error());
+
   Controller::Options options;
   std::string warning;
   options.hash_seed = config.hash_seed ? *config.hash_seed : installation_seed(o.state_dir, warning);
   if (!warning.empty()) preflight.warn(warning);
   options.config = std::move(config);
-  options.config_file = std::ifstream(o.config_file) ? o.config_file : "";
+  options.instance_given = !o.instance.empty();
+  if (access(o.config_file.c_str(), F_OK) == 0) options.config_file = o.config_file;
   auto controller = Controller::start(**loop, std::move(options), preflight);
-  print_preflight(preflight);
-  if (!controller) return complain(controller.error().exit_code, controller.error().message, controller.error().hint);
+  if (!controller)
+    return complain(controller.error().exit_code, controller.error().message, controller.error().hint);
 
-  auto api = HttpServer::listen(**loop, socket, "xebec", [c = controller->get()](const HttpRequest& request) {
-    return handle_api_request(*c, request);
-  });
-  if (!api) return complain(kExitFailure, api.error());
+  serving = controller->get();
   const auto watch =
       (*loop)->watch(signals, POLLIN, [&](short) { on_signal(signals, **loop, **controller); });
 
-  if (!o.pidfile.empty()) std::ofstream(o.pidfile) << getpid() << '\n';
+  if (!o.pidfile.empty() && !(std::ofstream(o.pidfile) << getpid() << std::endl)) {
+    return complain(kExitFailure,
+                    fmt::format("cannot write the pid file {}: {}", o.pidfile, std::strerror(errno)));
+  }
   spdlog::info("ready: {} services, control socket {}", (*controller)->config().services.size(), socket);
   if (ready_fd >= 0) {
     const char zero = 0;
@@ -284,8 +295,8 @@ int main(int argc, char** argv) {
     if (ready_fd < 0) return complain(kExitFailure, fmt::format("cannot fork: {}", std::strerror(errno)));
     if (options.log == "stderr") options.log = "syslog";  // nobody reads a daemon's stderr
   }
-  if (auto r = open_log(options.log, options.log_level); !r) return complain(kExitUsage, r.error());
-  const int code = serve(options, std::move(config), ready_fd);
+  const auto log = open_log(options.log, options.log_level);
+  const int code = log ? serve(options, std::move(config), ready_fd) : complain(kExitFailure, log.error());
   if (code != 0 && ready_fd >= 0) {
     const char byte = static_cast<char>(code);
     (void)!write(ready_fd, &byte, 1);

@@ -37,7 +37,9 @@ std::optional<uint32_t> flags_of(const std::string& name) {
 
 }  // namespace
 
-int interface_index(const std::string& name) { return static_cast<int>(if_nametoindex(name.c_str())); }
+int interface_index(const std::string& name) {
+  return static_cast<int>(if_nametoindex(name.c_str()));
+}
 
 uint32_t receive_queues(const std::string& name) {
   uint32_t n = 0;

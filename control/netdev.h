@@ -20,7 +20,8 @@ uint32_t mtu_of(const std::string& name);
 /// Kernel driver ("veth", "virtio_net", "ice"); "unknown" if it does not say.
 std::string driver_of(const std::string& name);
 
-/// Value of an ethtool feature that older ioctls tell: LRO and receive VLAN stripping; empty if it cannot be asked.
+/// Value of an ethtool feature that older ioctls tell: LRO and receive VLAN stripping; empty if it cannot be
+/// asked.
 std::optional<bool> has_lro(const std::string& name);
 std::optional<bool> strips_vlan_tags(const std::string& name);
 

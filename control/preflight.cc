@@ -3,7 +3,6 @@
 
 #include <sys/utsname.h>
 
-#include <algorithm>
 #include <fstream>
 
 #include <fmt/format.h>
@@ -44,11 +43,6 @@ std::string read_first_line(const std::string& path) {
 
 }  // namespace
 
-bool Preflight::failed() const {
-  return std::any_of(findings_.begin(), findings_.end(),
-                     [](const Finding& f) { return f.level == Finding::Level::fail; });
-}
-
 std::string to_string(const Finding& finding) {
   constexpr const char* kLevels[] = {"ok", "warn", "fail"};
   std::string line = fmt::format("{:<5} {}", kLevels[static_cast<std::size_t>(finding.level)], finding.text);
@@ -74,8 +68,10 @@ void check_host(Preflight& out) {
   if (missing.empty()) {
     out.ok("capabilities CAP_BPF, CAP_NET_ADMIN, CAP_NET_RAW");
     if ((effective_capabilities() & (kPerfmon | kSysAdmin)) == 0) {
-      out.warn("without CAP_PERFMON the verifier guards the shim against speculation: some 35 to 135 ns more a packet",
-               "grant CAP_PERFMON for the start");
+      out.warn(
+          "without CAP_PERFMON the verifier guards the shim against speculation: some 35 to 135 ns more a "
+          "packet",
+          "grant CAP_PERFMON for the start");
     }
   } else {
     out.fail(fmt::format("missing capabilities: {}", fmt::join(missing, ", ")), "run as root, or grant them");
@@ -106,14 +102,16 @@ void check_interface(const InterfaceConfig& interface, Preflight& out) {
              fmt::format("ethtool -L {} combined {}", name, XEBEC_MAX_QUEUES));
   }
   if (interface.queues != 0 && interface.queues < queues) {
-    out.warn(fmt::format("{}: {} of {} receive queues are served; VIP packets that arrive on the others get the "
-                         "fallback verdict",
-                         name, interface.queues, queues),
-             fmt::format("\"queues\": \"auto\", or ethtool -L {} combined {}", name, interface.queues));
+    out.warn(
+        fmt::format("{}: {} of {} receive queues are served; VIP packets that arrive on the others get the "
+                    "fallback verdict",
+                    name, interface.queues, queues),
+        fmt::format("\"queues\": \"auto\", or ethtool -L {} combined {}", name, interface.queues));
   }
   if (interface.queues > queues) {
-    out.fail(fmt::format("{}: {} queues are configured, the interface has {}", name, interface.queues, queues),
-             fmt::format("ethtool -L {} combined {}", name, interface.queues));
+    out.fail(
+        fmt::format("{}: {} queues are configured, the interface has {}", name, interface.queues, queues),
+        fmt::format("ethtool -L {} combined {}", name, interface.queues));
   }
   // 14 bytes of Ethernet and two VLAN tags beside the MTU must fit a frame.
   constexpr uint32_t kLargestMtu = kMaxFrameLength - 14 - 8;
@@ -125,8 +123,8 @@ void check_interface(const InterfaceConfig& interface, Preflight& out) {
     out.warn(fmt::format("{}: large receive offload merges packets before XDP sees them", name),
              fmt::format("ethtool -K {} lro off", name));
   }
-  // On veth the flag is always set and means little: a tag is out of XDP's sight only if the peer's own VLAN device offloads it
-  // (docs/modes.md), so a warning at every start would be noise.
+  // On veth the flag is always set and means little: a tag is out of XDP's sight only if the peer's own VLAN
+  // device offloads it (docs/modes.md), so a warning at every start would be noise.
   if (driver != "veth" && strips_vlan_tags(name).value_or(false)) {
     out.warn(fmt::format("{}: the NIC strips VLAN tags: tagged VIP traffic looks untagged", name),
              fmt::format("ethtool -K {} rxvlan off", name));

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: BSD-2-Clause
-// What the daemon tells about the machine before it starts work: one line a finding, with the command that mends it.
+// What the daemon tells about the machine before it starts work: one line a finding, with the command that
+// mends it.
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -19,18 +21,25 @@ struct Finding {
 
 class Preflight {
  public:
-  void ok(std::string text) { findings_.push_back({Finding::Level::ok, std::move(text), {}}); }
+  /// `show` is called with every finding as it is made.
+  explicit Preflight(std::function<void(const Finding&)> show) : show_(std::move(show)) {}
+
+  void ok(std::string text) { add({Finding::Level::ok, std::move(text), {}}); }
   void warn(std::string text, std::string mend = {}) {
-    findings_.push_back({Finding::Level::warn, std::move(text), std::move(mend)});
+    add({Finding::Level::warn, std::move(text), std::move(mend)});
   }
   void fail(std::string text, std::string mend = {}) {
-    findings_.push_back({Finding::Level::fail, std::move(text), std::move(mend)});
+    add({Finding::Level::fail, std::move(text), std::move(mend)});
   }
-  bool failed() const;
-  const std::vector<Finding>& findings() const { return findings_; }
+  bool failed() const { return failed_; }
 
  private:
-  std::vector<Finding> findings_;
+  void add(const Finding& finding) {
+    failed_ = failed_ || finding.level == Finding::Level::fail;
+    show_(finding);
+  }
+  std::function<void(const Finding&)> show_;
+  bool failed_ = false;
 };
 
 /// "ok    text", "warn  text (mend: command)", ...

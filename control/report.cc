@@ -17,20 +17,23 @@ const Service* in_table(const Controller& controller, const std::string& name) {
   return nullptr;
 }
 
-std::string address_or_null(const std::optional<IpAddress>& address) { return address ? address->to_string() : ""; }
+std::string address_or_empty(const std::optional<IpAddress>& address) {
+  return address ? address->to_string() : "";
+}
 
 struct Sums {
-  uint64_t received = 0, received_bytes = 0, forwarded = 0, passed = 0, replied = 0, dropped = 0, completed = 0,
-           transmit_errors = 0;
+  uint64_t received = 0, received_bytes = 0, forwarded = 0, passed = 0, replied = 0, dropped = 0,
+           completed = 0, transmit_errors = 0;
   std::array<uint64_t, kDropReasonCount> drops{};
 
   void add(const Worker& worker) {
     const WorkerCounters& c = worker.state().counters;
-    // Results before what they are results of, so that a snapshot taken while packets move never shows more results than
-    // packets.
+    // Results before what they are results of, so that a snapshot taken while packets move never shows more
+    // results than packets.
     for (std::size_t i = 0; i < kDropReasonCount; ++i) {
-      drops[i] += c.drops[i].read();
-      dropped += c.drops[i].read();
+      const uint64_t n = c.drops[i].read();
+      drops[i] += n;
+      dropped += n;
     }
     forwarded += c.forwarded.read();
     passed += c.passed.read();
@@ -46,19 +49,28 @@ struct Sums {
     for (std::size_t i = 0; i < kDropReasonCount; ++i) {
       if (drops[i] != 0) reasons[std::string(kDropReasons[i].name)] = drops[i];
     }
-    return {{"received", received},         {"received_bytes", received_bytes},  {"forwarded", forwarded},
-            {"passed", passed},             {"replied", replied},                {"dropped", dropped},
-            {"drops", reasons},             {"checksums_completed", completed}, {"transmit_errors", transmit_errors}};
+    return {{"received", received},
+            {"received_bytes", received_bytes},
+            {"forwarded", forwarded},
+            {"passed", passed},
+            {"replied", replied},
+            {"dropped", dropped},
+            {"drops", reasons},
+            {"checksums_completed", completed},
+            {"transmit_errors", transmit_errors}};
   }
 };
 
 Json frames_of(const Worker& worker) {
   const LoopCounters& l = worker.loop();
   const uint64_t total = worker.umem().count();
-  const uint64_t free = l.frames_free.read(), receive = l.frames_receive.read(), transmit = l.frames_transmit.read(),
-                 in_hand = l.frames_in_hand.read();
-  return {{"total", total},       {"free", free},       {"receive", receive},
-          {"transmit", transmit}, {"in_hand", in_hand},
+  const uint64_t free = l.frames_free.read(), receive = l.frames_receive.read(),
+                 transmit = l.frames_transmit.read(), in_hand = l.frames_in_hand.read();
+  return {{"total", total},
+          {"free", free},
+          {"receive", receive},
+          {"transmit", transmit},
+          {"in_hand", in_hand},
           {"lost", static_cast<int64_t>(total) - static_cast<int64_t>(free + receive + transmit + in_hand)}};
 }
 
@@ -137,7 +149,7 @@ Json report_backends(const Controller& controller, const ServiceConfig& service)
       hop = {{"state", to_string(h->state)},
              {"mac", h->state == ResolvedHop::State::reachable ? to_string(h->mac) : ""},
              {"interface", link ? link->name : ""},
-             {"gateway", address_or_null(h->gateway)}};
+             {"gateway", address_or_empty(h->gateway)}};
     }
     if (b.mac) {
       hop["state"] = "static";
@@ -173,18 +185,19 @@ Json report_interfaces(const Controller& controller) {
     }
     const auto link = controller.next_hops().link(i.ifindex);
     const ShimCounters shim = i.shim->counters();
-    rows.push_back({{"name", i.config.name},
-                    {"ifindex", i.ifindex},
-                    {"driver", i.driver},
-                    {"mac", link ? to_string(link->mac) : ""},
-                    {"mtu", link ? link->mtu : 0},
-                    {"up", link && link->up},
-                    {"carrier", link && link->carrier},
-                    {"xdp", i.shim->attached()},
-                    {"native_refusal", i.shim->native_refusal()},
-                    {"transmit_why", i.transmit_why},
-                    {"queues", queues},
-                    {"shim", {{"steered", shim.steered}, {"no_socket", shim.no_socket}, {"stale", shim.stale}}}});
+    rows.push_back(
+        {{"name", i.config.name},
+         {"ifindex", i.ifindex},
+         {"driver", i.driver},
+         {"mac", link ? to_string(link->mac) : ""},
+         {"mtu", link ? link->mtu : 0},
+         {"up", link && link->up},
+         {"carrier", link && link->carrier},
+         {"xdp", i.shim->attached()},
+         {"native_refusal", i.shim->native_refusal()},
+         {"transmit_why", i.transmit_why},
+         {"queues", queues},
+         {"shim", {{"steered", shim.steered}, {"no_socket", shim.no_socket}, {"stale", shim.stale}}}});
   }
   return rows;
 }
@@ -230,7 +243,7 @@ Json report_status(const Controller& controller) {
   for (const ServiceConfig& s : controller.config().services) {
     for (const BackendConfig& b : s.backends) {
       const auto it = controller.builder().status().find({s.name, b.address});
-      if (it != controller.builder().status().end() && it->second.usable) continue;
+      if (it != controller.builder().status().end() && (it->second.usable || it->second.by_intent)) continue;
       ++degraded;
       break;
     }
@@ -254,8 +267,8 @@ Json report_status(const Controller& controller) {
           {"packets", report_packets(controller)}};
 }
 
-Json report_which(const Controller& controller, const Service& service, const IpAddress& source, uint16_t source_port,
-                  uint16_t destination_port) {
+Json report_which(const Controller& controller, const Service& service, const IpAddress& source,
+                  uint16_t source_port, uint16_t destination_port) {
   FlowKey key;
   key.source = source;
   key.destination = service.vip;
@@ -271,7 +284,8 @@ Json report_which(const Controller& controller, const Service& service, const Ip
     backend = controller.engine().table().backends()[service.backend_ids[index]].address.to_string();
   }
   const auto endpoint = [](const IpAddress& a, uint16_t port) {
-    return a.is_v4() ? fmt::format("{}:{}", a.to_string(), port) : fmt::format("[{}]:{}", a.to_string(), port);
+    return a.is_v4() ? fmt::format("{}:{}", a.to_string(), port)
+                     : fmt::format("[{}]:{}", a.to_string(), port);
   };
   return {{"schema", "xebec.which/1"},
           {"service", service.name},

@@ -11,14 +11,14 @@ namespace xebec {
 using Json = nlohmann::ordered_json;
 
 Json report_status(const Controller& controller);
-Json report_services(const Controller& controller);                                    ///< list
-Json report_service(const Controller& controller, const ServiceConfig& service);       ///< a row of it
-Json report_backends(const Controller& controller, const ServiceConfig& service);      ///< list
+Json report_services(const Controller& controller);                                ///< list
+Json report_service(const Controller& controller, const ServiceConfig& service);   ///< a row of it
+Json report_backends(const Controller& controller, const ServiceConfig& service);  ///< list
 Json report_interfaces(const Controller& controller);
 Json report_workers(const Controller& controller);
 Json report_packets(const Controller& controller);
 /// Where the lookup array sends a flow of `service` from `source`.
-Json report_which(const Controller& controller, const Service& service, const IpAddress& source, uint16_t source_port,
-                  uint16_t destination_port);
+Json report_which(const Controller& controller, const Service& service, const IpAddress& source,
+                  uint16_t source_port, uint16_t destination_port);
 
 }  // namespace xebec

@@ -123,14 +123,13 @@ Result ServiceMaps::remove_vips(const Vips& vips) {
 /// The order in which the maps change, packets arriving all the while:
 ///
 ///   1. new services come: nobody can see those of new VIPs yet, and at standing VIPs port 80 replaced by
-///   "any port" is
-///      steered throughout
+///      "any port" is steered throughout
 ///   2. new VIPs come, each at one stroke, its services complete
 ///   3. leaving VIPs go, each at one stroke: its packets are the kernel's from there on, ICMP and fragments
-///   included
+///      included
 ///   4. unwanted services go. A program that looked for port 80 before it came in 1 must not look for "any
-///   port" after
-///      that went: where a service replaces another, the programs running are waited for, some milliseconds
+///      port" after that went: where a service replaces another, the programs running are waited for, some
+///      milliseconds
 ///
 /// What can fail is thus tried before anything is taken away. Only where both would not fit at once is it 3,
 /// 4, 1, 2.

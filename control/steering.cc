@@ -47,6 +47,7 @@ class LoadedSteering final : public Steering {
   Result set_services(std::vector<SteeredService> services) override {
     return services_.set({services.begin(), services.end()});
   }
+  Result set_mac(const MacAddress& mac) override;
   Result set_socket(uint32_t queue, int xsk_fd) override;
   void clear_socket(uint32_t queue) override;
   uint64_t* heartbeat(uint32_t queue) override;
@@ -54,7 +55,10 @@ class LoadedSteering final : public Steering {
   int program_fd() const override { return bpf_program__fd(skeleton_->progs.xebec_shim); }
 
  private:
+  Result write_settings();
+
   Skeleton skeleton_;
+  xebec_settings settings_{};
   std::optional<XdpLink> link_;
   xebec_heartbeat* heartbeats_ = nullptr;
   std::size_t heartbeats_length_ = 0;
@@ -68,13 +72,9 @@ LoadedSteering::~LoadedSteering() {
 
 Result LoadedSteering::start(FallbackVerdict fallback, uint64_t stale_after_ns) {
   LibbpfLog log;
-  const uint32_t zero = 0;
-  const xebec_settings settings = {
-      .fallback_verdict = static_cast<uint32_t>(fallback == FallbackVerdict::pass ? XDP_PASS : XDP_DROP),
-      .zero = 0,
-      .stale_after_ns = stale_after_ns};
-  if (bpf_map_update_elem(bpf_map__fd(skeleton_->maps.settings), &zero, &settings, BPF_ANY) != 0)
-    return tl::unexpected(steering_error("write the shim's settings", errno, log));
+  settings_.fallback_verdict = static_cast<uint32_t>(fallback == FallbackVerdict::pass ? XDP_PASS : XDP_DROP);
+  settings_.stale_after_ns = stale_after_ns;
+  if (auto r = write_settings(); !r) return r;
 
   const auto page = static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
   heartbeats_length_ = (XEBEC_MAX_QUEUES * sizeof(xebec_heartbeat) + page - 1) / page * page;
@@ -83,6 +83,20 @@ Result LoadedSteering::start(FallbackVerdict fallback, uint64_t stale_after_ns) 
   if (memory == MAP_FAILED) return tl::unexpected(steering_error("map the shim's heartbeats", errno, log));
   heartbeats_ = static_cast<xebec_heartbeat*>(memory);
   return {};
+}
+
+Result LoadedSteering::write_settings() {
+  LibbpfLog log;
+  const uint32_t zero = 0;
+  if (bpf_map_update_elem(bpf_map__fd(skeleton_->maps.settings), &zero, &settings_, BPF_ANY) != 0)
+    return tl::unexpected(steering_error("write the shim's settings", errno, log));
+  return {};
+}
+
+Result LoadedSteering::set_mac(const MacAddress& mac) {
+  if (std::memcmp(settings_.mac, mac.bytes, sizeof mac.bytes) == 0) return {};
+  std::memcpy(settings_.mac, mac.bytes, sizeof mac.bytes);
+  return write_settings();
 }
 
 Result LoadedSteering::attach(int ifindex, XdpMode mode) {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
-// The shim's owner: loads bpf/shim.bpf.c, attaches it to one interface, and keeps its maps as the control thread wants them.
+// The shim's owner: loads bpf/shim.bpf.c, attaches it to one interface, and keeps its maps as the control
+// thread wants them.
 #pragma once
 
 #include <array>
@@ -26,10 +27,10 @@ struct SteeredService {
 
 struct SteeringError {
   enum class Kind : uint8_t {
-    permission,      ///< the message names the capability
+    permission,       ///< the message names the capability
     foreign_program,  ///< another XDP program is on the interface; the message names it
     other_shim,       ///< the same, and it is a shim of Xebec: another daemon serves the interface
-    unsupported,     ///< neither native nor generic mode, or the kernel refused the program
+    unsupported,      ///< neither native nor generic mode, or the kernel refused the program
     other,
   };
   Kind kind = Kind::other;
@@ -42,7 +43,8 @@ struct ShimCounters {
   uint64_t stale = 0;
 };
 
-/// One interface's shim. Attached by a bpf_link that dies with the process: nothing is left behind. Never libxdp's program.
+/// One interface's shim. Attached by a bpf_link that dies with the process: nothing is left behind. Never
+/// libxdp's program.
 class Steering {
  public:
   /// Loads the program and its maps; attaches nothing yet.
@@ -58,14 +60,17 @@ class Steering {
   /// Why native was not obtained; empty if it was or was not tried.
   virtual std::string_view native_refusal() const = 0;
 
-  /// Makes the maps hold exactly these services; touches only what differs. Removes before it adds where the map would
-  /// overflow. Idempotent.
+  /// Makes the maps hold exactly these services; touches only what differs. Removes before it adds where the
+  /// map would overflow. Idempotent.
   virtual tl::expected<void, SteeringError> set_services(std::vector<SteeredService> services) = 0;
+  /// The interface's address: frames to another one are not steered from here on.
+  virtual tl::expected<void, SteeringError> set_mac(const MacAddress& mac) = 0;
   /// Puts the AF_XDP socket of a receive queue into the XSKMAP, or takes it out.
   virtual tl::expected<void, SteeringError> set_socket(uint32_t queue, int xsk_fd) = 0;
   virtual void clear_socket(uint32_t queue) = 0;
 
-  /// The queue's heartbeat in the mmapped map; valid while this object lives. The queue's worker writes it, atomically.
+  /// The queue's heartbeat in the mmapped map; valid while this object lives. The queue's worker writes it,
+  /// atomically.
   virtual uint64_t* heartbeat(uint32_t queue) = 0;
 
   virtual ShimCounters counters() const = 0;

@@ -11,9 +11,10 @@ namespace xebec {
 namespace {
 
 bool same_backends(const std::vector<MaglevBackend>& a, const std::vector<MaglevBackend>& b) {
-  return std::equal(a.begin(), a.end(), b.begin(), b.end(), [](const MaglevBackend& x, const MaglevBackend& y) {
-    return x.address == y.address && x.port == y.port && x.weight == y.weight;
-  });
+  return std::equal(a.begin(), a.end(), b.begin(), b.end(),
+                    [](const MaglevBackend& x, const MaglevBackend& y) {
+                      return x.address == y.address && x.port == y.port && x.weight == y.weight;
+                    });
 }
 
 /// Share of the lookup array of each of the service's backend_ids.
@@ -22,6 +23,10 @@ std::vector<double> slot_shares(const Service& service) {
   for (const uint16_t slot : service.lookup->slots()) shares[slot] += 1;
   for (double& share : shares) share /= static_cast<double>(service.lookup->slots().size());
   return shares;
+}
+
+bool is_asking(const ResolvedHop* hop) {
+  return hop != nullptr && hop->state == ResolvedHop::State::resolving;
 }
 
 /// Where the table counts interfaces from; -1 if Xebec does not serve it.
@@ -42,6 +47,7 @@ tl::expected<std::unique_ptr<const Table>, std::string> TableBuilder::build(cons
   TableParts parts;
   parts.secret = secret_;
   decltype(status_) status;
+  std::set<uint32_t> kept;  // ids of backends that are not configured any more, and still needed
 
   // Ids first, all of them: running out must leave everything as it was.
   for (const ServiceConfig& service : config.services) {
@@ -68,13 +74,23 @@ tl::expected<std::unique_ptr<const Table>, std::string> TableBuilder::build(cons
       Backend b = resolve(config, service, backend, network, id, st.why);
       b.service = static_cast<uint32_t>(parts.services.size());
       st.usable = b.usable;
+      st.asking = !b.usable && backend.admin == Admin::ready && is_asking(network.find_hop(backend.address));
       st.by_intent = !b.usable && backend.admin == Admin::maint;
       parts.backends[id] = b;
       if (!b.usable || backend.weight == 0) continue;
       weighted.push_back({backend.address, service.port, backend.weight});
       s.backend_ids.push_back(id);
     }
-    s.lookup = lookup_for(service, std::move(weighted));
+    const bool asking =
+        std::any_of(service.backends.begin(), service.backends.end(), [&](const BackendConfig& b) {
+          return status[{service.name, b.address}].asking;
+        });
+    if (!weighted.empty() || !asking || !keep_replaced_backends(service, s, parts, kept)) {
+      s.lookup = lookup_for(service, std::move(weighted));
+      Cached& cached = lookups_[service.name];
+      cached.entries.clear();
+      for (const uint32_t id : s.backend_ids) cached.entries.emplace_back(id, parts.backends[id]);
+    }
     const std::vector<double> shares = slot_shares(s);
     for (const BackendConfig& backend : service.backends) {
       BackendStatus& st = status[{service.name, backend.address}];
@@ -92,12 +108,13 @@ tl::expected<std::unique_ptr<const Table>, std::string> TableBuilder::build(cons
   }
   ++generation_;
   status_ = std::move(status);
-  release_ids_not_in(config);
+  release_ids_not_in(config, kept);
   return table;
 }
 
-Backend TableBuilder::resolve(const Config& config, const ServiceConfig& service, const BackendConfig& backend,
-                              const NetworkView& network, uint32_t id, std::string& why) {
+Backend TableBuilder::resolve(const Config& config, const ServiceConfig& service,
+                              const BackendConfig& backend, const NetworkView& network, uint32_t id,
+                              std::string& why) {
   Backend b;
   b.address = backend.address;
   b.mode = backend.mode.value_or(service.mode);
@@ -118,8 +135,9 @@ Backend TableBuilder::resolve(const Config& config, const ServiceConfig& service
     } else if (hop != nullptr && hop->preferred_source) {
       b.tunnel_source = *hop->preferred_source;
     } else {
-      why = fmt::format("no source address for the tunnel: set /tunnel/source_{} or give the egress interface one",
-                        backend.address.is_v4() ? "ipv4" : "ipv6");
+      why = fmt::format(
+          "no source address for the tunnel: set /tunnel/source_{} or give the egress interface one",
+          backend.address.is_v4() ? "ipv4" : "ipv6");
       return b;
     }
   }
@@ -127,15 +145,16 @@ Backend TableBuilder::resolve(const Config& config, const ServiceConfig& service
   return b;
 }
 
-bool TableBuilder::find_next_hop(const BackendConfig& backend, const NetworkView& network, uint32_t id, NextHop& out,
-                                 const ResolvedHop*& hop, std::string& why) const {
+bool TableBuilder::find_next_hop(const BackendConfig& backend, const NetworkView& network, uint32_t id,
+                                 NextHop& out, const ResolvedHop*& hop, std::string& why) const {
   hop = network.find_hop(backend.address);
   const bool routed = hop != nullptr && hop->state != ResolvedHop::State::no_route;
   int index = routed ? served_index(network, hop->ifindex) : -1;
   // A static link-layer address needs no route as long as there is only one way out.
   if (!routed && backend.mac && network.links.size() == 1) index = 0;
   if (index < 0) {
-    why = routed ? fmt::format("its route leads out of an interface (ifindex {}) that xebec does not serve", hop->ifindex)
+    why = routed ? fmt::format("its route leads out of an interface (ifindex {}) that xebec does not serve",
+                               hop->ifindex)
                  : "no route to it";
     return false;
   }
@@ -152,24 +171,28 @@ bool TableBuilder::find_next_hop(const BackendConfig& backend, const NetworkView
     out.destination = hop->mac;
     return true;
   }
-  const std::string who = hop->gateway ? "the gateway " + hop->gateway->to_string() : "it";
+  const std::string who =
+      hop->gateway ? "its gateway " + hop->gateway->to_string() : backend.address.to_string();
   const auto last = last_hops_.find(id);
-  if (hop->state == ResolvedHop::State::resolving && last != last_hops_.end() && last->second.interface == index) {
+  if (hop->state == ResolvedHop::State::resolving && last != last_hops_.end() &&
+      last->second.interface == index) {
     out.destination = last->second.destination;
     return true;
   }
   out = {};
   why = hop->state == ResolvedHop::State::failed
-            ? fmt::format("{} does not answer {} on {}", who, backend.address.is_v4() ? "ARP" : "neighbour discovery",
-                          link.name)
-            : fmt::format("the link-layer address of {} is being asked for", who);
+            ? fmt::format("{} does not answer {} on {}", who,
+                          backend.address.is_v4() ? "ARP" : "neighbour discovery", link.name)
+            : fmt::format("{}link-layer address not known yet, the kernel is asking",
+                          hop->gateway ? who + ": " : "");
   return false;
 }
 
 std::shared_ptr<const MaglevTable> TableBuilder::lookup_for(const ServiceConfig& service,
                                                             std::vector<MaglevBackend> backends) {
   Cached& cached = lookups_[service.name];
-  if (cached.lookup == nullptr || cached.size != service.table_size || !same_backends(cached.backends, backends)) {
+  if (cached.lookup == nullptr || cached.size != service.table_size ||
+      !same_backends(cached.backends, backends)) {
     cached.lookup = std::make_shared<const MaglevTable>(
         MaglevTable::build(service.name, backends, maglev_seed_, service.table_size));
     cached.size = service.table_size;
@@ -178,7 +201,30 @@ std::shared_ptr<const MaglevTable> TableBuilder::lookup_for(const ServiceConfig&
   return cached.lookup;
 }
 
-void TableBuilder::release_ids_not_in(const Config& config) {
+/// Every backend of a service was replaced by ones whose neighbours are being asked: until the first answers, or all have
+/// failed, packets go on to the old ones. Without that, a reload would drop what comes in those milliseconds. False if there
+/// are none to keep, or the configuration still has one of them and says something else of it.
+bool TableBuilder::keep_replaced_backends(const ServiceConfig& config, Service& service, TableParts& parts,
+                                          std::set<uint32_t>& kept) const {
+  const auto it = lookups_.find(config.name);
+  if (it == lookups_.end() || it->second.entries.empty() || it->second.size != config.table_size)
+    return false;
+  for (const auto& [id, entry] : it->second.entries) {
+    for (const BackendConfig& b : config.backends) {
+      if (b.address == entry.address) return false;
+    }
+  }
+  service.lookup = it->second.lookup;
+  for (const auto& [id, entry] : it->second.entries) {
+    parts.backends[id] = entry;
+    parts.backends[id].service = static_cast<uint32_t>(parts.services.size());
+    service.backend_ids.push_back(id);
+    kept.insert(id);
+  }
+  return true;
+}
+
+void TableBuilder::release_ids_not_in(const Config& config, const std::set<uint32_t>& kept) {
   std::set<std::pair<std::string, IpAddress>> wanted;
   std::set<std::string> services;
   for (const ServiceConfig& service : config.services) {
@@ -188,6 +234,7 @@ void TableBuilder::release_ids_not_in(const Config& config) {
   std::vector<std::pair<std::string, IpAddress>> gone;
   ids_.for_each([&](const std::string& service, const IpAddress& address, uint32_t id) {
     if (wanted.contains({service, address})) return;
+    if (kept.contains(id)) return;
     gone.emplace_back(service, address);
     last_hops_.erase(id);
   });

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: BSD-2-Clause
-// Desired state + what the kernel knows of the network -> forwarding table. Asks nothing itself: everything is passed in, so
-// a test hands it a network of its own.
+// Desired state + what the kernel knows of the network -> forwarding table. Asks nothing itself: everything
+// is passed in, so a test hands it a network of its own.
 #pragma once
 
 #include <cstdint>
 #include <functional>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -25,6 +26,7 @@ struct ServedLink {
   std::string name;
   MacAddress mac{};
   uint32_t mtu = 0;
+  bool operator==(const ServedLink&) const = default;
 };
 
 /// What the builder is told of the network.
@@ -38,18 +40,22 @@ struct BackendStatus {
   uint32_t id = 0;
   bool usable = false;
   std::string why;
+  bool asking = false;     ///< not usable only because the kernel is still asking for the link-layer address
   bool by_intent = false;  ///< not usable because the operator said so: no fault
-  double share = 0;  ///< of its service's lookup array
+  double share = 0;        ///< of its service's lookup array
 };
 
-/// Builds tables one after the other, keeping what carries over: backend ids, and the lookup arrays of unchanged services.
+/// Builds tables one after the other, keeping what carries over: backend ids, and the lookup arrays of
+/// unchanged services.
 class TableBuilder {
  public:
   explicit TableBuilder(const std::array<uint8_t, 16>& hash_seed);
 
-  /// The table for `config`, with generation one above the last. On an error (ids used up) nothing is changed.
-  /// A backend whose neighbour is being asked again keeps the link-layer address of the last table.
-  tl::expected<std::unique_ptr<const Table>, std::string> build(const Config& config, const NetworkView& network);
+  /// The table for `config`, with generation one above the last. On an error (more than kMaxBackends at
+  /// once, those that a change replaces included) the last table stays in force. A backend whose neighbour is
+  /// being asked again keeps the link-layer address of the last table.
+  tl::expected<std::unique_ptr<const Table>, std::string> build(const Config& config,
+                                                                const NetworkView& network);
 
   /// Of the last table built: by (service name, address).
   const std::map<std::pair<std::string, IpAddress>, BackendStatus>& status() const { return status_; }
@@ -61,17 +67,18 @@ class TableBuilder {
     std::vector<MaglevBackend> backends;
     uint32_t size = 0;
     std::shared_ptr<const MaglevTable> lookup;
-  };
-  struct LastHop {
-    NextHop hop;
-    IpAddress tunnel_source;
+    std::vector<std::pair<uint32_t, Backend>>
+        entries;  ///< of the last table in which the service had a usable backend
   };
   Backend resolve(const Config& config, const ServiceConfig& service, const BackendConfig& backend,
                   const NetworkView& network, uint32_t id, std::string& why);
   bool find_next_hop(const BackendConfig& backend, const NetworkView& network, uint32_t id, NextHop& out,
                      const ResolvedHop*& hop, std::string& why) const;
-  std::shared_ptr<const MaglevTable> lookup_for(const ServiceConfig& service, std::vector<MaglevBackend> backends);
-  void release_ids_not_in(const Config& config);
+  std::shared_ptr<const MaglevTable> lookup_for(const ServiceConfig& service,
+                                                std::vector<MaglevBackend> backends);
+  bool keep_replaced_backends(const ServiceConfig& config, Service& service, TableParts& parts,
+                              std::set<uint32_t>& kept) const;
+  void release_ids_not_in(const Config& config, const std::set<uint32_t>& kept);
 
   HashSecret secret_;
   uint64_t maglev_seed_;

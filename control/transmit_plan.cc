@@ -17,7 +17,7 @@ namespace {
 constexpr uint32_t kLinkHeader = 14 + 2 * 4;
 
 TransmitChoice ring(TransmitMode wanted, std::string why) {
-  return {.inject = false, .in_vain = wanted == TransmitMode::inject, .why = std::move(why)};
+  return {.inject = false, .ready = false, .in_vain = wanted == TransmitMode::inject, .why = std::move(why)};
 }
 
 }  // namespace
@@ -25,14 +25,19 @@ TransmitChoice ring(TransmitMode wanted, std::string why) {
 TransmitChoice choose_transmit(const TransmitFacts& facts) {
   if (facts.wanted == TransmitMode::ring) return ring(facts.wanted, "configured");
   if (facts.zerocopy) return ring(facts.wanted, "zero-copy");
-  if (!facts.features) return ring(facts.wanted, facts.features.error());
-  if ((*facts.features & kXdpRedirectTarget) == 0) {
-    return ring(facts.wanted,
-                "the driver takes no redirected packets now (on veth the peer needs XDP or GRO)");
+  const bool by_name = facts.wanted == TransmitMode::inject;
+  if (!facts.features) {
+    // What a driver that takes none is given is lost without a word; who asks for it by name knows the driver.
+    if (!by_name) return ring(facts.wanted, facts.features.error());
+    return {.inject = true, .ready = true, .in_vain = false, .why = "configured; " + facts.features.error()};
   }
-  return {.inject = true,
-          .in_vain = false,
-          .why = facts.wanted == TransmitMode::inject ? "configured" : "no zero-copy"};
+  if ((*facts.features & kXdpRedirectTarget) == 0) {
+    return {.inject = true,
+            .ready = false,
+            .in_vain = by_name,
+            .why = "the driver takes no redirected packets now (on veth the peer needs XDP or GRO)"};
+  }
+  return {.inject = true, .ready = true, .in_vain = false, .why = by_name ? "configured" : "no zero-copy"};
 }
 
 TransmitChoice choose_by_length(TransmitChoice choice, TransmitMode wanted, uint32_t mtu,

@@ -15,8 +15,9 @@
 namespace xebec {
 
 struct TransmitChoice {
-  bool inject = false;
-  bool in_vain = false;  ///< injection was asked for by name and is not to be had
+  bool inject = false;   ///< an injector is made for it
+  bool ready = false;    ///< and packets may go by it now; this can change while running (XdpFeatureEvents)
+  bool in_vain = false;  ///< injection was asked for by name and is not to be had, or not now
   std::string why;       ///< half a sentence: "zero-copy", "the driver takes no redirected packets now"
 };
 

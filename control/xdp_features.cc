@@ -2,6 +2,7 @@
 // What a network interface's driver says it can do with XDP frames.
 #include "control/xdp_features.h"
 
+#include <fcntl.h>
 #include <libmnl/libmnl.h>
 #include <linux/genetlink.h>
 #include <sys/socket.h>
@@ -23,6 +24,9 @@ constexpr uint8_t kVersion = 1;
 constexpr uint8_t kCmdDevGet = 1;      // NETDEV_CMD_DEV_GET
 constexpr uint16_t kAttrIfindex = 1;   // NETDEV_A_DEV_IFINDEX
 constexpr uint16_t kAttrFeatures = 3;  // NETDEV_A_DEV_XDP_FEATURES
+constexpr char kGroup[] = "mgmt";      // NETDEV_MCGRP_MGMT
+
+constexpr char kNoFamily[] = "the kernel does not tell XDP features (it does from 6.3 on)";
 
 struct Closer {
   void operator()(mnl_socket* socket) const { mnl_socket_close(socket); }
@@ -77,13 +81,54 @@ class Question {
   alignas(nlmsghdr) std::array<char, 8192> buffer_{};
 };
 
-std::optional<uint16_t> family_id(const Socket& socket) {
-  Question question(socket);
+/// An attribute of the kernel's description of the family.
+const nlattr* ask_family(Question& question, uint16_t wanted) {
   nlmsghdr* request = question.begin(GENL_ID_CTRL, CTRL_CMD_GETFAMILY, 1);
   mnl_attr_put_strz(request, CTRL_ATTR_FAMILY_NAME, kFamily);
-  const nlattr* id = question.ask(request, CTRL_ATTR_FAMILY_ID);
+  return question.ask(request, wanted);
+}
+
+std::optional<uint16_t> family_id(const Socket& socket) {
+  Question question(socket);
+  const nlattr* id = ask_family(question, CTRL_ATTR_FAMILY_ID);
   if (id == nullptr) return std::nullopt;
   return mnl_attr_get_u16(id);
+}
+
+/// One entry of CTRL_ATTR_MCAST_GROUPS.
+struct Group {
+  const char* name = "";
+  uint32_t id = 0;
+};
+
+int take_group_part(const nlattr* attribute, void* group) {
+  auto* out = static_cast<Group*>(group);
+  const uint16_t type = mnl_attr_get_type(attribute);
+  if (type == CTRL_ATTR_MCAST_GRP_NAME && mnl_attr_validate(attribute, MNL_TYPE_NUL_STRING) == 0)
+    out->name = mnl_attr_get_str(attribute);
+  if (type == CTRL_ATTR_MCAST_GRP_ID && mnl_attr_validate(attribute, MNL_TYPE_U32) == 0)
+    out->id = mnl_attr_get_u32(attribute);
+  return MNL_CB_OK;
+}
+
+int take_group(const nlattr* attribute, void* id) {
+  Group group;
+  mnl_attr_parse_nested(attribute, take_group_part, &group);
+  if (std::strcmp(group.name, kGroup) == 0) *static_cast<uint32_t*>(id) = group.id;
+  return MNL_CB_OK;
+}
+
+/// 0: the kernel has no such family or group.
+uint32_t group_id(const Socket& socket) {
+  Question question(socket);
+  const nlattr* groups = ask_family(question, CTRL_ATTR_MCAST_GROUPS);
+  uint32_t id = 0;
+  if (groups != nullptr) mnl_attr_parse_nested(groups, take_group, &id);
+  return id;
+}
+
+tl::unexpected<std::string> cannot_ask() {
+  return tl::unexpected(fmt::format("cannot ask the kernel for XDP features: {}", std::strerror(errno)));
 }
 
 }  // namespace
@@ -91,11 +136,10 @@ std::optional<uint16_t> family_id(const Socket& socket) {
 tl::expected<uint64_t, std::string> xdp_features(int ifindex) {
   const Socket socket(mnl_socket_open2(NETLINK_GENERIC, SOCK_CLOEXEC));
   if (!socket || mnl_socket_bind(socket.get(), 0, MNL_SOCKET_AUTOPID) < 0) {
-    return tl::unexpected(fmt::format("cannot ask the kernel for XDP features: {}", std::strerror(errno)));
+    return cannot_ask();
   }
   const auto family = family_id(socket);
-  if (!family)
-    return tl::unexpected(std::string("the kernel does not tell XDP features (it does from 6.3 on)"));
+  if (!family) return tl::unexpected(std::string(kNoFamily));
   Question question(socket);
   nlmsghdr* request = question.begin(*family, kCmdDevGet, kVersion);
   mnl_attr_put_u32(request, kAttrIfindex, static_cast<uint32_t>(ifindex));
@@ -104,6 +148,35 @@ tl::expected<uint64_t, std::string> xdp_features(int ifindex) {
     return tl::unexpected(fmt::format("the kernel does not tell the XDP features: {}", std::strerror(errno)));
   }
   return mnl_attr_get_u64(features);
+}
+
+tl::expected<std::unique_ptr<XdpFeatureEvents>, std::string> XdpFeatureEvents::open() {
+  Socket socket(mnl_socket_open2(NETLINK_GENERIC, SOCK_CLOEXEC));
+  if (!socket || mnl_socket_bind(socket.get(), 0, MNL_SOCKET_AUTOPID) < 0) return cannot_ask();
+  uint32_t group = group_id(socket);
+  if (group == 0) return tl::unexpected(std::string(kNoFamily));
+  const int fd = mnl_socket_get_fd(socket.get());
+  if (mnl_socket_setsockopt(socket.get(), NETLINK_ADD_MEMBERSHIP, &group, sizeof group) < 0 ||
+      fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK) < 0) {
+    return cannot_ask();
+  }
+  return std::unique_ptr<XdpFeatureEvents>(new XdpFeatureEvents(socket.release()));
+}
+
+XdpFeatureEvents::~XdpFeatureEvents() {
+  mnl_socket_close(socket_);
+}
+
+int XdpFeatureEvents::fd() const {
+  return mnl_socket_get_fd(socket_);
+}
+
+void XdpFeatureEvents::drain() {
+  std::array<char, 8192> buffer;
+  // An overrun (ENOBUFS) is news like any other: everything is asked for anew.
+  while (mnl_socket_recvfrom(socket_, buffer.data(), buffer.size()) > 0 || errno == ENOBUFS ||
+         errno == EINTR) {
+  }
 }
 
 }  // namespace xebec

@@ -4,9 +4,12 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <string>
 
 #include <tl/expected.hpp>
+
+struct mnl_socket;
 
 namespace xebec {
 
@@ -16,5 +19,22 @@ inline constexpr uint64_t kXdpRedirectTarget = 1u << 2;  ///< NETDEV_XDP_ACT_NDO
 /// The interface's feature bits. They change while it is up: a veth is a redirect target only while its peer
 /// has an XDP program or GRO. The error is a sentence.
 tl::expected<uint64_t, std::string> xdp_features(int ifindex);
+
+/// Tells when any interface's bits have changed.
+class XdpFeatureEvents {
+ public:
+  /// The error is a sentence.
+  static tl::expected<std::unique_ptr<XdpFeatureEvents>, std::string> open();
+  XdpFeatureEvents(const XdpFeatureEvents&) = delete;
+  XdpFeatureEvents& operator=(const XdpFeatureEvents&) = delete;
+  ~XdpFeatureEvents();
+
+  int fd() const;  ///< readable when something has changed; non-blocking
+  void drain();    ///< takes all that is there; what it says is asked for anew by xdp_features()
+
+ private:
+  explicit XdpFeatureEvents(mnl_socket* socket) : socket_(socket) {}
+  mnl_socket* socket_;
+};
 
 }  // namespace xebec

@@ -66,7 +66,8 @@ std::optional<SteeringError> foreign_program(int ifindex) {
     const std::string name = interface_name(ifindex);
     const std::string program = program_name(place.id);
     return steering_error(
-        program.starts_with("\"xebec_shim\"") ? SteeringError::Kind::other_shim : SteeringError::Kind::foreign_program,
+        program.starts_with("\"xebec_shim\"") ? SteeringError::Kind::other_shim
+                                              : SteeringError::Kind::foreign_program,
         fmt::format("attach to {}: it has an XDP program already, {}, in {} mode; it is left alone "
                     "(`ip link set dev {} xdp off` removes it, unless a bpf_link holds it)",
                     name, program, place.mode, name));

@@ -22,8 +22,9 @@ constexpr int kSoBusyPollBudget = 70;
 // One call polls at most this long; with a worker that calls all the time it only has to be non-zero.
 constexpr int kBusyPollUs = 20;
 
-// Interrupts stay off for this many empty polls, and for this long between two polls. 200 us: with shorter ones some drivers
-// were seen to leave a queue asleep for good; longer ones are what a stalled worker's packets wait.
+// Interrupts stay off for this many empty polls, and for this long between two polls. 200 us: with shorter
+// ones some drivers were seen to leave a queue asleep for good; longer ones are what a stalled worker's
+// packets wait.
 constexpr const char* kDeferHardIrqs = "2";
 constexpr const char* kGroFlushTimeoutNs = "200000";
 
@@ -47,9 +48,9 @@ tl::expected<void, IoError> enable_busy_poll(int xsk_fd) {
       setsockopt(xsk_fd, SOL_SOCKET, kSoBusyPoll, &kBusyPollUs, sizeof kBusyPollUs) != 0 ||
       setsockopt(xsk_fd, SOL_SOCKET, kSoBusyPollBudget, &budget, sizeof budget) != 0) {
     const int code = errno;
-    return tl::unexpected(IoError{
-        code, fmt::format("cannot set busy polling on the socket: {}",
-                          code == EPERM ? "needs CAP_NET_ADMIN" : std::strerror(code))});
+    return tl::unexpected(
+        IoError{code, fmt::format("cannot set busy polling on the socket: {}",
+                                  code == EPERM ? "needs CAP_NET_ADMIN" : std::strerror(code))});
   }
   return {};
 }

@@ -12,10 +12,13 @@
 
 namespace xebec {
 
-/// One writer, many readers. A relaxed load and store compile to plain moves: no lock prefix, and no data race.
+/// One writer, many readers. A relaxed load and store compile to plain moves: no lock prefix, and no data
+/// race.
 class Counter {
  public:
-  void add(uint64_t n) { value_.store(value_.load(std::memory_order_relaxed) + n, std::memory_order_relaxed); }
+  void add(uint64_t n) {
+    value_.store(value_.load(std::memory_order_relaxed) + n, std::memory_order_relaxed);
+  }
   void set(uint64_t n) { value_.store(n, std::memory_order_relaxed); }
   uint64_t read() const { return value_.load(std::memory_order_relaxed); }
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
-// Why a packet was not forwarded. One list makes the enum, the counters, the text of the tool and the doc table.
+// Why a packet was not forwarded. One list makes the enum, the counters, the text of the tool and the doc
+// table.
 #pragma once
 
 #include <array>
@@ -10,24 +11,24 @@
 namespace xebec {
 
 // X(name, what the operator reads)
-#define XEBEC_DROP_REASONS(X)                                                                            \
-  X(not_ip, "neither IPv4 nor IPv6 behind at most two VLAN tags")                                        \
-  X(truncated, "shorter than its headers say")                                                           \
-  X(bad_ip_header, "IP version, header length or total length is wrong")                                 \
-  X(bad_l4_header, "TCP data offset or UDP length is wrong")                                             \
-  X(bad_extension, "IPv6 extension headers too many, out of order or malformed")                         \
-  X(martian, "source or destination address that may not be on the wire here")                           \
-  X(ttl_expired, "TTL or hop limit used up")                                                             \
-  X(fragment_unknown, "a later fragment whose first fragment was not seen")                              \
-  X(icmp_unhandled, "ICMP to a VIP that is neither an echo request nor an error about a known flow")      \
-  X(icmp_echo_limited, "echo request beyond the reply rate limit")                                       \
-  X(unsupported_protocol, "an IP protocol no service mode carries")                                      \
-  X(no_service, "no service at this address, protocol and port")                                         \
-  X(no_backend, "the service has no usable backend")                                                     \
-  X(next_hop_unresolved, "the link-layer address of the next hop is not known (yet)")                    \
-  X(too_big, "larger than the egress MTU, with the tunnel's overhead")                                   \
-  X(no_headroom, "no room in the frame to encapsulate")                                                  \
-  X(no_egress_port, "the worker has no port on the egress interface")                                    \
+#define XEBEC_DROP_REASONS(X)                                                                               \
+  X(not_ip, "neither IPv4 nor IPv6 behind at most two VLAN tags")                                           \
+  X(truncated, "shorter than its headers say")                                                              \
+  X(bad_ip_header, "IP version, header length or total length is wrong")                                    \
+  X(bad_l4_header, "TCP data offset or UDP length is wrong")                                                \
+  X(bad_extension, "IPv6 extension headers too many, out of order or malformed")                            \
+  X(martian, "source or destination address that may not be on the wire here")                              \
+  X(ttl_expired, "TTL or hop limit used up")                                                                \
+  X(fragment_unknown, "a later fragment whose first fragment was not seen")                                 \
+  X(icmp_unhandled, "ICMP to a VIP that is neither an echo request nor an error about a flow of a service") \
+  X(icmp_echo_limited, "echo request beyond the reply rate limit")                                          \
+  X(unsupported_protocol, "an IP protocol no service mode carries")                                         \
+  X(no_service, "no service at this address, protocol and port")                                            \
+  X(no_backend, "the service has no usable backend")                                                        \
+  X(next_hop_unresolved, "the link-layer address of the next hop is not known (yet)")                       \
+  X(too_big, "larger than the egress MTU, with the tunnel's overhead")                                      \
+  X(no_headroom, "no room in the frame to encapsulate")                                                     \
+  X(no_egress_port, "the worker has no port on the egress interface")                                       \
   X(tx_full, "the transmit ring stayed full")
 
 enum class DropReason : uint8_t {

@@ -1,15 +1,12 @@
 // SPDX-License-Identifier: BSD-2-Clause
-// A bucket of the flow table: four places in three cache lines, and the search for a tag in two buckets at
-// once.
+// A bucket of the flow table: four places in three cache lines, and the search for a tag in two buckets at once.
 //
-//   line 0   tags, protocols, states, ages, ports, backends of all four: whatever decides is here, and
-//   whatever a
-//            packet changes
+//   line 0   tags, protocols, states, ages, ports, backends of all four: whatever decides is here, and whatever
+//            a packet changes
 //   line 1   addresses of places 0 and 1
 //   line 2   addresses of places 2 and 3
 //
-// So a miss reads line 0 of two buckets, a hit one address line more, and choosing whom to evict reads no
-// other.
+// So a miss reads line 0 of two buckets, a hit one address line more, and choosing whom to evict reads no other.
 #pragma once
 
 #include <array>

@@ -15,7 +15,8 @@
 
 namespace xebec {
 
-/// The 5-tuple as the client sends it: source is the client, destination the VIP. No padding bytes are undefined.
+/// The 5-tuple as the client sends it: source is the client, destination the VIP. No padding bytes are
+/// undefined.
 struct FlowKey {
   IpAddress source;
   IpAddress destination;
@@ -28,8 +29,8 @@ struct FlowKey {
 };
 static_assert(sizeof(FlowKey) == 40 && alignof(FlowKey) == 1);
 
-/// 128 secret bits turned into the 192 bytes XXH3 mixes its input with. Equal secrets on two nodes give equal hashes;
-/// without the secret an outsider cannot choose tuples that collide.
+/// 128 secret bits turned into the 192 bytes XXH3 mixes its input with. Equal secrets on two nodes give equal
+/// hashes; without the secret an outsider cannot choose tuples that collide.
 class HashSecret {
  public:
   HashSecret() : HashSecret(std::array<uint8_t, 16>{}) {}
@@ -45,14 +46,12 @@ class HashSecret {
 };
 
 /// Hash of a flow. IPv4 keys are packed into 16 bytes first: XXH3's 9-to-16-byte path is a third of the 40-byte one.
+/// Packed in registers: bytes stored one by one and read back as words wait for the stores to retire.
 inline uint64_t flow_hash(const HashSecret& secret, const FlowKey& key) {
   if (key.destination.is_v4()) {
-    uint8_t packed[16] = {};
-    std::memcpy(packed, key.source.bytes.data() + 12, 4);
-    std::memcpy(packed + 4, key.destination.bytes.data() + 12, 4);
-    std::memcpy(packed + 8, key.source_port.bytes, 2);
-    std::memcpy(packed + 10, key.destination_port.bytes, 2);
-    packed[12] = key.protocol;
+    const uint64_t packed[2] = {
+        key.source.v4().raw() | uint64_t{key.destination.v4().raw()} << 32,
+        key.source_port.raw() | uint64_t{key.destination_port.raw()} << 16 | uint64_t{key.protocol} << 32};
     return secret.hash(packed, sizeof packed);
   }
   return secret.hash(&key, sizeof key);

@@ -333,13 +333,13 @@ FlowHit FlowTable::lookup(const FlowKey& key, uint64_t hash, uint8_t tcp_flags, 
   const Impl::Place place = impl_->find_live(impl_->candidates(hash), key, tcp_flags, tick);
   if (place.bucket == nullptr) return {};
   Impl::advance(place, tcp_flags, tick);
-  return {.found = true, .backend_id = place.bucket->backends[place.index], .slot = impl_->slot_of(place)};
+  return {.backend_id = place.bucket->backends[place.index], .slot = impl_->slot_of(place)};
 }
 
 FlowHit FlowTable::peek(const FlowKey& key, uint64_t hash, uint64_t now_ns) const {
   const Impl::Place place = Impl::find(impl_->candidates(hash), key);
   if (place.bucket == nullptr || impl_->expired(place, tick_of(now_ns))) return {};
-  return {.found = true, .backend_id = place.bucket->backends[place.index], .slot = impl_->slot_of(place)};
+  return {.backend_id = place.bucket->backends[place.index], .slot = impl_->slot_of(place)};
 }
 
 bool FlowTable::insert(const FlowKey& key, uint64_t hash, uint32_t backend_id, uint8_t tcp_flags,

@@ -14,6 +14,8 @@ namespace {
 // miss to memory up to 100.
 constexpr std::size_t kParseAhead = 8;
 
+constexpr uint32_t kCacheLine = 64;
+
 FragmentKey fragment_key(const ParsedPacket& parsed) {
   FragmentKey key;
   key.source = parsed.key.source;
@@ -154,6 +156,11 @@ bool BatchRun::choose(std::size_t i, uint32_t backend_id, FlowOrigin origin) {
     drop(i, DropReason::next_hop_unresolved);
     return false;
   }
+  // The outer header goes in front of what was received, into a cache line that nobody has touched: fetched
+  // only when it is written, it made an encapsulated packet cost 257 ns instead of 190 (IPv4, 1 k flows).
+  const Packet& packet = packets_[i];
+  if (backend.mode == Mode::ipip && packet.headroom >= kCacheLine)
+    __builtin_prefetch(packet.data - kCacheLine, 1);
   return true;
 }
 
@@ -161,8 +168,8 @@ bool BatchRun::choose(std::size_t i, uint32_t backend_id, FlowOrigin origin) {
 void BatchRun::choose_new(std::size_t i, const FlowHit& stale) {
   const uint32_t backend_id = pick(i);
   // What could not be sent is not remembered: the sender's next try looks again.
-  if (!choose(i, backend_id, stale.found ? FlowOrigin::moved : FlowOrigin::created)) return;
-  if (stale.found) {
+  if (!choose(i, backend_id, stale.found() ? FlowOrigin::moved : FlowOrigin::created)) return;
+  if (stale.found()) {
     state_.flows.move(stale.slot, backend_id);
     return;
   }
@@ -179,8 +186,8 @@ void BatchRun::decide_transport(std::size_t i) {
     choose(i, pick(i), FlowOrigin::stateless);
   } else {
     const FlowHit hit = state_.flows.lookup(parsed.key, state_.hashes[i], parsed.tcp_flags, now_ns_);
-    (hit.found ? state_.counters.flow_hits : state_.counters.flow_misses).add(1);
-    if (hit.found && takes_packets(hit.backend_id, decision.service)) {
+    (hit.found() ? state_.counters.flow_hits : state_.counters.flow_misses).add(1);
+    if (hit.found() && takes_packets(hit.backend_id, decision.service)) {
       choose(i, hit.backend_id, FlowOrigin::hit);
     } else {
       choose_new(i, hit);
@@ -212,7 +219,7 @@ void BatchRun::decide_icmp_error(std::size_t i) {
   const uint32_t service = decisions_[i].service;
   if (!table_.services()[service].stateless) {
     const FlowHit hit = state_.flows.peek(parsed.key, state_.hashes[i], now_ns_);
-    if (hit.found && takes_packets(hit.backend_id, service)) {
+    if (hit.found() && takes_packets(hit.backend_id, service)) {
       choose(i, hit.backend_id, FlowOrigin::hit);
       return;
     }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
-// The heart: a batch of packets in, a verdict for each out. No sockets, no clock, no globals: the worker, the unit tests,
-// the fuzzers, the benchmarks and the pcap tool are its callers.
+// The heart: a batch of packets in, a verdict for each out. No sockets, no clock, no globals: the worker, the
+// unit tests, the fuzzers and the benchmarks are its callers.
 //
 //   parse -> hash -> flow lookup -> (miss) lookup array -> rewrite
 //
@@ -60,7 +60,7 @@ struct ForwardState {
 
   FlowTable flows;
   FragmentTable fragments;
-  RateLimit echo_replies{1000, 100};
+  RateLimit echo_replies{kEchoRepliesPerSecond, kEchoReplyBurst};
   WorkerCounters counters;
 
   // Scratch of the batch in hand, here so that nothing is allocated or zeroed per batch.
@@ -68,10 +68,10 @@ struct ForwardState {
   std::array<uint64_t, kBatchSize> hashes;
 };
 
-/// Decides and rewrites. packets.size() == decisions.size() <= kBatchSize. Packets with verdict forward or reply are
-/// rewritten in place (data and length may move); others are unchanged. Counts received packets, drops and per-backend
-/// packets; `forwarded` and `replied` are the caller's to count, once the frame is really sent.
-/// now_ns: monotonic, not before the last call's.
+/// Decides and rewrites. packets.size() == decisions.size() <= kBatchSize. Packets with verdict forward or
+/// reply are rewritten in place (data and length may move); others are unchanged. Counts received packets,
+/// drops and per-backend packets; `forwarded` and `replied` are the caller's to count, once the frame is
+/// really sent. now_ns: monotonic, not before the last call's.
 void forward_batch(const Table& table, ForwardState& state, std::span<Packet> packets,
                    std::span<Decision> decisions, uint64_t now_ns);
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
-// Where a fragmented datagram goes: the first fragment carries the ports and is decided like any packet; the later ones
-// follow it by (source, destination, id, protocol).
+// Where a fragmented datagram goes: the first fragment carries the ports and is decided like any packet; the
+// later ones follow it by (source, destination, id, protocol).
 #pragma once
 
 #include <array>

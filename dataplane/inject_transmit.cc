@@ -100,7 +100,7 @@ void InjectTransmit::flush(bool more) {
 }
 
 InjectPolicy::Way InjectTransmit::choose() {
-  if (broken()) return InjectPolicy::Way::ring;
+  if (!usable()) return InjectPolicy::Way::ring;
   if (ring_->in_flight() != 0) ring_->reap();
   return policy_.choose({.packets = count_,
                          .misfit = misfit_,

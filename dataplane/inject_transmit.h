@@ -64,12 +64,18 @@ class InjectTransmit final : public TransmitEngine {
   void flush(bool more) override;
   uint32_t reap() override { return ring_->reap(); }
   bool pending() const override { return count_ != 0 || ring_->pending(); }
-  /// "inject", and "ring" once the kernel has refused to run the program.
-  std::string_view name() const override { return broken() ? "ring" : "inject"; }
+  /// "inject"; "ring" while injecting is not permitted, and once the kernel has refused to run the program.
+  std::string_view name() const override { return usable() ? "inject" : "ring"; }
   TransmitTotals totals() const override;
 
+  /// From any thread. Whether the driver takes redirected packets at present: what one that does not is given is
+  /// lost. From the next packets on; true at first.
+  void permit(bool allowed) { permitted_.store(allowed, std::memory_order_relaxed); }
+
  private:
-  bool broken() const { return broken_.load(std::memory_order_relaxed); }
+  bool usable() const {
+    return permitted_.load(std::memory_order_relaxed) && !broken_.load(std::memory_order_relaxed);
+  }
   bool fits(const Frame& frame) const;
   InjectPolicy::Way choose();
   void inject();
@@ -84,6 +90,7 @@ class InjectTransmit final : public TransmitEngine {
   std::array<Frame, kInjectCapacity> gathered_;
   uint32_t count_ = 0;
   bool misfit_ = false;  // one of the gathered does not fit a live frame
+  std::atomic<bool> permitted_{true};
   std::atomic<bool> broken_{false};
   TransmitCounters counters_;
 };

@@ -14,7 +14,8 @@
 
 namespace xebec {
 
-/// Network byte order; IPv4 as ::ffff:a.b.c.d (RFC 4291 section 2.5.5.2), which never stands for an IPv6 host here.
+/// Network byte order; IPv4 as ::ffff:a.b.c.d (RFC 4291 section 2.5.5.2), which never stands for an IPv6 host
+/// here.
 struct IpAddress {
   std::array<uint8_t, 16> bytes{};
 

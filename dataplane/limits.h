@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-// Every compile-time number of the data plane, each with its reason.
+// The sizes and bounds of the data plane, each with its reason. Tuning numbers of one file stand in that file.
 #pragma once
 
 #include <cstddef>
@@ -8,12 +8,12 @@
 namespace xebec {
 
 /// Packets handled together. 64 receive descriptors are one cache-line-friendly gulp, and the stages of
-/// forward_batch need some dozens of independent loads in flight to hide a cache miss; larger batches push the
-/// first packets' headers out of L1 before the rewrite stage comes back to them.
+/// forward_batch need some dozens of independent loads in flight to hide a cache miss; larger batches push
+/// the first packets' headers out of L1 before the rewrite stage comes back to them.
 inline constexpr std::size_t kBatchSize = 64;
 
-/// UMEM chunk. A page: the kernel asks for a power of two up to the page size for aligned chunks, and the packet
-/// must fit behind 256 bytes of headroom with MTU 1500, VLAN tags and room to encapsulate.
+/// UMEM chunk. A page: the kernel asks for a power of two up to the page size for aligned chunks, and the
+/// packet must fit behind 256 bytes of headroom with MTU 1500, VLAN tags and room to encapsulate.
 inline constexpr uint32_t kFrameSize = 4096;
 
 /// What the kernel leaves free before a received packet: XDP_PACKET_HEADROOM, include/uapi/linux/bpf.h.
@@ -22,12 +22,13 @@ inline constexpr uint32_t kFrameHeadroom = 256;
 /// Largest frame that fits one chunk behind its headroom.
 inline constexpr uint32_t kMaxFrameLength = kFrameSize - kFrameHeadroom;
 
-/// Descriptors per ring. A burst has to wait somewhere while its worker is not running: 2,048 minimum-size frames
-/// are 1.4 ms of 1 Gbit/s, about one scheduler slip, and 10 Gbit/s of 1500 B for 2.4 ms.
+/// Descriptors per ring. A burst has to wait somewhere while its worker is not running: 2,048 minimum-size
+/// frames are 1.4 ms of 1 Gbit/s, about one scheduler slip, and 10 Gbit/s of 1500 B for 2.4 ms.
 inline constexpr uint32_t kRingSize = 2048;
 
-/// Frames of one port (fill + receive + transmit + completion + in hand) that its worker's UMEM has to hold: the fill
-/// ring full, the transmit ring full, as many again on their way through the kernel, and one batch in hand.
+/// Frames of one port (fill + receive + transmit + completion + in hand) that its worker's UMEM has to hold:
+/// the fill ring full, the transmit ring full, as many again on their way through the kernel, and one batch
+/// in hand.
 inline constexpr uint32_t kFramesPerPort = 4 * kRingSize;
 
 /// Ethernet's minimum frame without FCS (IEEE 802.3): shorter ones are padded, with zeros.
@@ -50,13 +51,18 @@ inline constexpr uint32_t kMaxBackendsPerService = 4096;
 
 inline constexpr uint32_t kMaxServices = 4096;
 
-/// Backend ids in use at one time, over all services. Sizes the per-worker counter array (24 bytes each, 3 MiB).
+/// Backend ids in use at one time, over all services. Sizes the per-worker counter array (24 bytes each, 3
+/// MiB).
 inline constexpr uint32_t kMaxBackends = 131072;
 
 inline constexpr uint32_t kMaxWeight = 1000;
 
 /// Interfaces one daemon may serve.
 inline constexpr uint32_t kMaxInterfaces = 16;
+
+/// Echo replies a worker sends for VIPs. Plenty for every monitor; a ping flood costs no more than that.
+inline constexpr uint32_t kEchoRepliesPerSecond = 1000;
+inline constexpr uint32_t kEchoReplyBurst = 100;
 
 /// Flow-table entries per worker unless configured.
 inline constexpr uint32_t kDefaultFlowCapacity = 1u << 18;

@@ -14,7 +14,7 @@ namespace xebec {
 /// One backend as the lookup array sees it.
 struct MaglevBackend {
   IpAddress address;
-  uint16_t port = 0;    ///< host order; 0 where the mode keeps the service's port
+  uint16_t port = 0;    ///< host order
   uint32_t weight = 1;  ///< 0: gets no slot
 };
 

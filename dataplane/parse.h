@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
-// From bytes to meaning: what a received frame is, and which flow it belongs to. Total: any bytes give an answer.
+// From bytes to meaning: what a received frame is, and which flow it belongs to. Total: any bytes give an
+// answer.
 #pragma once
 
 #include <cstdint>
@@ -35,9 +36,9 @@ struct ParsedPacket {
   uint32_t fragment_id = 0;  ///< of a first or later fragment; host order
 };
 
-/// Parses a received frame. Reads only inside `frame`. Empty optional: `out` is filled. Otherwise the reason to drop it.
-/// Lengths are checked against the frame: IPv4 total length, IPv6 payload length, TCP data offset, UDP length.
-/// RFC 791, 8200, 9293, 768, 792, 4443; IEEE 802.1Q and 802.1ad, up to two tags.
+/// Parses a received frame. Reads only inside `frame`. Empty optional: `out` is filled. Otherwise the reason
+/// to drop it. Lengths are checked against the frame: IPv4 total length, IPv6 payload length, TCP data
+/// offset, UDP length. RFC 791, 8200, 9293, 768, 792, 4443; IEEE 802.1Q and 802.1ad, up to two tags.
 std::optional<DropReason> parse(std::span<const uint8_t> frame, ParsedPacket& out);
 
 }  // namespace xebec

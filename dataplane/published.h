@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: BSD-2-Clause
-// One value, replaced by a single writer, read by many without a lock: publication with quiescent-state reclamation.
+// One value, replaced by a single writer, read by many without a lock: publication with quiescent-state
+// reclamation.
 //
-//   writer (control thread)                     reader (worker), once a round
-//   publish(new):  current := new               quiescent():  seen := epoch       (holds nothing of earlier rounds)
-//                  epoch   := epoch + 1         get():        value := current
-//   reclaim():     frees a retired value when   sleep():      seen := asleep      (holds nothing until it wakes)
-//                  every reader is asleep or    wake():       seen := epoch
-//                  has seen a later epoch
+//   writer (control thread)                    reader (worker), once a round
+//   -----------------------                    -----------------------------
+//   publish(new): current := new               quiescent(): seen := epoch    holds nothing of earlier rounds
+//                 epoch := epoch + 1           get():       value := current
+//   reclaim():    frees a retired value when   sleep():     seen := asleep   holds nothing until it wakes
+//                 each reader is asleep or     wake():      seen := epoch
+//                 has seen a later epoch
 #pragma once
 
 #include <atomic>
@@ -27,7 +29,8 @@ class Published {
 
     /// Nothing obtained by get() before this call is used after it.
     void quiescent() {
-      // Acquire pairs with publish()'s release of epoch: who has seen the epoch finds its value or a later one in current.
+      // Acquire pairs with publish()'s release of epoch: who has seen the epoch finds its value or a later
+      // one in current.
       seen_.store(owner_.epoch_.load(std::memory_order_acquire), std::memory_order_release);
     }
     /// The value of now; valid until the next quiescent() or sleep().
@@ -36,9 +39,9 @@ class Published {
     /// A sleeping reader holds nothing and is not waited for.
     void sleep() { seen_.store(kAsleep, std::memory_order_release); }
     void wake() {
-      // Sequentially consistent with reclaim()'s look at seen_ and publish()'s store of current_: either the writer sees this
-      // reader awake at an old epoch and waits, or this reader's next get() finds the new value. Release/acquire would allow
-      // both to miss each other (store-load reordering).
+      // Sequentially consistent with reclaim()'s look at seen_ and publish()'s store of current_: either the
+      // writer sees this reader awake at an old epoch and waits, or this reader's next get() finds the new
+      // value. Release/acquire would allow both to miss each other (store-load reordering).
       seen_.store(owner_.epoch_.load(std::memory_order_seq_cst), std::memory_order_seq_cst);
       (void)owner_.current_.load(std::memory_order_seq_cst);
     }

@@ -172,11 +172,12 @@ void rewrite_to_echo_reply(Packet& packet, const ParsedPacket& parsed) {
   icmp->type = parsed.ip_version == 4 ? kIcmpEchoReply : kIcmpv6EchoReply;
   const Be16 after{{icmp->type, icmp->code}};
   icmp->checksum = checksum_update(icmp->checksum, before, after);
-  // A reply may be nothing but zeros (type 0, id 0, no data): then only 0xffff adds up. Otherwise 0 is what a full
-  // computation gives, too.
+  // A reply may be nothing but zeros (type 0, id 0, no data): then only 0xffff adds up. Otherwise 0 is what a
+  // full computation gives, too.
   const auto* message = packet.data + parsed.l4_offset;
   const std::size_t length = parsed.l3_offset + parsed.ip_length - parsed.l4_offset;
-  if (icmp->checksum.raw() == 0 && checksum_sum(message, length) == 0) icmp->checksum = Be16::from_raw(0xffff);
+  if (icmp->checksum.raw() == 0 && checksum_sum(message, length) == 0)
+    icmp->checksum = Be16::from_raw(0xffff);
   fit_length(packet, parsed.l3_offset + parsed.ip_length);
 }
 

@@ -19,17 +19,19 @@ struct Packet {
   uint32_t room = 0;      ///< bytes from data to the end of the frame; length <= room
 };
 
-/// Completes the TCP or UDP checksum if the sender left it to its NIC (checksum.h). True if it did. Not for fragments:
-/// their checksum covers bytes that are elsewhere.
+/// Completes the TCP or UDP checksum if the sender left it to its NIC (checksum.h). True if it did. Not for
+/// fragments: their checksum covers bytes that are elsewhere.
 bool complete_partial_checksum(const Packet& packet, const ParsedPacket& parsed);
 
-/// Turns the packet into the frame to send to `backend`: MAC addresses, VLAN tags kept as received, for Mode::ipip the
-/// outer header (DF, TTL 64, DSCP and ECN per RFC 6040, id 0 per RFC 6864). Bytes behind the IP length are cut; a frame
-/// shorter than kMinFrameLength is padded with zeros. Empty optional: done. Otherwise the packet is unchanged and the
-/// reason says why it cannot go.
-std::optional<DropReason> rewrite_to_backend(Packet& packet, const ParsedPacket& parsed, const Backend& backend);
+/// Turns the packet into the frame to send to `backend`: MAC addresses, VLAN tags kept as received, for
+/// Mode::ipip the outer header (DF, TTL 64, DSCP and ECN per RFC 6040, id 0 per RFC 6864). Bytes behind the
+/// IP length are cut; a frame shorter than kMinFrameLength is padded with zeros. Empty optional: done.
+/// Otherwise the packet is unchanged and the reason says why it cannot go.
+std::optional<DropReason> rewrite_to_backend(Packet& packet, const ParsedPacket& parsed,
+                                             const Backend& backend);
 
-/// Turns an ICMP or ICMPv6 echo request into its reply in place: addresses and MACs swapped, checksum by RFC 1624.
+/// Turns an ICMP or ICMPv6 echo request into its reply in place: addresses and MACs swapped, checksum by RFC
+/// 1624.
 void rewrite_to_echo_reply(Packet& packet, const ParsedPacket& parsed);
 
 }  // namespace xebec

@@ -12,7 +12,8 @@
 namespace xebec {
 namespace {
 
-// Kernels before 6.17 send at most 32 packets a call (net/xdp/xsk.c, TX_BATCH_SIZE), so a full ring may need this many.
+// Kernels before 6.17 send at most 32 packets a call (net/xdp/xsk.c, TX_BATCH_SIZE), so a full ring may need
+// this many.
 constexpr uint32_t kMaxKicksPerFlush = kRingSize / 32;
 
 }  // namespace
@@ -54,10 +55,12 @@ void RingTransmit::flush(bool /*more*/) {
     counters_.kicks.add(1);
     if (sendto(fd_, nullptr, 0, MSG_DONTWAIT, nullptr, 0) >= 0) continue;
     switch (errno) {
-      case EBUSY:  // the frame at the head was consumed and lost (the egress queue refused it); go on with the next
+      case EBUSY:  // the frame at the head was consumed and lost (the egress queue refused it); go on with
+                   // the next
         counters_.errors.add(1);
         break;
-      case EAGAIN:  // the call's budget, or no room in the completion ring or the send buffer: make room, go on while it moves
+      case EAGAIN:  // the call's budget, or no room in the completion ring or the send buffer: make room, go
+                    // on while it moves
         reap();
         if (__atomic_load_n(tx_.consumer, __ATOMIC_RELAXED) == before) return;
         break;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
-// The forwarding table: an immutable snapshot of services, backends and next hops. Built on the control thread, published
-// by one pointer, read by the workers (dataplane/published.h).
+// The forwarding table: an immutable snapshot of services, backends and next hops. Built on the control
+// thread, published by one pointer, read by the workers (dataplane/published.h).
 #pragma once
 
 #include <cstdint>
@@ -32,8 +32,8 @@ struct NextHop {
   bool resolved = false;
 };
 
-/// One backend of one service; a cache line. Stands in Table::backends() at its id. An id stays with (service, address,
-/// port) from table to table, so that flows and counters outlive a change.
+/// One backend of one service; a cache line. Stands in Table::backends() at its id. An id stays with
+/// (service, address) from table to table, so that flows and counters outlive a change.
 struct alignas(64) Backend {
   IpAddress address;
   IpAddress tunnel_source;  ///< outer source, family of `address`; ipip only
@@ -47,11 +47,12 @@ static_assert(sizeof(Backend) == 64);
 struct Service {
   std::string name;
   IpAddress vip;
-  uint16_t port = 0;     ///< host order, 0 = any
-  uint8_t protocol = 0;  ///< kProtoTcp or kProtoUdp
+  uint16_t port = 0;       ///< host order, 0 = any
+  uint8_t protocol = 0;    ///< kProtoTcp or kProtoUdp
   bool stateless = false;  ///< no flow is remembered: every packet goes where the lookup array says
-  std::shared_ptr<const MaglevTable> lookup;  ///< shared with the previous table where nothing changed; never null
-  std::vector<uint32_t> backend_ids;          ///< lookup's index -> id
+  std::shared_ptr<const MaglevTable>
+      lookup;                         ///< shared with the previous table where nothing changed; never null
+  std::vector<uint32_t> backend_ids;  ///< lookup's index -> id
 };
 
 /// What Table::make() takes; the builder (control/table_builder.h) fills it.
@@ -59,15 +60,15 @@ struct TableParts {
   uint64_t generation = 0;
   HashSecret secret;
   std::vector<Service> services;
-  std::vector<Backend> backends;  ///< indexed by id; gaps are not usable
+  std::vector<Backend> backends;      ///< indexed by id; gaps are not usable
   std::vector<IpAddress> local_vips;  ///< every service address, for ICMP
 };
 
 class Table {
  public:
-  /// Checks every invariant the data path relies on (indices in range, one service a key, lookup slots that name usable
-  /// backends of their own service) and throws std::invalid_argument naming the broken one: a table that was made is safe
-  /// to publish.
+  /// Checks every invariant the data path relies on (indices in range, one service a key, lookup slots that
+  /// name usable backends of their own service) and throws std::invalid_argument naming the broken one: a
+  /// table that was made is safe to publish.
   static std::unique_ptr<const Table> make(TableParts parts);
 
   uint64_t generation() const { return parts_.generation; }
@@ -77,40 +78,56 @@ class Table {
 
   static constexpr uint32_t kNone = UINT32_MAX;
 
-  /// Index of the most specific service: exact port, then port 0 (any). kNone if there is none. port: as on the wire.
+  /// Index of the most specific service: exact port, then port 0 (any). kNone if there is none. port: as on
+  /// the wire.
   uint32_t find_service(const IpAddress& vip, uint8_t protocol, Be16 port) const;
   /// True if some service has this address.
   bool is_vip(const IpAddress& address) const;
-  /// True if some service at this address has a usable backend with weight: the VIP is alive, and answers echo requests.
+  /// True if some service at this address has a usable backend with weight: the VIP is alive, and answers
+  /// echo requests.
   bool is_vip_served(const IpAddress& address) const;
 
  private:
   explicit Table(TableParts parts);
 
+  /// In words: a key put together from bytes and hashed at once would wait for its own stores (store forwarding fails
+  /// from small to large): a third of this lookup's samples. With vip_filter_ and flow_hash() in registers a packet went from
+  /// 185-198 to 166-175 ns.
   struct Key {
-    IpAddress vip;
-    Be16 port{};
-    uint8_t protocol = 0;
-    uint8_t zero = 0;
-    friend bool operator==(const Key& a, const Key& b) { return std::memcmp(&a, &b, sizeof a) == 0; }
+    uint64_t address[2];
+    uint64_t port_protocol;
+    static Key of(const IpAddress& vip, Be16 port, uint8_t protocol) {
+      Key key;
+      std::memcpy(key.address, vip.bytes.data(), sizeof key.address);
+      key.port_protocol = port.raw() | uint64_t{protocol} << 16;
+      return key;
+    }
+    friend bool operator==(const Key&, const Key&) = default;
   };
   struct Slot {
-    Key key;
+    Key key{};
     uint32_t value = kNone;
   };
-  static_assert(sizeof(Key) == 20);
+  static_assert(sizeof(Slot) == 32);
 
   static constexpr uint32_t kVipIdle = 0;    // value of a VIP's slot: no service there has a usable backend
   static constexpr uint32_t kVipServed = 1;  // ... some service has
 
   /// Position in index_ of the slot that holds `key`, or of the free one where it would stand.
   std::size_t position_of(const Key& key) const;
+  bool may_be_vip(const IpAddress& address) const;
+  uint64_t filter_bit_of(const IpAddress& address) const;
   void index_vip(const IpAddress& address, bool served);
   void index_service(uint32_t service);
   uint32_t find(const Key& key) const { return index_[position_of(key)].value; }
 
   TableParts parts_;
-  std::vector<Slot> index_;  // open addressing, power of two, at most half full; VIPs stand in it with protocol 0
+  std::vector<Slot>
+      index_;  // open addressing, power of two, at most half full; VIPs stand in it with protocol 0
+  // One bit a VIP among 32 or more, to say "not a VIP" of every packet's source without a walk. A walk that ends at a free
+  // slot or goes past a taken one is a branch nobody can predict: a sixth of the lookup's samples.
+  std::vector<uint64_t> vip_filter_;
+  uint32_t filter_shift_ = 0;
 };
 
 }  // namespace xebec

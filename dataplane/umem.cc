@@ -35,8 +35,9 @@ tl::expected<std::unique_ptr<Umem>, IoError> Umem::create(UmemMemory memory, uin
   config.frame_size = kFrameSize;
   config.frame_headroom = 0;
   config.flags = 0;
-  const int error = -xsk_umem__create(&umem->handle_, umem->memory(), static_cast<uint64_t>(frame_count) * kFrameSize,
-                                      fill, completion, &config);
+  const int error =
+      -xsk_umem__create(&umem->handle_, umem->memory(), static_cast<uint64_t>(frame_count) * kFrameSize, fill,
+                        completion, &config);
   if (error != 0) {
     umem->handle_ = nullptr;
     const char* hint = error == EPERM ? " (needs CAP_NET_RAW)"

@@ -5,15 +5,18 @@
 //
 //          allocate()              give_to_fill            (kernel)            take_received
 //   free ─────────────> in hand ───────────────> receive ───────────> receive ──────────────> in hand
-//    ^                     │                      (fill ring)         (rx ring)                  │
-//    └──── recycle() ──────┤                                                                     │
-//                          └── give_to_transmit ──> transmit ── take_completed ──> in hand ──────┘
+//    ^ ^                   │  ^                   (fill ring)         (rx ring)                  │
+//    │ └──── recycle() ────┤  └────────────────────────────────────────────────────────────────────┘
+//    │                     └── give_to_transmit ──> transmit
+//    └───────────────────────── take_completed ────────┘
 //
-// so that   free + receive + transmit + in hand == count()   at every moment: the conservation law. "receive" is the fill
-// ring, the kernel and the rx ring together; "transmit" the tx ring, the kernel and the completion ring.
+// so that   free + receive + transmit + in hand == count()   at every moment: the conservation law. "receive"
+// is the fill ring, the kernel and the rx ring together; "transmit" the tx ring, the kernel and the
+// completion ring.
 //
-// Debug builds (XEBEC_FRAME_AUDIT) keep the place of every frame and abort on a transition the picture does not have: a
-// frame given twice, completed but never sent, or lost. They also overwrite recycled frames, so that stale bytes show.
+// Debug builds (XEBEC_FRAME_AUDIT) keep the place of every frame and abort on a transition the picture does
+// not have: a frame given twice, completed but never sent, or lost. They also overwrite recycled frames, so
+// that stale bytes show.
 #pragma once
 
 #include <cstddef>
@@ -35,7 +38,8 @@ struct xsk_ring_cons;
 namespace xebec {
 
 /// One frame in hand, with the packet in it. Move-only; whoever holds it must consume it by exactly one of
-/// Umem::recycle, Umem::give_to_fill or Umem::give_to_transmit. Debug builds abort if one is dropped on the floor.
+/// Umem::recycle, Umem::give_to_fill or Umem::give_to_transmit. Debug builds abort if one is dropped on the
+/// floor.
 class Frame {
  public:
   Frame() = default;
@@ -84,8 +88,9 @@ struct FrameCounts {
 /// One worker's, on one thread once the worker runs (counts() excepted).
 class Umem {
  public:
-  /// Registers `frame_count` frames in `memory`, which is at least as large. fill and completion are the rings of the first socket that will be bound; they
-  /// must not move and must outlive the Umem (libxdp keeps the pointers).
+  /// Registers `frame_count` frames in `memory`, which is at least as large. fill and completion are the rings
+  /// of the first socket that will be bound; they must not move and must outlive the Umem (libxdp keeps the
+  /// pointers).
   static tl::expected<std::unique_ptr<Umem>, IoError> create(UmemMemory memory, uint32_t frame_count,
                                                              xsk_ring_prod* fill, xsk_ring_cons* completion);
   /// For tests: memory and ledger without a kernel registration.
@@ -114,7 +119,9 @@ class Umem {
   bool hugepages() const { return memory_.hugepages(); }
   xsk_umem* handle() { return handle_; }
 
-  static constexpr uint64_t chunk_of(uint64_t address) { return address & ~static_cast<uint64_t>(kFrameSize - 1); }
+  static constexpr uint64_t chunk_of(uint64_t address) {
+    return address & ~static_cast<uint64_t>(kFrameSize - 1);
+  }
 
  private:
   Umem() = default;

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // What is on the wire: byte-order-typed integers and the headers Xebec reads or writes.
 //
-// Every type here has alignment 1 and is laid over packet bytes with view_as<>(). A Be16 or Be32 holds network order;
-// it does not turn into a host integer by accident (tests/nocompile proves it), only by host().
+// Every type here has alignment 1 and is laid over packet bytes with view_as<>(). A Be16 or Be32 holds
+// network order; it does not turn into a host integer by accident (tests/nocompile proves it), only by
+// host().
 #pragma once
 
 #include <bit>

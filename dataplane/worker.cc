@@ -19,15 +19,20 @@ namespace {
 
 constexpr std::size_t kNoPort = SIZE_MAX;
 
-// Empty rounds before an adaptive worker sleeps. A round costs well under a microsecond; 50 of them bridge the gaps inside a
-// burst without holding a CPU that feeds the queue: on veth the sender's softirq runs on it (docs/architecture.md).
+// Empty rounds before an adaptive worker sleeps. A round costs well under a microsecond; 50 of them bridge
+// the gaps inside a burst without holding a CPU that feeds the queue: on veth the sender's softirq runs on it
+// (docs/architecture.md).
 constexpr uint32_t kSpinRounds = 50;
 
 // A sleeping worker wakes this often to show the shim that it lives. The shim's patience is several of these.
 constexpr int kSleepMs = 200;
 
-// Frames that do not fit the tx ring: flush and reap this often before dropping them. Each flush hands the kernel up to a ring
-// full, so one try nearly always suffices; the bound keeps a dead egress interface from stopping the worker.
+// How soon frames that the kernel would not take are offered to it again.
+constexpr int kPendingMs = 1;
+
+// Frames that do not fit the tx ring: flush and reap this often before dropping them. Each flush hands the
+// kernel up to a ring full, so one try nearly always suffices; the bound keeps a dead egress interface from
+// stopping the worker.
 constexpr int kTransmitTries = 4;
 
 uint64_t coarse_now_ns() {
@@ -46,7 +51,8 @@ Worker::Worker(WorkerOptions options, std::unique_ptr<Umem> umem, std::vector<Wo
       state_(std::make_unique<ForwardState>(options_.flows)),
       reader_(tables) {
   port_of_interface_.fill(kNoPort);
-  for (std::size_t i = 0; i < ports_.size(); ++i) port_of_interface_[ports_[i].port->options().interface_index] = i;
+  for (std::size_t i = 0; i < ports_.size(); ++i)
+    port_of_interface_[ports_[i].port->options().interface_index] = i;
   publish_ledger();
 }
 
@@ -85,6 +91,7 @@ void Worker::run() {
   uint32_t empty_rounds = 0;
   while (!stop_.load(std::memory_order_acquire)) {
     reader_.quiescent();
+    generation_.store(reader_.get()->generation(), std::memory_order_relaxed);
     beat();
     uint32_t served = 0;
     bool more = false;  // a full batch: most likely there are packets behind it
@@ -95,7 +102,7 @@ void Worker::run() {
     }
     const bool pending = finish_round(more);
     loop_.rounds.add(1);
-    if (served != 0 || pending) {
+    if (served != 0) {
       empty_rounds = 0;
       continue;
     }
@@ -103,12 +110,27 @@ void Worker::run() {
     ++empty_rounds;
     if (options_.idle == Idle::spin) {
       for (WorkerPort& p : ports_) p.port->busy_poll();
-    } else if (options_.idle == Idle::sleep || empty_rounds >= kSpinRounds) {
-      wait_for_work();
+    } else if (empty_rounds >= kSpinRounds || (options_.idle == Idle::sleep && !pending)) {
+      // What the kernel has not taken yet (a full send buffer, an interface that is down) is tried again
+      // soon, but not by spinning for as long as it lasts.
+      wait_for_work(pending ? kPendingMs : kSleepMs);
       empty_rounds = 0;
     }
   }
+  drain();
   reader_.sleep();
+}
+
+/// The shim steers nothing to this worker any more; what had arrived before is still forwarded. Bounded: two
+/// full rings.
+void Worker::drain() {
+  for (uint32_t round = 0; round < 2 * kRingSize / kBatchSize; ++round) {
+    reader_.quiescent();
+    uint32_t served = 0;
+    for (std::size_t i = 0; i < ports_.size(); ++i) served += serve(i);
+    const bool pending = finish_round(false);
+    if (served == 0 && !pending) return;
+  }
 }
 
 void Worker::beat() {
@@ -123,10 +145,9 @@ uint32_t Worker::serve(std::size_t port_index) {
   const uint32_t n = ports_[port_index].port->receive(frames);
   if (n == 0) return 0;
 
-  // After the receive: a packet that the shim steered because of a new service meets a table that has it (services are
-  // published to the workers first).
+  // After the receive: a packet that the shim steered because of a new service meets a table that has it
+  // (services are published to the workers first).
   const Table* table = reader_.get();
-  generation_.store(table->generation(), std::memory_order_relaxed);
 
   std::array<Packet, kBatchSize> packets;
   std::array<Decision, kBatchSize> decisions;
@@ -134,8 +155,10 @@ uint32_t Worker::serve(std::size_t port_index) {
     const auto before = static_cast<uint32_t>(frames[i].address() - Umem::chunk_of(frames[i].address()));
     packets[i] = {umem_->data(frames[i]), frames[i].length(), before, kFrameSize - before};
   }
-  forward_batch(*table, *state_, std::span(packets.data(), n), std::span(decisions.data(), n), coarse_now_ns());
-  dispatch(port_index, std::span(frames.data(), n), std::span(packets.data(), n), std::span(decisions.data(), n));
+  forward_batch(*table, *state_, std::span(packets.data(), n), std::span(decisions.data(), n),
+                coarse_now_ns());
+  dispatch(port_index, std::span(frames.data(), n), std::span(packets.data(), n),
+           std::span(decisions.data(), n));
   return n;
 }
 
@@ -168,8 +191,8 @@ void Worker::dispatch(std::size_t ingress, std::span<Frame> frames, std::span<co
   flush_run();
 }
 
-/// Counts a frame as forwarded or replied once a ring has it, and as dropped (tx_full) if none would: forward_batch leaves
-/// that to its caller.
+/// Counts a frame as forwarded or replied once a ring has it, and as dropped (tx_full) if none would:
+/// forward_batch leaves that to its caller.
 void Worker::send(std::size_t port_index, Verdict verdict, std::span<Frame> frames) {
   TransmitEngine& engine = ports_[port_index].port->transmit();
   std::span<Frame> rest = frames.subspan(engine.submit(frames));
@@ -199,14 +222,14 @@ bool Worker::finish_round(bool more) {
   return pending;
 }
 
-void Worker::wait_for_work() {
+void Worker::wait_for_work(int timeout_ms) {
   std::array<pollfd, kMaxInterfaces + 1> fds;
   std::size_t n = 0;
   fds[n++] = {wake_fd_, POLLIN, 0};
   for (const WorkerPort& p : ports_) fds[n++] = {p.port->fd(), POLLIN, 0};
   loop_.sleeps.add(1);
   reader_.sleep();
-  (void)poll(fds.data(), n, kSleepMs);
+  (void)poll(fds.data(), n, timeout_ms);
   reader_.wake();
 }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
-// A worker: one pinned thread that owns a UMEM, the ports of its queue on every interface, its flow table and its counters,
-// and moves packets between them.
+// A worker: one pinned thread that owns a UMEM, the ports of its queue on every interface, its flow table and
+// its counters, and moves packets between them.
 //
 //   receive a batch -> load the table -> forward_batch -> transmit or recycle -> reap completions -> refill
 #pragma once
@@ -56,7 +56,8 @@ struct LoopCounters {
 
 class Worker {
  public:
-  /// Ports are open and share `umem`. Members are destroyed in the order that the kernel needs: ports before their UMEM.
+  /// Ports are open and share `umem`. Members are destroyed in the order that the kernel needs: ports before
+  /// their UMEM.
   Worker(WorkerOptions options, std::unique_ptr<Umem> umem, std::vector<WorkerPort> ports,
          const Published<Table>& tables);
   ~Worker();  ///< stops
@@ -64,8 +65,8 @@ class Worker {
   Worker& operator=(const Worker&) = delete;
 
   tl::expected<void, IoError> start();
-  /// Asks the thread to end and waits for it. What is in the tx rings is still flushed; received packets not yet taken are
-  /// left to the kernel. Idempotent.
+  /// Asks the thread to end and waits for it. Packets received before are still forwarded, as far as two full
+  /// rings go. The caller has taken the services out of the shim first. Idempotent.
   void stop();
 
   const WorkerOptions& options() const { return options_; }
@@ -74,7 +75,8 @@ class Worker {
   const Umem& umem() const { return *umem_; }
   const std::vector<WorkerPort>& ports() const { return ports_; }
   const Published<Table>::Reader& reader() const { return reader_; }
-  /// Generation of the table last used.
+  /// Generation of the table that the round before used at the latest; a sleeping worker will use the current
+  /// one.
   uint64_t generation() const { return generation_.load(std::memory_order_relaxed); }
   bool pinned() const { return pinned_.load(std::memory_order_relaxed); }
 
@@ -85,7 +87,8 @@ class Worker {
                 std::span<const Decision> decisions);
   void send(std::size_t port_index, Verdict verdict, std::span<Frame> frames);
   bool finish_round(bool more);
-  void wait_for_work();
+  void drain();
+  void wait_for_work(int timeout_ms);
   void beat();
   void publish_ledger();
 
@@ -96,7 +99,7 @@ class Worker {
   Published<Table>::Reader reader_;
   LoopCounters loop_;
   std::array<std::size_t, kMaxInterfaces> port_of_interface_{};  // kNoPort where this worker has none
-  int wake_fd_ = -1;  // eventfd: ends a sleep
+  int wake_fd_ = -1;                                             // eventfd: ends a sleep
   std::atomic<bool> stop_{false};
   std::atomic<bool> pinned_{false};
   std::atomic<uint64_t> generation_{0};

@@ -19,8 +19,8 @@ namespace {
 // Newer than the headers of Debian 12; values from include/uapi of Linux 6.17.
 constexpr int kXdpMaxTxSkbBudget = 9;  // XDP_MAX_TX_SKB_BUDGET, linux/if_xdp.h
 
-// Copy-mode transmit charges every skb to the socket until the receiver has consumed it; the default buffer holds a few
-// hundred packets and then stalls the ring.
+// Copy-mode transmit charges every skb to the socket until the receiver has consumed it; the default buffer
+// holds a few hundred packets and then stalls the ring.
 constexpr int kSendBufferBytes = 16 << 20;
 
 using namespace std::chrono_literals;
@@ -29,12 +29,16 @@ constexpr auto kLongestBackoff = 80ms;
 
 }  // namespace
 
-XskPort::~XskPort() {
+void XskPort::close() {
+  injection_ = nullptr;
   transmit_.reset();  // it may still have something to send by the socket
   if (socket_ != nullptr) xsk_socket__delete(socket_);
+  socket_ = nullptr;
 }
 
-int XskPort::fd() const { return xsk_socket__fd(socket_); }
+int XskPort::fd() const {
+  return xsk_socket__fd(socket_);
+}
 
 tl::expected<void, IoError> XskPort::open(Umem& umem, std::chrono::milliseconds patience) {
   const auto give_up = std::chrono::steady_clock::now() + patience;
@@ -51,7 +55,9 @@ tl::expected<void, IoError> XskPort::open(Umem& umem, std::chrono::milliseconds 
   read_back();
   auto ring = std::make_unique<RingTransmit>(umem, tx_, completion_, fd());
   if (options_.inject) {
-    transmit_ = std::make_unique<InjectTransmit>(umem, std::move(ring), *options_.inject);
+    auto inject = std::make_unique<InjectTransmit>(umem, std::move(ring), *options_.inject);
+    injection_ = inject.get();
+    transmit_ = std::move(inject);
   } else {
     transmit_ = std::move(ring);
   }
@@ -65,19 +71,19 @@ tl::expected<void, IoError> XskPort::bind_once(Umem& umem) {
   config.tx_size = kRingSize;
   // Ours is the only XDP program: libxdp must not attach its own.
   config.libxdp_flags = XSK_LIBXDP_FLAGS__INHIBIT_PROG_LOAD;
-  config.bind_flags = static_cast<uint16_t>(XDP_USE_NEED_WAKEUP | (options_.zerocopy ? XDP_ZEROCOPY : XDP_COPY));
-  const int error =
-      -xsk_socket__create_shared(&socket_, options_.interface.c_str(), options_.queue, umem.handle(), &rx_, &tx_,
-                                 &fill_, &completion_, &config);
+  config.bind_flags =
+      static_cast<uint16_t>(XDP_USE_NEED_WAKEUP | (options_.zerocopy ? XDP_ZEROCOPY : XDP_COPY));
+  const int error = -xsk_socket__create_shared(&socket_, options_.interface.c_str(), options_.queue,
+                                               umem.handle(), &rx_, &tx_, &fill_, &completion_, &config);
   if (error == 0) return {};
   socket_ = nullptr;
   const char* why = error == EBUSY        ? "another socket holds the queue"
                     : error == EPERM      ? "needs CAP_NET_RAW"
                     : error == EOPNOTSUPP ? "the driver has no zero-copy"
                                           : std::strerror(error);
-  return tl::unexpected(IoError{error, fmt::format("cannot bind an AF_XDP socket to {} queue {} ({}): {}",
-                                                   options_.interface, options_.queue,
-                                                   options_.zerocopy ? "zero-copy" : "copy", why)});
+  return tl::unexpected(
+      IoError{error, fmt::format("cannot bind an AF_XDP socket to {} queue {} ({}): {}", options_.interface,
+                                 options_.queue, options_.zerocopy ? "zero-copy" : "copy", why)});
 }
 
 void XskPort::read_back() {
@@ -122,7 +128,9 @@ void XskPort::refill() {
   if (xsk_ring_prod__needs_wakeup(&fill_)) busy_poll();
 }
 
-void XskPort::busy_poll() { (void)recvfrom(fd(), nullptr, 0, MSG_DONTWAIT, nullptr, nullptr); }
+void XskPort::busy_poll() {
+  (void)recvfrom(fd(), nullptr, 0, MSG_DONTWAIT, nullptr, nullptr);
+}
 
 PortStatistics XskPort::statistics() const {
   xdp_statistics s{};

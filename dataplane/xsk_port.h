@@ -16,8 +16,8 @@
 #include <span>
 #include <string>
 
-#include <tl/expected.hpp>
 #include <xdp/xsk.h>
+#include <tl/expected.hpp>
 
 #include "dataplane/counters.h"
 #include "dataplane/inject_transmit.h"
@@ -31,15 +31,15 @@ struct PortOptions {
   std::string interface;
   uint16_t interface_index = 0;  ///< into the daemon's interfaces, not the kernel's ifindex
   uint32_t queue = 0;
-  bool zerocopy = false;  ///< ask for XDP_ZEROCOPY; false asks for XDP_COPY
+  bool zerocopy = false;                ///< ask for XDP_ZEROCOPY; false asks for XDP_COPY
   std::optional<InjectOptions> inject;  ///< send by the injector where it pays; absent: by the ring alone
 };
 
 /// Statistics of the kernel for the socket (XDP_STATISTICS, linux/if_xdp.h).
 struct PortStatistics {
-  uint64_t rx_dropped = 0;       ///< for other reasons, too long a frame among them
-  uint64_t rx_invalid = 0;       ///< bad fill descriptors
-  uint64_t tx_invalid = 0;       ///< bad tx descriptors
+  uint64_t rx_dropped = 0;  ///< for other reasons, too long a frame among them
+  uint64_t rx_invalid = 0;  ///< bad fill descriptors
+  uint64_t tx_invalid = 0;  ///< bad tx descriptors
   uint64_t rx_ring_full = 0;
   uint64_t fill_ring_empty = 0;
 };
@@ -47,7 +47,7 @@ struct PortStatistics {
 class XskPort {
  public:
   explicit XskPort(PortOptions options) : options_(std::move(options)) {}
-  ~XskPort();
+  ~XskPort() { close(); }
   XskPort(const XskPort&) = delete;  // the kernel and libxdp hold pointers to the rings
   XskPort& operator=(const XskPort&) = delete;
 
@@ -55,9 +55,13 @@ class XskPort {
   xsk_ring_prod* fill_ring() { return &fill_; }
   xsk_ring_cons* completion_ring() { return &completion_; }
 
-  /// Creates and binds the socket and fills the fill ring. EBUSY and ENOBUFS are retried with backoff until `patience` has
-  /// passed: the kernel lets go of a dead process's socket some hundred ms late.
+  /// Creates and binds the socket and fills the fill ring. EBUSY and ENOBUFS are retried with backoff until
+  /// `patience` has passed: the kernel lets go of a dead process's socket some hundred ms late.
   tl::expected<void, IoError> open(Umem& umem, std::chrono::milliseconds patience);
+
+  /// Closes the socket; the rings' memory goes with the object. libxdp keeps using the first port's rings until the Umem is
+  /// deleted if no socket was bound to it, so a failed start closes all sockets, deletes the Umem, and only then the ports.
+  void close();
 
   /// Takes up to frames.size() received frames; returns how many.
   uint32_t receive(std::span<Frame> frames);
@@ -68,9 +72,11 @@ class XskPort {
 
   TransmitEngine& transmit() { return *transmit_; }
   const TransmitEngine& transmit() const { return *transmit_; }
+  /// The transmit engine, if it is the injector; else nullptr.
+  InjectTransmit* injection() { return injection_; }
   const PortOptions& options() const { return options_; }
   int fd() const;
-  bool zerocopy() const { return zerocopy_; }  ///< as read back from the kernel (XDP_OPTIONS)
+  bool zerocopy() const { return zerocopy_; }    ///< as read back from the kernel (XDP_OPTIONS)
   uint32_t napi_id() const { return napi_id_; }  ///< 0: the driver gives none, busy polling does nothing
   PortStatistics statistics() const;
 
@@ -86,6 +92,7 @@ class XskPort {
   xsk_ring_cons rx_{};
   xsk_ring_prod tx_{};
   std::unique_ptr<TransmitEngine> transmit_;
+  InjectTransmit* injection_ = nullptr;  // transmit_, or nothing
   bool zerocopy_ = false;
   uint32_t napi_id_ = 0;
 };

@@ -126,7 +126,7 @@ TEST(Injector, SendsFromWhereThePacketBegins) {
   const auto memory = injector->memory();
   ASSERT_TRUE(memory);
   std::mt19937 random(2);
-  for (const uint16_t begin : {0, 1, 216, 256, 511}) {
+  for (const uint16_t begin : std::initializer_list<uint16_t>{0, 1, 216, 256, 511}) {
     const Bytes frame = random_frame(100, random);
     ASSERT_EQ(inject(*injector, *memory, wire.ifindex(), {frame}, begin), 0u);
     ASSERT_EQ(wire.arrived(), frame) << "at " << begin;
@@ -195,7 +195,17 @@ TEST(XdpFeatures, TellsThatAVethTakesRedirectedFramesOnlyWhileItsPeerHasGro) {
   Wire wire;
   const auto features = [&] { return xdp_features(wire.ifindex()).value_or(0) & kXdpRedirectTarget; };
   EXPECT_NE(features(), 0u);
+  const auto events = XdpFeatureEvents::open();
+  ASSERT_TRUE(events) << events.error();
+  const auto told = [&] {
+    pollfd waiting{(*events)->fd(), POLLIN, 0};
+    return poll(&waiting, 1, 0) == 1;
+  };
+  EXPECT_FALSE(told());
   wire.set_gro("off");
+  EXPECT_TRUE(told());
+  (*events)->drain();
+  EXPECT_FALSE(told());
   EXPECT_EQ(features(), 0u);
   wire.set_gro("on");
   EXPECT_NE(features(), 0u);

@@ -8,6 +8,7 @@
 #include <linux/bpf.h>
 
 #include <algorithm>
+#include <cstring>
 #include <stdexcept>
 #include <string>
 
@@ -55,11 +56,12 @@ void LoadedShim::add_service(std::string_view vip, uint8_t protocol, uint16_t po
   must(bpf_map_update_elem(bpf_map__fd(skeleton_->maps.vips), &key.vip, &value, BPF_ANY), "add a VIP");
 }
 
-void LoadedShim::configure(uint32_t fallback_verdict, uint64_t stale_after_ns) {
+void LoadedShim::configure(uint32_t fallback_verdict, uint64_t stale_after_ns, const MacAddress& mac) {
   const uint32_t zero = 0;
   xebec_settings settings{};
   settings.fallback_verdict = fallback_verdict;
   settings.stale_after_ns = stale_after_ns;
+  std::memcpy(settings.mac, mac.bytes, sizeof settings.mac);
   must(bpf_map_update_elem(bpf_map__fd(skeleton_->maps.settings), &zero, &settings, BPF_ANY),
        "write settings");
 }

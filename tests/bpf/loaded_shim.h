@@ -6,6 +6,7 @@
 #include <string_view>
 
 #include "bpf/abi.h"
+#include "dataplane/wire.h"
 #include "tests/support/frame_builder.h"
 
 struct shim_bpf;
@@ -25,7 +26,7 @@ class LoadedShim {
   LoadedShim& operator=(const LoadedShim&) = delete;
 
   void add_service(std::string_view vip, uint8_t protocol, uint16_t port);
-  void configure(uint32_t fallback_verdict, uint64_t stale_after_ns);
+  void configure(uint32_t fallback_verdict, uint64_t stale_after_ns, const MacAddress& mac = {});
   void set_heartbeat(uint32_t queue, uint64_t at_ns);
   void set_socket(uint32_t queue, int xsk_fd);
 

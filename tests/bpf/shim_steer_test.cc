@@ -6,6 +6,9 @@
 #include <time.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <iterator>
+
 #include "tests/bpf/loaded_shim.h"
 
 namespace xebec::test {
@@ -56,6 +59,25 @@ TEST_F(ShimSteer, PassesTheHostsPacketsWithASocketToo) {
   open_socket();
   EXPECT_EQ(shim_.run(host_frame_), static_cast<uint32_t>(XDP_PASS));
   expect_counters(0, 0, 0);
+}
+
+TEST_F(ShimSteer, SteersOnlyFramesSentToItsInterfaceOnceItKnowsTheAddress) {
+  const MacAddress own{{2, 0, 0, 0, 0, 0x51}};
+  const auto frame_to = [](const MacAddress& mac) {
+    Bytes frame = FrameBuilder().ethernet().ipv4("192.0.2.1", "203.0.113.10").tcp(1, 443).build();
+    std::copy(std::begin(mac.bytes), std::end(mac.bytes), frame.begin());
+    return frame;
+  };
+  shim_.configure(XDP_DROP, 0, own);
+  EXPECT_TRUE(shim_.steers(frame_to(own)));
+  for (std::size_t i = 0; i < sizeof own.bytes; ++i) {  // every byte of it counts
+    MacAddress other = own;
+    other.bytes[i] ^= 1;
+    EXPECT_FALSE(shim_.steers(frame_to(other))) << "byte " << i;
+  }
+  EXPECT_FALSE(shim_.steers(frame_to({{0xff, 0xff, 0xff, 0xff, 0xff, 0xff}})));
+  shim_.configure(XDP_DROP, 0, {});
+  EXPECT_TRUE(shim_.steers(frame_to({{2, 9, 9, 9, 9, 9}}))) << "no address known: any frame will do";
 }
 
 TEST_F(ShimSteer, DropsWithoutASocketIfSoConfigured) {

@@ -3,11 +3,13 @@
 import collections
 import functools
 import json
+import os
+import signal
 
 import peers
 from cases import add, case, expect, expect_equal, expect_served
 from daemon import config
-from lab import VIP
+from lab import VIP, wait_until
 
 
 def expect_untouched(before, after, gone, what):
@@ -137,3 +139,54 @@ def backend_in_maintenance_gets_no_new_connections(env):
             daemon.ask("backend", "set", "web4", lab.backends[0].address[4], "admin=ready")
             daemon.wait_published()
             expect_served(peers.http(lab, 4, 400), lab.backends, "with b1")
+
+
+@case()
+def the_configuration_shown_applies_unchanged(env):
+    with env.lab() as lab:
+        with env.daemon(lab) as daemon:
+            shown = daemon.ask("config", "show")["config"]
+            path = lab.path("shown.json")
+            with open(path, "w", encoding="utf-8") as f:
+                json.dump(shown, f)
+            change = daemon.ask("config", "apply", path)
+            expect_equal((change["changed"], change["diff"]), (False, []), "what applying it changes")
+            del shown["services"][0]
+            with open(path, "w", encoding="utf-8") as f:
+                json.dump(shown, f)
+            expect_equal(daemon.ask("config", "apply", path, "--dry-run")["dry_run"], True, "a dry run")
+            expect_equal(len(daemon.ask("service", "list")["services"]), len(shown["services"]) + 1, "services after it")
+            daemon.ask("config", "apply", path)
+            expect_equal(len(daemon.ask("service", "list")["services"]), len(shown["services"]), "services without one")
+
+
+@case()
+def reload_that_replaces_every_backend_drops_nothing(env):
+    with env.lab() as lab:
+        peers.serve(lab)
+        with env.daemon(lab, config(lab, backends=lab.backends[:2])) as daemon:
+            load = peers.http_load(lab, 4, concurrency=4)
+            wait_until(lambda: daemon.packets()["forwarded"] > 100, "traffic to flow")
+            # The balancer has never spoken to these: their link-layer addresses have to be asked for.
+            daemon.write(config(lab, backends=lab.backends[2:]))
+            os.kill(daemon.pid, signal.SIGHUP)
+            daemon.wait_published()
+            wait_until(lambda: [b["usable"] for b in daemon.ask("backend", "list", "web4")["backends"]] == [True, True],
+                       "the new backends to be usable")
+            load.stop()
+            expect_served(peers.http(lab, 4, 200), lab.backends[2:], "the new backends", slack=0.15)
+            daemon.expect_no_drops()
+
+
+@case()
+def bodies_too_deep_or_with_a_key_twice_are_refused(env):
+    with env.lab() as lab:
+        with env.daemon(lab) as daemon:
+            path = f"/v1/services/web4/backends/{lab.backends[0].address[4]}"
+            deep = '{"weight":' + "[" * 80_000 + "]" * 80_000 + "}"
+            for method, where, body in (("PATCH", path, deep), ("PATCH", path, '{"weight":5,"weight":7}'),
+                                        ("POST", "/v1/services", deep), ("PATCH", path, '{"weight":5'),
+                                        ("POST", "/v1/services/web4/backends", '{"address":"10.77.0.99","address":"10.77.0.98"}')):
+                status, answer = daemon.http(method, where, body)
+                expect_equal((status, answer["error"]["code"]), (422, "invalid_config"), f"{method} {where} {body[:40]}")
+            expect_equal(daemon.ask("backend", "list", "web4")["backends"][0]["weight"], 100, "the weight afterwards")

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """The daemon as a guest of its host: starting, refusing, stopping, and never in the way of other traffic."""
+import os
 import re
 import signal
 
@@ -208,6 +209,36 @@ def interrupt_ends_it_as_well(env):
         expect_equal(daemon.process.end(signal.SIGINT, 10), 0, "exit code")
         daemon.expect_clean_log()
         expect_equal(daemon.attached(), None, "XDP on the interface")
+
+
+@case()
+def goes_into_the_background_and_still_finds_its_files(env):
+    with env.lab() as lab:
+        daemon = env.daemon(lab)
+        log, pidfile = lab.path("xebecd.log"), lab.path("xebecd.pid")
+        # Relative paths, from a shell in their directory: the daemon leaves it.
+        script = 'cd "$1" && shift && exec "$@"'
+        command = [os.path.abspath(os.path.join(daemon.programs, "xebecd")), "--daemon", "-c", "xebec.json",
+                   "--socket", "xebec.sock", "--pidfile", "xebecd.pid", "--log", "file:xebecd.log"]
+        lab.lb.ns.run("sh", "-c", script, "sh", lab.directory, *command)
+        with open(pidfile, encoding="ascii") as f:
+            pid = int(f.read())
+        try:
+            wait_until(lambda: daemon.cli("status", check=False).returncode == 0, "the daemon to be healthy")
+            settings = config(lab)
+            del settings["services"][0]
+            daemon.write(settings)
+            os.kill(pid, signal.SIGHUP)
+            wait_until(lambda: len(daemon.ask("service", "list")["services"]) == len(settings["services"]), "the reload")
+            with open(log, encoding="utf-8") as f:
+                expect("reload:" in f.read(), "the log tells of the reload")
+        finally:
+            os.kill(pid, signal.SIGTERM)
+            wait_until(lambda: not os.path.exists(f"/proc/{pid}"), "the daemon to end")
+        expect(not os.path.exists(pidfile), "the pid file is gone")
+        expect_equal(daemon.attached(), None, "XDP on the interface")
+        failed = lab.lb.ns.run(*command[:2], "-c", daemon.file, "--socket", lab.path("no/such/dir/s"), check=False)
+        expect_equal(failed.returncode, 1, f"exit code of a start that fails in the background ({failed.stderr})")
 
 
 @case()

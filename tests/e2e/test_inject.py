@@ -10,9 +10,9 @@ from daemon import config
 from lab import wait_until
 
 
-def takes_redirected_frames(lab):
+def takes_redirected_frames(lab, state="on"):
     """A veth hands redirected frames over only where the other end has NAPI: an XDP program, or GRO."""
-    lab.router.run("ethtool", "-K", f"p_{lab.lb.role}", "gro", "on")
+    lab.router.run("ethtool", "-K", f"p_{lab.lb.role}", "gro", state)
 
 
 def queues_of(daemon):
@@ -81,7 +81,7 @@ for _mode in ("dsr-l2", "ipip"):
 
 @case()
 def injection_that_is_not_possible_is_the_ring_with_a_warning(env):
-    """The peer has neither XDP nor GRO: what is redirected there is dropped."""
+    """The peer has neither XDP nor GRO: what is redirected there is dropped. Once it has, injecting begins, and ends with it."""
     with env.lab() as lab:
         peers.serve(lab)
         with env.daemon(lab, inject_config(lab)) as daemon:
@@ -89,8 +89,14 @@ def injection_that_is_not_possible_is_the_ring_with_a_warning(env):
             expect_equal([q["transmit"] for q in interface["queues"]], ["ring"], "the engine obtained")
             expect("no redirected packets" in interface["transmit_why"], interface["transmit_why"])
             expect("warn  eth0 queue 0: transmit by ring" in daemon.said(), f"no warning:\n{daemon.said()}")
-            expect_equal(placeholders(lab), [], "placeholders")
             expect_served(peers.http(lab, 4, 200), lab.backends, "HTTP", slack=0.2)
+            expect_equal(queues_of(daemon)[0]["injected"], 0, "injected packets")
+            for state, engine in (("on", "inject"), ("off", "ring")):
+                takes_redirected_frames(lab, state)
+                wait_until(lambda: queues_of(daemon)[0]["transmit"] == engine, f"{engine} with GRO {state}", 5)
+                expect_served(peers.http(lab, 4, 200), lab.backends, f"HTTP with GRO {state}", slack=0.2)
+                expect_equal(peers.http(lab, 4, 16, upload=1_000_000)["errors"], {}, f"uploads with GRO {state}")
+            expect(queues_of(daemon)[0]["injected"] > 0, "nothing was injected while it was possible")
 
 
 @case()

@@ -62,7 +62,8 @@ TEST(ConfigReader, ReadsEveryKey) {
   for (uint8_t i = 0; i < 16; ++i) EXPECT_EQ((*c.hash_seed)[i], i);
   EXPECT_EQ(c.fallback_verdict, FallbackVerdict::pass);
 
-  const InterfaceConfig eth0{"eth0", 4, {2, 3, 4, 5, 7}, XdpMode::native, BindMode::copy, TransmitMode::ring, PollMode::busy};
+  const InterfaceConfig eth0{
+      "eth0", 4, {2, 3, 4, 5, 7}, XdpMode::native, BindMode::copy, TransmitMode::ring, PollMode::busy};
   const InterfaceConfig eth1{"eth1", 0, {9, 8}};
   const InterfaceConfig eth2{"eth2", 0, {}};
   EXPECT_EQ(c.interfaces, (std::vector<InterfaceConfig>{eth0, eth1, eth2}));
@@ -175,7 +176,7 @@ const Refused kKeys[] = {
     {"UnknownKeyNearNothing", "{\"tunnel\": {\"blue\": 1}}",
      "f:1:13: error: /tunnel/blue: unknown key \"blue\"; a tunnel has: source_ipv4, source_ipv6"},
     {"KeyWithSlashAndEscape", "{\"control\": {\"a/b~\\u001b\": 1}}",
-     "f:1:14: error: /control/a~1b~0\x1b: unknown key \"a/b~\\x1b\"; a control has: socket"},
+     "f:1:14: error: /control/a~1b~0?: unknown key \"a/b~\\x1b\"; a control has: socket"},
     {"HealthOfService", service_text("\"health\": {\"type\": \"tcp\"}"),
      "f:1:80: error: /services/0/health: not available in this version"},
     {"FailOfService", service_text("\"fail\": \"drop\""),

@@ -73,7 +73,7 @@ struct Bench {
     const uint8_t first = syn_first ? kSyn : (state == FlowState::closing ? kFin : kAck);
     ASSERT_TRUE(insert(key, first, backend));
     if (state != FlowState::established) return;
-    ASSERT_TRUE(lookup(key, kAck).found);
+    ASSERT_TRUE(lookup(key, kAck).found());
   }
 };
 
@@ -90,10 +90,10 @@ TEST(FlowTable, FindsWhatWasInsertedAndNothingElse) {
   for (uint32_t n = 0; n < 1000; ++n) ASSERT_TRUE(bench.insert(key_of(n), kSyn, n * 7));
   for (uint32_t n = 0; n < 1000; ++n) {
     const FlowHit hit = bench.lookup(key_of(n), kAck);
-    ASSERT_TRUE(hit.found);
+    ASSERT_TRUE(hit.found());
     ASSERT_EQ(hit.backend_id, n * 7);
   }
-  for (uint32_t n = 1000; n < 3000; ++n) ASSERT_FALSE(bench.lookup(key_of(n), kAck).found);
+  for (uint32_t n = 1000; n < 3000; ++n) ASSERT_FALSE(bench.lookup(key_of(n), kAck).found());
   EXPECT_EQ(bench.table.stats().inserts, 1000u);
   EXPECT_EQ(bench.table.stats().used, 1000u);
 }
@@ -105,18 +105,18 @@ TEST(FlowTable, ComparesEveryByteOfTheKeyWhereHashesAreEqual) {
     ASSERT_TRUE(bench.insert(key, kSyn));
     FlowKey other = key;
     reinterpret_cast<uint8_t*>(&other)[i] ^= 0x80;
-    EXPECT_FALSE(bench.lookup(other, kAck).found) << "byte " << i;
-    EXPECT_TRUE(bench.lookup(key, kAck).found) << "byte " << i;
+    EXPECT_FALSE(bench.lookup(other, kAck).found()) << "byte " << i;
+    EXPECT_TRUE(bench.lookup(key, kAck).found()) << "byte " << i;
   }
 }
 
 TEST(FlowTable, TheTagZeroOfAHashIsNoFreePlace) {
   Bench bench(config_of(100));
   bench.one_hash = uint64_t{7} << 48;  // low 16 bits zero
-  EXPECT_FALSE(bench.lookup(FlowKey{}, kAck).found);
+  EXPECT_FALSE(bench.lookup(FlowKey{}, kAck).found());
   for (uint32_t n = 0; n < 4; ++n) ASSERT_TRUE(bench.insert(key_of(n), kSyn, n));
   for (uint32_t n = 0; n < 4; ++n) {
-    EXPECT_TRUE(bench.peek(key_of(n)).found);
+    EXPECT_TRUE(bench.peek(key_of(n)).found());
     EXPECT_EQ(bench.peek(key_of(n)).backend_id, n);
   }
   EXPECT_EQ(bench.table.stats().used, 4u);
@@ -157,11 +157,11 @@ TEST(FlowTable, EveryStateLastsItsTimeoutAndNoLonger) {
       ASSERT_TRUE(bench.insert(key, row.flags[0]));
       for (std::size_t i = 1; i < row.flags.size(); ++i) {
         bench.now += kSecond;
-        ASSERT_TRUE(bench.lookup(key, row.flags[i]).found) << row.what;
+        ASSERT_TRUE(bench.lookup(key, row.flags[i]).found()) << row.what;
       }
       bench.now += row.timeout_s * kSecond + (late ? kSlack : 0);
-      EXPECT_EQ(bench.peek(key).found, !late) << row.what;
-      EXPECT_EQ(bench.lookup(key, kAck).found, !late) << row.what;
+      EXPECT_EQ(bench.peek(key).found(), !late) << row.what;
+      EXPECT_EQ(bench.lookup(key, kAck).found(), !late) << row.what;
       EXPECT_EQ(bench.table.stats().used, late ? 0u : 1u) << row.what;
     }
   }
@@ -172,11 +172,11 @@ TEST(FlowTable, ASynOnAClosingFlowIsANewConnection) {
     Bench bench(config_of(16));
     const FlowKey key = key_of(1);
     bench.put(key, FlowState::established);
-    ASSERT_TRUE(bench.lookup(key, end).found);
-    EXPECT_TRUE(bench.lookup(key, kSynAck).found);
-    EXPECT_FALSE(bench.lookup(key, kSyn).found);
+    ASSERT_TRUE(bench.lookup(key, end).found());
+    EXPECT_TRUE(bench.lookup(key, kSynAck).found());
+    EXPECT_FALSE(bench.lookup(key, kSyn).found());
     EXPECT_EQ(bench.table.stats().used, 0u);
-    EXPECT_FALSE(bench.lookup(key, kAck).found);
+    EXPECT_FALSE(bench.lookup(key, kAck).found());
     ASSERT_TRUE(bench.insert(key, kSyn, 2));
     EXPECT_EQ(bench.lookup(key, kAck).backend_id, 2u);
   }
@@ -193,11 +193,11 @@ TEST(FlowTable, PeekChangesNothing) {
   Bench bench(config_of(16));
   bench.put(key_of(1), FlowState::half_open, 5);
   bench.now += 9 * kSecond;
-  EXPECT_TRUE(bench.peek(key_of(1)).found);
+  EXPECT_TRUE(bench.peek(key_of(1)).found());
   EXPECT_EQ(bench.peek(key_of(1)).backend_id, 5u);
-  EXPECT_FALSE(bench.peek(key_of(2)).found);
+  EXPECT_FALSE(bench.peek(key_of(2)).found());
   bench.now += 2 * kSecond;  // had peek refreshed it, it would live on
-  EXPECT_FALSE(bench.peek(key_of(1)).found);
+  EXPECT_FALSE(bench.peek(key_of(1)).found());
   EXPECT_EQ(bench.table.stats().used, 1u);
 }
 
@@ -216,7 +216,7 @@ TEST(FlowTable, ASecondInsertOfABatchIsTheSameFlow) {
   EXPECT_EQ(bench.table.stats().inserts, 1u);
   EXPECT_EQ(bench.peek(key_of(1)).backend_id, 6u);
   bench.now += 60 * kSecond;  // beyond half open: the ACK counted
-  EXPECT_TRUE(bench.peek(key_of(1)).found);
+  EXPECT_TRUE(bench.peek(key_of(1)).found());
 }
 
 TEST(FlowTable, AnEndedFlowsTupleInsertedAgainStartsAnew) {
@@ -226,7 +226,7 @@ TEST(FlowTable, AnEndedFlowsTupleInsertedAgainStartsAnew) {
   ASSERT_TRUE(bench.insert(key_of(1), kSyn, 2));
   EXPECT_EQ(bench.table.stats().used, 1u);
   bench.now += 11 * kSecond;
-  EXPECT_FALSE(bench.peek(key_of(1)).found);  // half open, not established
+  EXPECT_FALSE(bench.peek(key_of(1)).found());  // half open, not established
 }
 
 TEST(FlowTable, OnlyWeakFlowsGiveWay) {
@@ -265,9 +265,9 @@ TEST(FlowTable, TheLongestSilentOfTheWeakGivesWay) {
     bench.put(key_of(n), FlowState::half_open);
     bench.now += kSecond / 2;
   }
-  ASSERT_TRUE(bench.lookup(key_of(0), kSyn).found);  // now the youngest
+  ASSERT_TRUE(bench.lookup(key_of(0), kSyn).found());  // now the youngest
   ASSERT_TRUE(bench.insert(key_of(99), kSyn));
-  for (uint32_t n = 0; n < 8; ++n) EXPECT_EQ(bench.peek(key_of(n)).found, n != 1) << n;
+  for (uint32_t n = 0; n < 8; ++n) EXPECT_EQ(bench.peek(key_of(n)).found(), n != 1) << n;
 }
 
 TEST(FlowTable, AFreePlaceIsTakenBeforeAnyLiveFlowGivesWay) {
@@ -301,7 +301,7 @@ TEST(FlowTable, CollidingTuplesAreBoundedAndFound) {
   for (uint32_t n = 0; n < 10'000; ++n) {
     if (!bench.insert(key_of(n), kSyn, n)) continue;
     kept.push_back(n);
-    ASSERT_TRUE(bench.lookup(key_of(n), kAck).found);
+    ASSERT_TRUE(bench.lookup(key_of(n), kAck).found());
   }
   EXPECT_EQ(kept.size(), 8u);
   EXPECT_EQ(bench.table.stats().refused_full, 10'000u - 8);
@@ -336,8 +336,8 @@ TEST(FlowTable, OverfilledKeepsEveryFlowItAccepted) {
   EXPECT_GT(stats.used, bench.table.capacity() * 99ull / 100);
   for (uint32_t n = 0; n < kFlows; ++n) {
     const FlowHit hit = bench.peek(key_of(n, kProtoUdp));
-    ASSERT_EQ(hit.found, kept[n]);
-    ASSERT_TRUE(!hit.found || hit.backend_id == n);
+    ASSERT_EQ(hit.found(), kept[n]);
+    ASSERT_TRUE(!hit.found() || hit.backend_id == n);
   }
 }
 
@@ -364,7 +364,7 @@ TEST(FlowTable, ASynFloodTakesNoEstablishedFlowAndNoMemory) {
   uint32_t lost = 0;
   for (uint32_t n = 0; n < kEstablished; ++n) {
     const FlowHit hit = bench.lookup(key_of(n), kAck);
-    lost += hit.found && hit.backend_id == n ? 0 : 1;
+    lost += hit.found() && hit.backend_id == n ? 0 : 1;
   }
   EXPECT_EQ(lost, 0u);
   EXPECT_LE(bench.table.stats().used, bench.table.capacity());
@@ -387,20 +387,20 @@ TEST(FlowTable, TimesCompareRightAcrossTheWrapOfTheCoarseClock) {
   bench.put(key_of(1), FlowState::established, 1);
   bench.put(key_of(2), FlowState::half_open, 2);
   bench.now = kWrap + 4 * kSecond;
-  EXPECT_TRUE(bench.peek(key_of(1)).found);
-  EXPECT_TRUE(bench.peek(key_of(2)).found);
+  EXPECT_TRUE(bench.peek(key_of(1)).found());
+  EXPECT_TRUE(bench.peek(key_of(2)).found());
   bench.now = kWrap + 6 * kSecond;
-  EXPECT_TRUE(bench.peek(key_of(1)).found);
-  EXPECT_FALSE(bench.peek(key_of(2)).found);
+  EXPECT_TRUE(bench.peek(key_of(1)).found());
+  EXPECT_FALSE(bench.peek(key_of(2)).found());
   bench.now = kWrap + 3600 * kSecond;
-  EXPECT_FALSE(bench.peek(key_of(1)).found);
+  EXPECT_FALSE(bench.peek(key_of(1)).found());
 }
 
 TEST(FlowTable, AClockALittleBehindExpiresNothing) {
   Bench bench(config_of(16));
   bench.put(key_of(1), FlowState::half_open);
   bench.now -= kSecond;
-  EXPECT_TRUE(bench.lookup(key_of(1), kSyn).found);
+  EXPECT_TRUE(bench.lookup(key_of(1), kSyn).found());
 }
 
 TEST(FlowTable, TheLongestTimeoutDoesNotOverflow) {
@@ -409,7 +409,7 @@ TEST(FlowTable, TheLongestTimeoutDoesNotOverflow) {
   Bench bench(config);
   bench.put(key_of(1), FlowState::established);
   bench.now += 365ull * 86400 * kSecond;
-  EXPECT_TRUE(bench.lookup(key_of(1), kAck).found);
+  EXPECT_TRUE(bench.lookup(key_of(1), kAck).found());
 }
 
 TEST(FlowTable, RemembersNoMoreNewFlowsASecondThanItMay) {
@@ -431,7 +431,7 @@ TEST(FlowTable, RemembersNoMoreNewFlowsASecondThanItMay) {
   bench.now += 3600 * kSecond;  // does not save up
   EXPECT_EQ(accepted(300), 100u);
   // What is remembered is found, whatever the rate.
-  EXPECT_TRUE(bench.lookup(key_of(n - 300), kAck).found);
+  EXPECT_TRUE(bench.lookup(key_of(n - 300), kAck).found());
   EXPECT_TRUE(bench.insert(key_of(n - 300), kAck));
 }
 
@@ -524,8 +524,8 @@ void compare_with_map(uint32_t capacity, uint32_t flow_count, bool exact, uint64
     const FlowHit hit = bench.lookup(key, flags);
     const bool reopens =
         known != model.flows.end() && known->second.state == FlowState::closing && flags == kSyn;
-    ASSERT_EQ(hit.found, peeked.found && !reopens) << "step " << step;
-    if (hit.found) {
+    ASSERT_EQ(hit.found(), peeked.found() && !reopens) << "step " << step;
+    if (hit.found()) {
       ASSERT_NE(known, model.flows.end());
       ASSERT_TRUE(model.may_live(known->second, bench.now)) << "step " << step;
       ASSERT_EQ(hit.backend_id, known->second.backend);

@@ -487,6 +487,9 @@ TEST_P(HttpServerTest, DropsClientsThatDoNotTakeTheirAnswer) {
   EXPECT_LT(Clock::now(), deadline);
 }
 
+// Not under the sanitizers: UBSan's check of a vptr asks through a pipe whether memory can be read, takes the want of
+// descriptors for a bad object, and aborts. The release build runs it.
+#ifndef __SANITIZE_ADDRESS__
 TEST_P(HttpServerTest, WaitsOutAShortageOfDescriptors) {
   start();
   rlimit old{};
@@ -503,6 +506,7 @@ TEST_P(HttpServerTest, WaitsOutAShortageOfDescriptors) {
   EXPECT_FALSE(answered) << "the shortage was none";
   EXPECT_THAT(client.read_answer(), StartsWith("HTTP/1.1 200"));
 }
+#endif
 
 TEST_P(HttpServerTest, SleepsWhileItsClientsAreSilent) {
   start();

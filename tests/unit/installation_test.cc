@@ -37,7 +37,8 @@ TEST_F(InstallationTest, LetsOneProcessHoldTheLock) {
   const auto second = InstanceLock::take(path);
   ASSERT_FALSE(second.has_value());
   EXPECT_TRUE(second.error().taken);
-  EXPECT_NE(second.error().message.find(std::to_string(getpid())), std::string::npos) << second.error().message;
+  EXPECT_NE(second.error().message.find(std::to_string(getpid())), std::string::npos)
+      << second.error().message;
   first->reset();
   EXPECT_TRUE(InstanceLock::take(path).has_value());
 }
@@ -147,8 +148,9 @@ TEST(Endpoint, ReadsAddressAndPort) {
 }
 
 TEST(Endpoint, RefusesEverythingElse) {
-  for (const char* text : {"", ":", "192.0.2.1", "192.0.2.1:", "192.0.2.1:0", "192.0.2.1:65536", "192.0.2.1:80x", "192.0.2.1: 80",
-                           "[192.0.2.1]:80", "2001:db8::1:443", "[2001:db8::1]", "[]:1", "host:80", "192.0.2.1:-1"}) {
+  for (const char* text : {"", ":", "192.0.2.1", "192.0.2.1:", "192.0.2.1:0", "192.0.2.1:65536",
+                           "192.0.2.1:80x", "192.0.2.1: 80", "[192.0.2.1]:80", "2001:db8::1:443",
+                           "[2001:db8::1]", "[]:1", "host:80", "192.0.2.1:-1"}) {
     EXPECT_FALSE(parse_endpoint(text)) << text;
   }
 }

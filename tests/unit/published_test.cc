@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
-// Publication: what was published is seen, and nothing is freed that a reader may hold. The stress runs under TSan too.
+// Publication: what was published is seen, and nothing is freed that a reader may hold. The stress runs under
+// TSan too.
 #include "dataplane/published.h"
 
 #include <gtest/gtest.h>
@@ -102,6 +103,8 @@ TEST(Published, NeverFreesWhatAReaderHoldsUnderConstantChange) {
       reader.sleep();
     });
   }
+  // The changes are meant to meet the readers: all of them run before the first, and some reads come after the last.
+  while (reads.load() < 1000) std::this_thread::yield();
   for (uint64_t n = 1; n <= kChanges; ++n) {
     published.publish(std::make_unique<Value>(n));
     published.reclaim();

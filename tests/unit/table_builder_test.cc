@@ -10,8 +10,12 @@
 namespace xebec {
 namespace {
 
-IpAddress ip(std::string_view text) { return IpAddress::parse(text).value(); }
-MacAddress mac(uint8_t last) { return {{2, 0, 0, 0, 0, last}}; }
+IpAddress ip(std::string_view text) {
+  return IpAddress::parse(text).value();
+}
+MacAddress mac(uint8_t last) {
+  return {{2, 0, 0, 0, 0, last}};
+}
 
 /// A network with one interface (ifindex 7) in which every address the test names is reachable.
 class TableBuilderTest : public ::testing::Test {
@@ -80,7 +84,7 @@ TEST_F(TableBuilderTest, LeavesOutABackendWhoseNeighbourDoesNotAnswerAndSaysWhy)
   hops_[backend(2)].state = ResolvedHop::State::failed;
   build();
   EXPECT_FALSE(status(2).usable);
-  EXPECT_EQ(status(2).why, "it does not answer ARP on eth0");
+  EXPECT_EQ(status(2).why, "10.0.0.2 does not answer ARP on eth0");
   EXPECT_FALSE(picked().contains(status(2).id));
   EXPECT_EQ(status(2).share, 0);
 }
@@ -98,7 +102,7 @@ TEST_F(TableBuilderTest, DoesNotInventAnAddressForANeighbourNeverSeen) {
   hops_[backend(2)].state = ResolvedHop::State::resolving;
   build();
   EXPECT_FALSE(status(2).usable);
-  EXPECT_EQ(status(2).why, "the link-layer address of it is being asked for");
+  EXPECT_EQ(status(2).why, "link-layer address not known yet, the kernel is asking");
 }
 
 TEST_F(TableBuilderTest, RefusesARouteOutOfAnInterfaceThatIsNotServed) {
@@ -142,6 +146,42 @@ TEST_F(TableBuilderTest, KeepsIdsAndLookupArraysAcrossTables) {
   build();
   EXPECT_EQ(status(3).id, id);
   EXPECT_NE(last_->services()[0].lookup, lookup);
+}
+
+TEST_F(TableBuilderTest, KeepsReplacedBackendsUntilTheFirstNewOneIsReachable) {
+  build();
+  const std::set<uint32_t> old = picked();
+  config_.services[0].backends.clear();
+  add_backend(11);
+  add_backend(12);
+  for (const uint8_t i : {uint8_t{11}, uint8_t{12}}) hops_[backend(i)].state = ResolvedHop::State::resolving;
+  build();
+  EXPECT_EQ(picked(), old) << "nobody else can take the packets yet";
+  build();
+  EXPECT_EQ(picked(), old) << "and so it stays while the kernel asks";
+  hops_[backend(12)].state = ResolvedHop::State::reachable;
+  build();
+  EXPECT_EQ(picked(), std::set<uint32_t>{status(12).id});
+  for (const uint32_t id : old) EXPECT_FALSE(last_->backends()[id].usable);
+}
+
+TEST_F(TableBuilderTest, LetsReplacedBackendsGoWhenTheNewOnesDoNotAnswer) {
+  build();
+  config_.services[0].backends.clear();
+  add_backend(11);
+  hops_[backend(11)].state = ResolvedHop::State::resolving;
+  build();
+  hops_[backend(11)].state = ResolvedHop::State::failed;
+  EXPECT_TRUE(build().services()[0].lookup->empty());
+}
+
+TEST_F(TableBuilderTest, KeepsNoBackendThatTheConfigurationStillHas) {
+  build();
+  config_.services[0].backends.resize(1);
+  config_.services[0].backends[0].admin = Admin::maint;
+  add_backend(11);
+  hops_[backend(11)].state = ResolvedHop::State::resolving;
+  EXPECT_TRUE(build().services()[0].lookup->empty());
 }
 
 TEST_F(TableBuilderTest, GivesARemovedBackendsIdToNobodySoon) {
