@@ -192,6 +192,10 @@ tl::expected<Engine::Parts, IoError> Engine::open_ports(const std::vector<std::s
   for (const std::size_t i : interfaces) {
     senders.push_back({interfaces_[i].config.name, interfaces_[i].ifindex, interfaces_[i].config.transmit});
   }
+  // One port that needs it makes the UMEM so, and with it all its sockets (kernel, xsk_bind).
+  const bool multi_frame = std::any_of(interfaces.begin(), interfaces.end(), [&](std::size_t i) {
+    return mtu_of(interfaces_[i].config.name) > kMaxSingleFrameMtu;
+  });
   TransmitPlan plan = plan_transmit(senders, zerocopy, frames);
   Parts parts;
   parts.injector = std::move(plan.injector);
@@ -203,6 +207,7 @@ tl::expected<Engine::Parts, IoError> Engine::open_ports(const std::vector<std::s
     options.interface_index = static_cast<uint16_t>(interfaces[k]);
     options.queue = queue;
     options.zerocopy = zerocopy;
+    options.multi_frame = multi_frame;
     if (parts.transmit[k].inject) options.inject = parts.injector->options(served.ifindex);
     parts.ports.push_back({std::make_unique<XskPort>(std::move(options)), served.shim->heartbeat(queue)});
   }

@@ -113,11 +113,9 @@ void check_interface(const InterfaceConfig& interface, Preflight& out) {
         fmt::format("{}: {} queues are configured, the interface has {}", name, interface.queues, queues),
         fmt::format("ethtool -L {} combined {}", name, interface.queues));
   }
-  // 14 bytes of Ethernet and two VLAN tags beside the MTU must fit a frame.
-  constexpr uint32_t kLargestMtu = kMaxFrameLength - 14 - 8;
-  if (mtu > kLargestMtu) {
-    out.fail(fmt::format("{}: MTU {} does not fit a packet frame, {} is the largest", name, mtu, kLargestMtu),
-             fmt::format("ip link set {} mtu {}", name, kLargestMtu));
+  if (mtu > kMaxMtu) {
+    out.fail(fmt::format("{}: MTU {} is too large, {} is the most", name, mtu, kMaxMtu),
+             fmt::format("ip link set {} mtu {}", name, kMaxMtu));
   }
   if (has_lro(name).value_or(false)) {
     out.warn(fmt::format("{}: large receive offload merges packets before XDP sees them", name),

@@ -156,6 +156,10 @@ tl::expected<std::unique_ptr<Steering>, SteeringError> Steering::load(FallbackVe
   // 0: the kernel says there is no such helper. Any doubt is settled by loading, with a better message.
   skeleton->rodata->has_xdp_load_bytes =
       libbpf_probe_bpf_helper(BPF_PROG_TYPE_XDP, BPF_FUNC_xdp_load_bytes, nullptr) != 0 ? 1 : 0;
+  // Packets longer than a driver's buffer come in fragments, and only to a program that says it can bear them: ours
+  // reads headers, which are in the first. The flag is as old as that helper (5.18).
+  if (skeleton->rodata->has_xdp_load_bytes != 0)
+    bpf_program__set_flags(skeleton->progs.xebec_shim, BPF_F_XDP_HAS_FRAGS);
   if (const int error = shim_bpf__load(skeleton.get()); error != 0)
     return tl::unexpected(steering_error("load the shim into the kernel", -error, log));
 

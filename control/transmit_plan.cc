@@ -9,12 +9,10 @@
 
 #include "control/netdev.h"
 #include "control/xdp_features.h"
+#include "dataplane/limits.h"
 
 namespace xebec {
 namespace {
-
-// Ethernet header and two VLAN tags.
-constexpr uint32_t kLinkHeader = 14 + 2 * 4;
 
 TransmitChoice ring(TransmitMode wanted, std::string why) {
   return {.inject = false, .ready = false, .in_vain = wanted == TransmitMode::inject, .why = std::move(why)};
@@ -42,7 +40,7 @@ TransmitChoice choose_transmit(const TransmitFacts& facts) {
 
 TransmitChoice choose_by_length(TransmitChoice choice, TransmitMode wanted, uint32_t mtu,
                                 uint32_t max_length) {
-  if (!choice.inject || wanted == TransmitMode::inject || mtu + kLinkHeader <= max_length) return choice;
+  if (!choice.inject || wanted == TransmitMode::inject || mtu + kMaxLinkHeader <= max_length) return choice;
   return ring(wanted, fmt::format("packets of MTU {} do not fit live frames of {} bytes", mtu, max_length));
 }
 

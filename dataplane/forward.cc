@@ -78,10 +78,11 @@ void BatchRun::parse_all() {
     __builtin_prefetch(packets_[i].data);
   for (std::size_t i = 0; i < packets_.size(); ++i) {
     if (i + kParseAhead < packets_.size()) __builtin_prefetch(packets_[i + kParseAhead].data);
-    bytes += packets_[i].length;
+    bytes += packets_[i].length + packets_[i].rest_length;
     decisions_[i] = Decision{};
     decisions_[i].verdict = Verdict::forward;
-    const auto reason = parse({packets_[i].data, packets_[i].length}, state_.parsed[i]);
+    const auto reason =
+        parse({packets_[i].data, packets_[i].length}, state_.parsed[i], packets_[i].rest_length);
     if (reason) drop(i, *reason);
   }
   state_.counters.received.add(packets_.size());
@@ -276,7 +277,7 @@ void BatchRun::execute(std::size_t i) {
   // Rewriting moves at most what is in front of the IP packet, so L4 still lies where it was received; only
   // now is it certain that the packet may be changed.
   if (complete_partial_checksum(as_received, parsed)) state_.counters.checksums_completed.add(1);
-  count_forwarded(decisions_[i], parsed, as_received.length);
+  count_forwarded(decisions_[i], parsed, as_received.length + as_received.rest_length);
 }
 
 void BatchRun::execute_all() {

@@ -67,11 +67,12 @@ InjectTransmit::~InjectTransmit() {
 
 bool InjectTransmit::fits(const Frame& frame) const {
   const uint64_t begin = frame.address() - Umem::chunk_of(frame.address());
-  return begin <= options_.max_begin && frame.length() <= options_.max_length;
+  return begin <= options_.max_begin && frame.length() <= options_.max_length && !frame.continues();
 }
 
 uint32_t InjectTransmit::submit(std::span<Frame> frames) {
-  const auto n = static_cast<uint32_t>(std::min(frames.size(), gathered_.size() - count_));
+  const auto n =
+      whole_packets(frames, static_cast<uint32_t>(std::min(frames.size(), gathered_.size() - count_)));
   for (uint32_t i = 0; i < n; ++i) {
     misfit_ |= !fits(frames[i]);
     gathered_[count_++] = std::move(frames[i]);

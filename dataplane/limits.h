@@ -22,6 +22,18 @@ inline constexpr uint32_t kFrameHeadroom = 256;
 /// Largest frame that fits one chunk behind its headroom.
 inline constexpr uint32_t kMaxFrameLength = kFrameSize - kFrameHeadroom;
 
+/// A packet longer than a frame arrives in several (XDP_USE_SG, Linux 6.6): at most so many. The kernel's own bound
+/// is MAX_SKB_FRAGS + 1 = 18 by default; what is received must be sendable as one skb.
+inline constexpr uint32_t kMaxPacketFrames = 18;
+
+/// Ethernet and two VLAN tags: what a frame has beside the MTU.
+inline constexpr uint32_t kMaxLinkHeader = 14 + 2 * 4;
+
+/// The largest MTU whose packets fit one frame, and the largest that can be served: one frame is spared, and room
+/// for an outer IPv6 header.
+inline constexpr uint32_t kMaxSingleFrameMtu = kMaxFrameLength - kMaxLinkHeader;
+inline constexpr uint32_t kMaxMtu = (kMaxPacketFrames - 1) * kMaxFrameLength - kMaxLinkHeader - 40;
+
 /// Descriptors per ring. A burst has to wait somewhere while its worker is not running: 2,048 minimum-size
 /// frames are 1.4 ms of 1 Gbit/s, about one scheduler slip, and 10 Gbit/s of 1500 B for 2.4 ms.
 inline constexpr uint32_t kRingSize = 2048;
@@ -71,5 +83,6 @@ static_assert((kRingSize & (kRingSize - 1)) == 0, "AF_XDP rings are powers of tw
 static_assert((kFrameSize & (kFrameSize - 1)) == 0, "aligned UMEM chunks are powers of two");
 static_assert(kMaxBackendsPerService < UINT16_MAX, "lookup slots are 16 bits");
 static_assert(kBatchSize <= kRingSize);
+static_assert(kMaxPacketFrames <= kBatchSize, "a batch must hold the longest packet");
 
 }  // namespace xebec

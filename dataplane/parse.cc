@@ -16,12 +16,22 @@ namespace {
 using Result = std::optional<DropReason>;
 constexpr Result kOk = std::nullopt;
 
-// Bytes that may be read: offsets below `end`, from the start of the frame.
+// Bytes that may be read: offsets below `end`, from the start of the frame; and how many more there are in other
+// frames.
 struct Bytes {
   const uint8_t* data;
   std::size_t end;
+  std::size_t beyond;
 
   bool holds(std::size_t offset, std::size_t length) const { return offset <= end && length <= end - offset; }
+  // There are so many bytes, readable or not.
+  bool reaches(std::size_t offset, std::size_t length) const {
+    return offset <= end + beyond && length <= end + beyond - offset;
+  }
+  // Without what lies behind `last`, which it reaches.
+  Bytes up_to(std::size_t last) const {
+    return last <= end ? Bytes{data, last, 0} : Bytes{data, end, last - end};
+  }
   template <typename T>
   const T* at(std::size_t offset) const {
     return view_as<T>(data + offset);
@@ -146,7 +156,7 @@ Result parse_ipv4(const Bytes& frame, ParsedPacket& out, Payload& payload) {
     return DropReason::bad_ip_header;
   out.ip_length = header.total_length.host();
   if (out.ip_length < header_length) return DropReason::bad_ip_header;
-  if (!frame.holds(out.l3_offset, out.ip_length)) return DropReason::truncated;
+  if (!frame.reaches(out.l3_offset, out.ip_length)) return DropReason::truncated;
   if (is_martian_v4(header.source, header.destination)) return DropReason::martian;
   if (header.ttl == 0) return DropReason::ttl_expired;
 
@@ -168,7 +178,7 @@ Result parse_ipv6(const Bytes& frame, ParsedPacket& out, Payload& payload) {
   if ((version_class_flow >> 28) != 6) return DropReason::bad_ip_header;
   // A jumbogram (RFC 2675) says length 0 here and is then too short for its hop-by-hop header.
   out.ip_length = static_cast<uint32_t>(sizeof(Ipv6Header)) + header.payload_length.host();
-  if (!frame.holds(out.l3_offset, out.ip_length)) return DropReason::truncated;
+  if (!frame.reaches(out.l3_offset, out.ip_length)) return DropReason::truncated;
   out.key.source = IpAddress::from_v6(header.source);
   out.key.destination = IpAddress::from_v6(header.destination);
   if (is_martian_v6(out.key.source, out.key.destination)) return DropReason::martian;
@@ -177,7 +187,7 @@ Result parse_ipv6(const Bytes& frame, ParsedPacket& out, Payload& payload) {
   out.ttl = header.hop_limit;
   out.dscp_ecn = static_cast<uint8_t>((version_class_flow >> 20) & 0xff);
   out.dont_fragment = true;
-  const Bytes packet{frame.data, out.l3_offset + std::size_t{out.ip_length}};
+  const Bytes packet = frame.up_to(out.l3_offset + std::size_t{out.ip_length});
   return walk_extensions(packet, out.l3_offset + sizeof(Ipv6Header), header.next_header, payload);
 }
 
@@ -207,7 +217,7 @@ Result parse_tcp(const Bytes& packet, ParsedPacket& out) {
   const auto& header = *packet.at<TcpHeader>(out.l4_offset);
   const std::size_t header_length = static_cast<std::size_t>(header.data_offset >> 4) * 4;
   if (header_length < sizeof(TcpHeader)) return DropReason::bad_l4_header;
-  if (!out.first_fragment && !packet.holds(out.l4_offset, header_length)) return DropReason::bad_l4_header;
+  if (!out.first_fragment && !packet.reaches(out.l4_offset, header_length)) return DropReason::bad_l4_header;
   out.tcp_flags = header.flags;
   out.key.source_port = header.source_port;
   out.key.destination_port = header.destination_port;
@@ -219,7 +229,7 @@ Result parse_udp(const Bytes& packet, ParsedPacket& out) {
   const auto& header = *packet.at<UdpHeader>(out.l4_offset);
   const uint16_t length = header.length.host();
   if (length < sizeof(UdpHeader)) return DropReason::bad_l4_header;
-  if (!out.first_fragment && !packet.holds(out.l4_offset, length)) return DropReason::bad_l4_header;
+  if (!out.first_fragment && !packet.reaches(out.l4_offset, length)) return DropReason::bad_l4_header;
   // RFC 8200 section 8.1: without a checksum it is not UDP over IPv6.
   if (out.ip_version == 6 && header.checksum.raw() == 0) return DropReason::bad_l4_header;
   out.key.source_port = header.source_port;
@@ -305,9 +315,9 @@ Result parse_l4(const Bytes& packet, ParsedPacket& out) {
 
 }  // namespace
 
-std::optional<DropReason> parse(std::span<const uint8_t> frame, ParsedPacket& out) {
+std::optional<DropReason> parse(std::span<const uint8_t> frame, ParsedPacket& out, std::size_t beyond) {
   out = ParsedPacket{};
-  const Bytes bytes{frame.data(), frame.size()};
+  const Bytes bytes{frame.data(), frame.size(), beyond};
   if (const Result bad = parse_ethernet(bytes, out)) return bad;
   Payload payload;
   const Result bad_ip =
@@ -324,7 +334,7 @@ std::optional<DropReason> parse(std::span<const uint8_t> frame, ParsedPacket& ou
     if (payload.fragment_offset != 0) return parse_later_fragment(out);
     out.first_fragment = true;
   }
-  return parse_l4(Bytes{frame.data(), out.l3_offset + std::size_t{out.ip_length}}, out);
+  return parse_l4(bytes.up_to(out.l3_offset + std::size_t{out.ip_length}), out);
 }
 
 }  // namespace xebec

@@ -36,9 +36,9 @@ struct ParsedPacket {
   uint32_t fragment_id = 0;  ///< of a first or later fragment; host order
 };
 
-/// Parses a received frame. Reads only inside `frame`. Empty optional: `out` is filled. Otherwise the reason
-/// to drop it. Lengths are checked against the frame: IPv4 total length, IPv6 payload length, TCP data
+/// Parses a received frame. Reads only inside `frame`; `beyond` more bytes of the packet are in other frames, and
+/// all headers must be in this one. Empty optional: `out` is filled. Otherwise the reason to drop it. Lengths are checked against the frame: IPv4 total length, IPv6 payload length, TCP data
 /// offset, UDP length. RFC 791, 8200, 9293, 768, 792, 4443; IEEE 802.1Q and 802.1ad, up to two tags.
-std::optional<DropReason> parse(std::span<const uint8_t> frame, ParsedPacket& out);
+std::optional<DropReason> parse(std::span<const uint8_t> frame, ParsedPacket& out, std::size_t beyond = 0);
 
 }  // namespace xebec

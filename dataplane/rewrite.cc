@@ -21,6 +21,8 @@ constexpr uint32_t kMaxIpv6Payload = 65535;
 // Cuts what lies behind the IP packet (link padding, or a trailer somebody added) and pads with zeros, never
 // with the old bytes of the frame.
 void fit_length(Packet& packet, uint32_t length) {
+  // A packet in several frames is far from needing padding, and its end is not in this one.
+  if (packet.rest_length != 0) return;
   packet.length = length;
   const uint32_t padded = std::min(kMinFrameLength, packet.room);
   if (length >= padded) return;
@@ -80,6 +82,7 @@ std::optional<DropReason> encapsulate(Packet& packet, const ParsedPacket& parsed
   if (packet.headroom < overhead) return DropReason::no_headroom;
 
   packet.data -= overhead;
+  packet.length += overhead;
   packet.headroom -= overhead;
   packet.room += overhead;
   std::memmove(packet.data, packet.data + overhead, parsed.l3_offset);  // Ethernet and its tags to the front
@@ -98,6 +101,21 @@ std::optional<DropReason> encapsulate(Packet& packet, const ParsedPacket& parsed
 Be16* l4_checksum(const Packet& packet, const ParsedPacket& parsed) {
   uint8_t* l4 = packet.data + parsed.l4_offset;
   return parsed.protocol == kProtoTcp ? &view_as<TcpHeader>(l4)->checksum : &view_as<UdpHeader>(l4)->checksum;
+}
+
+// Sum of `length` bytes from `offset` on, over all frames of the packet.
+uint64_t packet_sum(const Packet& packet, uint32_t offset, uint32_t length) {
+  uint32_t here = std::min(length, packet.length - offset);
+  uint64_t sum = checksum_sum(packet.data + offset, here);
+  uint32_t done = here;
+  for (const auto& piece : packet.rest) {
+    here = static_cast<uint32_t>(std::min<std::size_t>(length - done, piece.size()));
+    const uint16_t words = checksum_fold(checksum_sum(piece.data(), here));
+    // Behind an odd number of bytes every byte stands in the other half of its word (RFC 1071 section 2B).
+    sum += done % 2 == 0 ? words : static_cast<uint16_t>(words << 8 | words >> 8);
+    done += here;
+  }
+  return sum;
 }
 
 uint64_t pseudo_header_sum(const ParsedPacket& parsed, uint32_t l4_length) {
@@ -127,7 +145,8 @@ bool complete_partial_checksum(const Packet& packet, const ParsedPacket& parsed)
   if (!checksum_is_partial(*field, pseudo)) return false;
 
   // The field is part of what is summed: taken out again by adding its complement.
-  const uint64_t sum = pseudo + checksum_sum(l4, l4_length) + static_cast<uint16_t>(~field->raw());
+  const uint64_t sum =
+      pseudo + packet_sum(packet, parsed.l4_offset, l4_length) + static_cast<uint16_t>(~field->raw());
   *field = checksum_finish(sum);
   if (is_udp && field->raw() == 0) *field = Be16::from_raw(0xffff);  // 0 would say "none"
   return true;
@@ -174,9 +193,8 @@ void rewrite_to_echo_reply(Packet& packet, const ParsedPacket& parsed) {
   icmp->checksum = checksum_update(icmp->checksum, before, after);
   // A reply may be nothing but zeros (type 0, id 0, no data): then only 0xffff adds up. Otherwise 0 is what a
   // full computation gives, too.
-  const auto* message = packet.data + parsed.l4_offset;
-  const std::size_t length = parsed.l3_offset + parsed.ip_length - parsed.l4_offset;
-  if (icmp->checksum.raw() == 0 && checksum_sum(message, length) == 0)
+  const uint32_t length = parsed.l3_offset + parsed.ip_length - parsed.l4_offset;
+  if (icmp->checksum.raw() == 0 && packet_sum(packet, parsed.l4_offset, length) == 0)
     icmp->checksum = Be16::from_raw(0xffff);
   fit_length(packet, parsed.l3_offset + parsed.ip_length);
 }

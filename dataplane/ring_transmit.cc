@@ -23,13 +23,13 @@ RingTransmit::RingTransmit(Umem& umem, xsk_ring_prod& tx, xsk_ring_cons& complet
 
 uint32_t RingTransmit::submit(std::span<Frame> frames) {
   const uint32_t wanted = static_cast<uint32_t>(frames.size());
-  const uint32_t n = std::min(wanted, xsk_prod_nb_free(&tx_, wanted));
+  const uint32_t n = whole_packets(frames, std::min(wanted, xsk_prod_nb_free(&tx_, wanted)));
   uint32_t index = 0;
   if (n == 0 || xsk_ring_prod__reserve(&tx_, n, &index) != n) return 0;
   for (uint32_t i = 0; i < n; ++i) {
     xdp_desc* descriptor = xsk_ring_prod__tx_desc(&tx_, index + i);
     descriptor->len = frames[i].length();
-    descriptor->options = 0;
+    descriptor->options = frames[i].continues() ? kXdpPacketContinues : 0;
     descriptor->addr = umem_.give_to_transmit(std::move(frames[i]));
   }
   xsk_ring_prod__submit(&tx_, n);

@@ -13,6 +13,10 @@
 
 namespace xebec {
 
+/// XDP_PKT_CONTD of linux/if_xdp.h, which Debian 12 has not: of xdp_desc::options, the packet goes on in the next
+/// descriptor.
+inline constexpr uint32_t kXdpPacketContinues = 1;
+
 /// The AF_XDP TX ring: zero-copy where the driver can, else the kernel builds an skb per packet.
 class RingTransmit final : public TransmitEngine {
  public:

@@ -31,7 +31,7 @@ class TransmitEngine {
  public:
   virtual ~TransmitEngine() = default;
 
-  /// Takes frames from the front, in order, as many as fit; returns how many it took. Taken frames are empty
+  /// Takes frames from the front, in order, as many whole packets as fit; returns how many frames. Taken ones are empty
   /// afterwards, the rest stay in the caller's hands. Does not wait.
   virtual uint32_t submit(std::span<Frame> frames) = 0;
   /// Has the kernel work on what was submitted. Bounded work; what remains is sent by a later flush(). An engine may wait for

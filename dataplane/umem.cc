@@ -91,7 +91,7 @@ Frame Umem::allocate() {
   free_.pop_back();
   move_to(chunk, Place::free, Place::in_hand);
   ++counts_.in_hand;
-  return Frame(chunk + kFrameHeadroom, 0);
+  return Frame(chunk + kFrameHeadroom, 0, false);
 }
 
 void Umem::recycle(Frame frame) {
@@ -110,11 +110,11 @@ uint64_t Umem::give_to_fill(Frame frame) {
   return chunk;
 }
 
-Frame Umem::take_received(uint64_t address, uint32_t length) {
+Frame Umem::take_received(uint64_t address, uint32_t length, bool continues) {
   move_to(address, Place::receive, Place::in_hand);
   --counts_.receive;
   ++counts_.in_hand;
-  return Frame(address, length);
+  return Frame(address, length, continues);
 }
 
 uint64_t Umem::give_to_transmit(Frame frame) {

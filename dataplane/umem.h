@@ -22,6 +22,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <utility>
 #include <vector>
 
@@ -37,17 +38,22 @@ struct xsk_ring_cons;
 
 namespace xebec {
 
-/// One frame in hand, with the packet in it. Move-only; whoever holds it must consume it by exactly one of
+/// One frame in hand, with the packet in it, or a piece of a packet that is longer than a frame: then it continues()
+/// in the next one of the batch. Move-only; whoever holds it must consume it by exactly one of
 /// Umem::recycle, Umem::give_to_fill or Umem::give_to_transmit. Debug builds abort if one is dropped on the
 /// floor.
 class Frame {
  public:
   Frame() = default;
-  Frame(Frame&& other) noexcept : address_(std::exchange(other.address_, kEmpty)), length_(other.length_) {}
+  Frame(Frame&& other) noexcept
+      : address_(std::exchange(other.address_, kEmpty)),
+        length_(other.length_),
+        continues_(other.continues_) {}
   Frame& operator=(Frame&& other) noexcept {
     check_empty();
     address_ = std::exchange(other.address_, kEmpty);
     length_ = other.length_;
+    continues_ = other.continues_;
     return *this;
   }
   Frame(const Frame&) = delete;
@@ -57,6 +63,7 @@ class Frame {
   bool empty() const { return address_ == kEmpty; }
   uint64_t address() const { return address_; }  ///< of the packet's first byte, from the UMEM's start
   uint32_t length() const { return length_; }
+  bool continues() const { return continues_; }  ///< its packet does, in the next frame
   void set_packet(uint64_t address, uint32_t length) {
     address_ = address;
     length_ = length;
@@ -65,7 +72,8 @@ class Frame {
  private:
   friend class Umem;
   static constexpr uint64_t kEmpty = UINT64_MAX;
-  Frame(uint64_t address, uint32_t length) : address_(address), length_(length) {}
+  Frame(uint64_t address, uint32_t length, bool continues)
+      : address_(address), length_(length), continues_(continues) {}
   uint64_t consume() { return std::exchange(address_, kEmpty); }
   void check_empty() const {
 #ifndef NDEBUG
@@ -75,7 +83,14 @@ class Frame {
 
   uint64_t address_ = kEmpty;
   uint32_t length_ = 0;
+  bool continues_ = false;
 };
+
+/// How many of the first `n` frames are whole packets.
+inline uint32_t whole_packets(std::span<const Frame> frames, uint32_t n) {
+  while (n != 0 && frames[n - 1].continues()) --n;
+  return n;
+}
 
 /// Frames by place.
 struct FrameCounts {
@@ -104,8 +119,9 @@ class Umem {
   void recycle(Frame frame);
   /// The chunk address to write into a fill ring.
   uint64_t give_to_fill(Frame frame);
-  /// address: as the rx descriptor has it, packet position included.
-  Frame take_received(uint64_t address, uint32_t length);
+  /// address: as the rx descriptor has it, packet position included. continues: the descriptor says that the
+  /// packet goes on in the next one.
+  Frame take_received(uint64_t address, uint32_t length, bool continues = false);
   /// The packet address to write into a tx ring.
   uint64_t give_to_transmit(Frame frame);
   /// A completed address goes straight back to the free frames.

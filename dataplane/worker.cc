@@ -35,6 +35,12 @@ constexpr int kPendingMs = 1;
 // stopping the worker.
 constexpr int kTransmitTries = 4;
 
+uint64_t packets_in(std::span<const Frame> frames) {
+  uint64_t packets = 0;
+  for (const Frame& frame : frames) packets += frame.continues() ? 0 : 1;
+  return packets;
+}
+
 uint64_t coarse_now_ns() {
   timespec t;
   clock_gettime(CLOCK_MONOTONIC_COARSE, &t);
@@ -151,14 +157,23 @@ uint32_t Worker::serve(std::size_t port_index) {
 
   std::array<Packet, kBatchSize> packets;
   std::array<Decision, kBatchSize> decisions;
+  std::array<std::span<const uint8_t>, kBatchSize> pieces;  // of packets in several frames, by frame
+  uint32_t count = 0;
   for (uint32_t i = 0; i < n; ++i) {
     const auto before = static_cast<uint32_t>(frames[i].address() - Umem::chunk_of(frames[i].address()));
-    packets[i] = {umem_->data(frames[i]), frames[i].length(), before, kFrameSize - before};
+    Packet& packet = packets[count++];
+    packet = {umem_->data(frames[i]), frames[i].length(), before, kFrameSize - before};
+    for (const uint32_t first = i; frames[i].continues();) {
+      ++i;  // receive() gives whole packets
+      pieces[i] = {umem_->data(frames[i]), frames[i].length()};
+      packet.rest_length += frames[i].length();
+      packet.rest = std::span(&pieces[first + 1], i - first);
+    }
   }
-  forward_batch(*table, *state_, std::span(packets.data(), n), std::span(decisions.data(), n),
+  forward_batch(*table, *state_, std::span(packets.data(), count), std::span(decisions.data(), count),
                 coarse_now_ns());
-  dispatch(port_index, std::span(frames.data(), n), std::span(packets.data(), n),
-           std::span(decisions.data(), n));
+  dispatch(port_index, std::span(frames.data(), n), std::span(packets.data(), count),
+           std::span(decisions.data(), count));
   return n;
 }
 
@@ -173,20 +188,23 @@ void Worker::dispatch(std::size_t ingress, std::span<Frame> frames, std::span<co
     if (out_count != 0) send(out_port, out_verdict, std::span(out.data(), out_count));
     out_count = 0;
   };
-  for (std::size_t i = 0; i < frames.size(); ++i) {
+  std::size_t next_frame = 0;
+  for (std::size_t i = 0; i < packets.size(); ++i) {
+    const std::size_t first = next_frame;
+    next_frame = first + 1 + packets[i].rest.size();
     std::size_t egress = kNoPort;
     if (decisions[i].verdict == Verdict::forward) egress = port_of_interface_[decisions[i].interface];
     if (decisions[i].verdict == Verdict::reply) egress = ingress;
     if (egress == kNoPort) {
       if (decisions[i].verdict == Verdict::forward) state_->counters.drop(DropReason::no_egress_port);
-      umem_->recycle(std::move(frames[i]));
+      for (std::size_t f = first; f < next_frame; ++f) umem_->recycle(std::move(frames[f]));
       continue;
     }
     if (egress != out_port || decisions[i].verdict != out_verdict) flush_run();
     out_port = egress;
     out_verdict = decisions[i].verdict;
-    frames[i].set_packet(static_cast<uint64_t>(packets[i].data - umem_->memory()), packets[i].length);
-    out[out_count++] = std::move(frames[i]);
+    frames[first].set_packet(static_cast<uint64_t>(packets[i].data - umem_->memory()), packets[i].length);
+    for (std::size_t f = first; f < next_frame; ++f) out[out_count++] = std::move(frames[f]);
   }
   flush_run();
 }
@@ -195,6 +213,7 @@ void Worker::dispatch(std::size_t ingress, std::span<Frame> frames, std::span<co
 /// forward_batch leaves that to its caller.
 void Worker::send(std::size_t port_index, Verdict verdict, std::span<Frame> frames) {
   TransmitEngine& engine = ports_[port_index].port->transmit();
+  uint64_t packets = packets_in(frames);
   std::span<Frame> rest = frames.subspan(engine.submit(frames));
   for (int i = 0; i < kTransmitTries && !rest.empty(); ++i) {
     engine.flush(false);
@@ -202,11 +221,13 @@ void Worker::send(std::size_t port_index, Verdict verdict, std::span<Frame> fram
     rest = rest.subspan(engine.submit(rest));
   }
   for (Frame& frame : rest) {
-    state_->counters.drop(DropReason::tx_full);
+    if (!frame.continues()) {
+      state_->counters.drop(DropReason::tx_full);
+      --packets;
+    }
     umem_->recycle(std::move(frame));
   }
-  const std::size_t sent = frames.size() - rest.size();
-  (verdict == Verdict::reply ? state_->counters.replied : state_->counters.forwarded).add(sent);
+  (verdict == Verdict::reply ? state_->counters.replied : state_->counters.forwarded).add(packets);
 }
 
 /// Returns true if packets still wait to be sent.

@@ -17,11 +17,16 @@ namespace xebec {
 namespace {
 
 // Newer than the headers of Debian 12; values from include/uapi of Linux 6.17.
-constexpr int kXdpMaxTxSkbBudget = 9;  // XDP_MAX_TX_SKB_BUDGET, linux/if_xdp.h
+constexpr int kXdpMaxTxSkbBudget = 9;   // XDP_MAX_TX_SKB_BUDGET, linux/if_xdp.h
+constexpr uint16_t kXdpUseSg = 1 << 4;  // XDP_USE_SG, linux/if_xdp.h
 
 // Copy-mode transmit charges every skb to the socket until the receiver has consumed it; the default buffer
 // holds a few hundred packets and then stalls the ring.
 constexpr int kSendBufferBytes = 16 << 20;
+
+bool continues(const xdp_desc& descriptor) {
+  return (descriptor.options & kXdpPacketContinues) != 0;
+}
 
 using namespace std::chrono_literals;
 constexpr auto kFirstBackoff = 5ms;
@@ -72,7 +77,8 @@ tl::expected<void, IoError> XskPort::bind_once(Umem& umem) {
   // Ours is the only XDP program: libxdp must not attach its own.
   config.libxdp_flags = XSK_LIBXDP_FLAGS__INHIBIT_PROG_LOAD;
   config.bind_flags =
-      static_cast<uint16_t>(XDP_USE_NEED_WAKEUP | (options_.zerocopy ? XDP_ZEROCOPY : XDP_COPY));
+      static_cast<uint16_t>(XDP_USE_NEED_WAKEUP | (options_.zerocopy ? XDP_ZEROCOPY : XDP_COPY) |
+                            (options_.multi_frame ? kXdpUseSg : 0));
   const int error = -xsk_socket__create_shared(&socket_, options_.interface.c_str(), options_.queue,
                                                umem.handle(), &rx_, &tx_, &fill_, &completion_, &config);
   if (error == 0) return {};
@@ -80,7 +86,9 @@ tl::expected<void, IoError> XskPort::bind_once(Umem& umem) {
   const char* why = error == EBUSY        ? "another socket holds the queue"
                     : error == EPERM      ? "needs CAP_NET_RAW"
                     : error == EOPNOTSUPP ? "the driver has no zero-copy"
-                                          : std::strerror(error);
+                    : error == EINVAL && options_.multi_frame
+                        ? "packets longer than a frame need Linux 6.6, or a smaller MTU"
+                        : std::strerror(error);
   return tl::unexpected(
       IoError{error, fmt::format("cannot bind an AF_XDP socket to {} queue {} ({}): {}", options_.interface,
                                  options_.queue, options_.zerocopy ? "zero-copy" : "copy", why)});
@@ -106,12 +114,16 @@ void XskPort::read_back() {
 uint32_t XskPort::receive(std::span<Frame> frames) {
   uint32_t index = 0;
   const uint32_t n = xsk_ring_cons__peek(&rx_, static_cast<uint32_t>(frames.size()), &index);
-  for (uint32_t i = 0; i < n; ++i) {
+  // What the ring holds may end within a packet; its beginning waits there for the rest.
+  uint32_t whole = n;
+  while (whole != 0 && continues(*xsk_ring_cons__rx_desc(&rx_, index + whole - 1))) --whole;
+  for (uint32_t i = 0; i < whole; ++i) {
     const xdp_desc* descriptor = xsk_ring_cons__rx_desc(&rx_, index + i);
-    frames[i] = umem_->take_received(descriptor->addr, descriptor->len);
+    frames[i] = umem_->take_received(descriptor->addr, descriptor->len, continues(*descriptor));
   }
-  if (n != 0) xsk_ring_cons__release(&rx_, n);
-  return n;
+  if (whole != n) xsk_ring_cons__cancel(&rx_, n - whole);
+  if (whole != 0) xsk_ring_cons__release(&rx_, whole);
+  return whole;
 }
 
 void XskPort::refill() {

@@ -31,7 +31,8 @@ struct PortOptions {
   std::string interface;
   uint16_t interface_index = 0;  ///< into the daemon's interfaces, not the kernel's ifindex
   uint32_t queue = 0;
-  bool zerocopy = false;                ///< ask for XDP_ZEROCOPY; false asks for XDP_COPY
+  bool zerocopy = false;     ///< ask for XDP_ZEROCOPY; false asks for XDP_COPY
+  bool multi_frame = false;  ///< receive packets that are longer than a frame (XDP_USE_SG, Linux 6.6)
   std::optional<InjectOptions> inject;  ///< send by the injector where it pays; absent: by the ring alone
 };
 
@@ -63,7 +64,8 @@ class XskPort {
   /// deleted if no socket was bound to it, so a failed start closes all sockets, deletes the Umem, and only then the ports.
   void close();
 
-  /// Takes up to frames.size() received frames; returns how many.
+  /// Takes up to frames.size() received frames, whole packets only; returns how many. frames.size() is at least
+  /// kMaxPacketFrames.
   uint32_t receive(std::span<Frame> frames);
   /// Tops up the fill ring from the free frames, and wakes the driver if it asked for that.
   void refill();

@@ -12,7 +12,7 @@
 #include <bpf/bpf_endian.h>
 #include <bpf/bpf_helpers.h>
 
-SEC("xdp")
+SEC("xdp.frags")
 int decap(struct xdp_md *ctx)
 {
 	void *data = (void *)(long)ctx->data;

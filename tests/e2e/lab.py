@@ -53,10 +53,10 @@ def quiet(namespace):
 class Lab:
     """Builds the topology on entry and leaves nothing on exit."""
 
-    def __init__(self, queues=1, backends=4, mtu=1500, decap=None, routed=False, name=None):
-        """mtu: of the fabric; the client keeps 1500. decap: path of decap.bpf.o to run on the backends' eth0.
+    def __init__(self, queues=1, backends=4, mtu=1500, client_mtu=1500, decap=None, routed=False, name=None):
+        """mtu: of the fabric. decap: path of decap.bpf.o to run on the backends' eth0.
         name: fixed prefix of namespaces, which then survive this process (the demo's --keep)."""
-        self.queues, self.mtu, self.decap, self.routed = queues, mtu, decap, routed
+        self.queues, self.mtu, self.client_mtu, self.decap, self.routed = queues, mtu, client_mtu, decap, routed
         self.survive = name is not None
         self.prefix = name or f"xebec-{os.getpid()}"
         self.backend_count = backends
@@ -96,7 +96,7 @@ class Lab:
         self.client = self._host("client", 2, 78 if self.routed else 77)
         self.lb = self._host("lb", 10)
         self.backends = [self._host(f"b{i}", 10 + i) for i in range(1, self.backend_count + 1)]
-        self.client.plug(self.router, 1, 1500)
+        self.client.plug(self.router, 1, self.client_mtu)
         self.lb.plug(self.router, self.queues, self.mtu)
         for backend in self.backends:
             backend.plug(self.router, 1, self.mtu)
@@ -114,7 +114,7 @@ class Lab:
         backend.ns.sysctl(net__ipv4__conf__all__arp_ignore=1, net__ipv4__conf__all__arp_announce=2)
         backend.ns.ip(f"addr add {VIP[4]}/32 dev lo", f"addr add {VIP[6]}/128 dev lo nodad")
         if self.decap:
-            backend.ns.run("ip", "link", "set", "dev", "eth0", "xdpdrv", "obj", self.decap, "sec", "xdp")
+            backend.ns.run("ip", "link", "set", "dev", "eth0", "xdpdrv", "obj", self.decap, "sec", "xdp.frags")
 
     def _route_client(self):
         self.router.sysctl(net__ipv4__ip_forward=1, net__ipv6__conf__all__forwarding=1)

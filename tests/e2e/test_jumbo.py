@@ -1,0 +1,45 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Packets longer than a frame: MTU 9000, received and sent in several frames."""
+import functools
+
+import peers
+from cases import add, case, expect, expect_equal, expect_served
+from lab import VIP
+
+JUMBO = {"mtu": 9100, "client_mtu": 9000}
+
+
+def balances(env, mode, queues=1, **options):
+    with env.lab(tunnel=mode == "ipip", queues=queues, **JUMBO) as lab:
+        peers.serve(lab)
+        with env.daemon(lab, mode=mode, **options) as daemon:
+            for family in (4, 6):
+                expect_served(peers.http(lab, family, 200), lab.backends, f"HTTP over IPv{family}")
+                expect_equal(peers.http(lab, family, 24, upload=1_000_001)["errors"], {}, f"uploads, IPv{family}")
+                # An odd length, and lengths about the ends of the first and the second frame.
+                for size in (3700, 3840, 7680, 8871):
+                    expect_served(peers.udp(lab, family, 100, size=size), lab.backends, f"UDP of {size}, IPv{family}", 0.2)
+            daemon.expect_no_drops()
+            packets = daemon.packets()
+            expect(packets["received_bytes"] > 48_000_000, f"the uploads went another way: {packets}")
+            expect(packets["checksums_completed"] > 0, "no partial checksum was met: this would prove nothing about them")
+            expect_equal(packets["transmit_errors"], 0, "transmit errors")
+
+
+for _mode in ("dsr-l2", "ipip"):
+    for _queues in (1, 2):
+        add(f"forwards_packets_of_mtu_9000_{_mode.replace('-', '_')}_on_{_queues}_queues",
+            functools.partial(balances, mode=_mode, queues=_queues))
+
+
+@case()
+def answers_long_pings_and_drops_nothing_of_them(env):
+    with env.lab(**JUMBO) as lab:
+        peers.serve(lab)
+        with env.daemon(lab) as daemon:
+            for size in (3793, 3800, 8001, 8900):
+                done = lab.client.ns.run("ping", "-n", "-q", "-M", "do", "-s", str(size), "-c", "5", "-i", "0.05", "-W", "1",
+                                         VIP[4], check=False)
+                expect(" 5 received" in done.stdout, f"ping of {size} bytes: {done.stdout}")
+            expect(daemon.packets()["replied"] >= 20, daemon.packets())
+            daemon.expect_no_drops()
