@@ -59,7 +59,7 @@ Config config_of(uint32_t services, uint32_t backends) {
 }
 
 std::unique_ptr<const Table> built(TableBuilder& builder, const Config& config, const NetworkView& view) {
-  auto table = builder.build(config, view);
+  auto table = builder.build(config, view, 0);
   require(table.has_value() && (*table)->services().size() == config.services.size(), "the table");
   return std::move(*table);
 }

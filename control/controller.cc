@@ -15,6 +15,13 @@ namespace {
 
 using namespace std::chrono_literals;
 
+/// Of the workers' clock, CLOCK_MONOTONIC.
+uint64_t monotonic_now_ns() {
+  return static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::nanoseconds>(
+                                   std::chrono::steady_clock::now().time_since_epoch())
+                                   .count());
+}
+
 // Workers pass a quiescent point every round, so a retired table is free microseconds later and the first look
 // finds it so. A worker stuck in the kernel delays memory, nothing else.
 constexpr auto kReclaimDelay = 50ms;
@@ -113,7 +120,7 @@ tl::expected<void, std::string> Controller::rebuild() {
   const NetworkView view = network();
   if (auto r = engine_->set_macs(view.links); !r) return r;
   seen_ = {hops_->all(), view.links};
-  auto table = builder_.build(config_, view);
+  auto table = builder_.build(config_, view, monotonic_now_ns());
   if (!table) return tl::unexpected(table.error());
   auto published = engine_->publish(std::move(*table));
   for (const auto& [key, status] : builder_.status()) {

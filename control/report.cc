@@ -225,6 +225,7 @@ Json report_workers(const Controller& controller) {
                       {"capacity", worker->state().flows.capacity()},
                       {"hits", c.flow_hits.read()},
                       {"misses", c.flow_misses.read()},
+                      {"second_chances", c.second_chances.read()},
                       {"inserts", c.flow_inserts.read()},
                       {"refused", c.flow_refused.read()}}},
                     {"frames", frames_of(*worker)},

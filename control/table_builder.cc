@@ -43,7 +43,8 @@ TableBuilder::TableBuilder(const std::array<uint8_t, 16>& hash_seed)
     : secret_(hash_seed), maglev_seed_(XXH3_64bits(hash_seed.data(), hash_seed.size())) {}
 
 tl::expected<std::unique_ptr<const Table>, std::string> TableBuilder::build(const Config& config,
-                                                                            const NetworkView& network) {
+                                                                            const NetworkView& network,
+                                                                            uint64_t now_ns) {
   TableParts parts;
   parts.secret = secret_;
   decltype(status_) status;
@@ -97,6 +98,7 @@ tl::expected<std::unique_ptr<const Table>, std::string> TableBuilder::build(cons
       const auto it = std::find(s.backend_ids.begin(), s.backend_ids.end(), st.id);
       if (it != s.backend_ids.end()) st.share = shares[static_cast<std::size_t>(it - s.backend_ids.begin())];
     }
+    remember_previous(s, now_ns);
     parts.services.push_back(std::move(s));
   }
   parts.generation = generation_ + 1;
@@ -222,6 +224,23 @@ bool TableBuilder::keep_replaced_backends(const ServiceConfig& config, Service& 
     kept.insert(id);
   }
   return true;
+}
+
+/// A service without a usable backend places nothing: the array before that stays the last one.
+void TableBuilder::remember_previous(Service& service, uint64_t now_ns) {
+  if (service.stateless) return;
+  Cached& cached = lookups_[service.name];
+  if (cached.previous && now_ns >= cached.previous->until_ns) cached.previous.reset();
+  PreviousLookup& last = cached.last;
+  const bool same = last.lookup == service.lookup && last.backend_ids == service.backend_ids;
+  if (!service.lookup->empty() && !same) {
+    if (last.lookup) {
+      last.until_ns = now_ns + kSecondChanceNs;
+      cached.previous = std::make_shared<const PreviousLookup>(std::move(last));
+    }
+    last = {service.lookup, service.backend_ids, 0};
+  }
+  service.previous = cached.previous;
 }
 
 void TableBuilder::release_ids_not_in(const Config& config, const std::set<uint32_t>& kept) {

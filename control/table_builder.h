@@ -54,8 +54,9 @@ class TableBuilder {
   /// The table for `config`, with generation one above the last. On an error (more than kMaxBackends at
   /// once, those that a change replaces included) the last table stays in force. A backend whose neighbour is
   /// being asked again keeps the link-layer address of the last table.
+  /// now_ns: of the clock that the workers have (CLOCK_MONOTONIC).
   tl::expected<std::unique_ptr<const Table>, std::string> build(const Config& config,
-                                                                const NetworkView& network);
+                                                                const NetworkView& network, uint64_t now_ns);
 
   /// Of the last table built: by (service name, address).
   const std::map<std::pair<std::string, IpAddress>, BackendStatus>& status() const { return status_; }
@@ -68,7 +69,9 @@ class TableBuilder {
     uint32_t size = 0;
     std::shared_ptr<const MaglevTable> lookup;
     std::vector<std::pair<uint32_t, Backend>>
-        entries;  ///< of the last table in which the service had a usable backend
+        entries;          ///< of the last table in which the service had a usable backend
+    PreviousLookup last;  ///< lookup and ids of that table
+    std::shared_ptr<const PreviousLookup> previous;
   };
   Backend resolve(const Config& config, const ServiceConfig& service, const BackendConfig& backend,
                   const NetworkView& network, uint32_t id, std::string& why);
@@ -78,6 +81,7 @@ class TableBuilder {
                                                 std::vector<MaglevBackend> backends);
   bool keep_replaced_backends(const ServiceConfig& config, Service& service, TableParts& parts,
                               std::set<uint32_t>& kept) const;
+  void remember_previous(Service& service, uint64_t now_ns);
   void release_ids_not_in(const Config& config, const std::set<uint32_t>& kept);
 
   HashSecret secret_;

@@ -47,6 +47,7 @@ struct alignas(64) WorkerCounters {
   Counter flow_misses;
   Counter flow_inserts;
   Counter flow_refused;
+  Counter second_chances;  ///< unknown connections that went to the pick of before a change
   Counter flows_used;
 
   /// kMaxBackends entries, indexed by backend id.

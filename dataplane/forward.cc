@@ -60,6 +60,7 @@ class BatchRun {
 
   bool takes_packets(uint32_t backend_id, uint32_t service) const;
   uint32_t pick(std::size_t i) const;
+  uint32_t pick_for_unknown(std::size_t i);
   bool choose(std::size_t i, uint32_t backend_id, FlowOrigin origin);
   void choose_new(std::size_t i, const FlowHit& stale);
   void execute(std::size_t i);
@@ -143,6 +144,23 @@ uint32_t BatchRun::pick(std::size_t i) const {
   return index == MaglevTable::kNone ? Table::kNone : service.backend_ids[index];
 }
 
+// Nothing is remembered of it. If it cannot open a connection it belongs to one that some table placed: if that was
+// before the last change, and the backend of then still takes packets, it goes on there.
+uint32_t BatchRun::pick_for_unknown(std::size_t i) {
+  const uint32_t current = pick(i);
+  const ParsedPacket& parsed = state_.parsed[i];
+  const uint32_t service = decisions_[i].service;
+  const PreviousLookup* previous = table_.services()[service].previous.get();
+  if (previous == nullptr || now_ns_ >= previous->until_ns) return current;
+  if (parsed.key.protocol != kProtoTcp || opens_connection(parsed)) return current;
+  const uint16_t index = previous->lookup->pick(state_.hashes[i]);
+  if (index == MaglevTable::kNone) return current;
+  const uint32_t before = previous->backend_ids[index];
+  if (before == current || !takes_packets(before, service)) return current;
+  state_.counters.second_chances.add(1);
+  return before;
+}
+
 // False: it cannot be sent there (yet), and is dropped.
 bool BatchRun::choose(std::size_t i, uint32_t backend_id, FlowOrigin origin) {
   if (backend_id == Table::kNone) {
@@ -167,7 +185,7 @@ bool BatchRun::choose(std::size_t i, uint32_t backend_id, FlowOrigin origin) {
 
 // Nothing usable is remembered. `stale` is found if something unusable is.
 void BatchRun::choose_new(std::size_t i, const FlowHit& stale) {
-  const uint32_t backend_id = pick(i);
+  const uint32_t backend_id = stale.found() ? pick(i) : pick_for_unknown(i);
   // What could not be sent is not remembered: the sender's next try looks again.
   if (!choose(i, backend_id, stale.found() ? FlowOrigin::moved : FlowOrigin::created)) return;
   if (stale.found()) {

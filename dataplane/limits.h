@@ -69,6 +69,11 @@ inline constexpr uint32_t kMaxBackends = 131072;
 
 inline constexpr uint32_t kMaxWeight = 1000;
 
+/// For so long after a change of a service's backends, a connection that nobody remembers goes where the lookup array
+/// of before the change had it (Table, PreviousLookup). Every connection that sends a packet within the time is
+/// remembered again by then; a longer one would help the idle and wrong those opened since that were forgotten.
+inline constexpr uint64_t kSecondChanceNs = 60'000'000'000;
+
 /// Interfaces one daemon may serve.
 inline constexpr uint32_t kMaxInterfaces = 16;
 

@@ -64,6 +64,7 @@ class Checker {
       require(!backend.usable || backend.service == index, service, "it lists a backend of another service");
     }
     check_lookup(service);
+    if (service.previous) check_previous(service);
   }
 
   // A slot is followed blindly, so none may lead nowhere, and none to a backend that takes no packet.
@@ -77,6 +78,16 @@ class Checker {
     for (std::size_t i = 0; i < ids.size(); ++i) {
       require(named[i] == 0 || parts_.backends[ids[i]].usable, service,
               "a lookup slot names a backend that is not usable");
+    }
+  }
+
+  // Whether its backends still take packets is asked packet by packet.
+  void check_previous(const Service& service) const {
+    require(!service.stateless, service, "it is stateless and has a previous lookup array");
+    require(service.previous->lookup != nullptr, service, "its previous lookup array is missing");
+    for (const uint16_t slot : service.previous->lookup->slots()) {
+      require(slot < service.previous->backend_ids.size(), service,
+              "a slot of its previous lookup array is beyond its backends");
     }
   }
 

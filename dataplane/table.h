@@ -44,6 +44,14 @@ struct alignas(64) Backend {
 };
 static_assert(sizeof(Backend) == 64);
 
+/// What a service's lookup array was before its backends last changed. A packet from the middle of a connection that
+/// is not remembered (after a restart, or when ECMP moved the flow from another node) was placed by it.
+struct PreviousLookup {
+  std::shared_ptr<const MaglevTable> lookup;
+  std::vector<uint32_t> backend_ids;  ///< lookup's index -> id; an id may be gone by now
+  uint64_t until_ns = 0;              ///< monotonic; not asked from then on
+};
+
 struct Service {
   std::string name;
   IpAddress vip;
@@ -53,6 +61,7 @@ struct Service {
   std::shared_ptr<const MaglevTable>
       lookup;                         ///< shared with the previous table where nothing changed; never null
   std::vector<uint32_t> backend_ids;  ///< lookup's index -> id
+  std::shared_ptr<const PreviousLookup> previous;  ///< null: no change of late, or the service is stateless
 };
 
 /// What Table::make() takes; the builder (control/table_builder.h) fills it.

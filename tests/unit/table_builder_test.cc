@@ -47,7 +47,7 @@ class TableBuilderTest : public ::testing::Test {
     hops_[b.address] = hop;
   }
   const Table& build() {
-    auto table = builder_.build(config_, network_);
+    auto table = builder_.build(config_, network_, now_);
     EXPECT_TRUE(table.has_value()) << (table ? "" : table.error());
     last_ = std::move(*table);
     return *last_;
@@ -64,6 +64,7 @@ class TableBuilderTest : public ::testing::Test {
   NetworkView network_;
   std::map<IpAddress, ResolvedHop> hops_;
   TableBuilder builder_;
+  uint64_t now_ = 1'000'000'000'000;
   std::unique_ptr<const Table> last_;
 };
 
@@ -214,6 +215,47 @@ TEST_F(TableBuilderTest, BuildsAServiceWithoutBackends) {
   config_.services[0].backends.clear();
   const Table& table = build();
   EXPECT_TRUE(table.services()[0].lookup->empty());
+}
+
+TEST_F(TableBuilderTest, KeepsTheLookupArrayOfBeforeAChangeForItsTime) {
+  const auto previous = [&]() -> const PreviousLookup* { return build().services()[0].previous.get(); };
+  EXPECT_EQ(previous(), nullptr);
+  const auto first = last_->services()[0].lookup;
+  const auto first_ids = last_->services()[0].backend_ids;
+  EXPECT_EQ(previous(), nullptr) << "nothing has changed";
+  add_backend(5);
+  ASSERT_NE(previous(), nullptr);
+  EXPECT_EQ(last_->services()[0].previous->lookup, first);
+  EXPECT_EQ(last_->services()[0].previous->backend_ids, first_ids);
+  EXPECT_EQ(last_->services()[0].previous->until_ns, now_ + kSecondChanceNs);
+  const uint64_t until = now_ + kSecondChanceNs;
+  now_ = until - 1;
+  ASSERT_NE(previous(), nullptr) << "a table in between changes nothing";
+  EXPECT_EQ(last_->services()[0].previous->until_ns, until);
+  now_ = until;
+  EXPECT_EQ(previous(), nullptr);
+}
+
+TEST_F(TableBuilderTest, TakesNoServiceWithoutBackendsForWhatWasBefore) {
+  build();
+  const auto first = last_->services()[0].lookup;
+  for (auto& [address, hop] : hops_) hop.state = ResolvedHop::State::failed;
+  build();
+  EXPECT_TRUE(last_->services()[0].lookup->empty());
+  EXPECT_EQ(last_->services()[0].previous, nullptr);
+  for (auto& [address, hop] : hops_) hop.state = ResolvedHop::State::reachable;
+  hops_[backend(4)].state = ResolvedHop::State::failed;
+  build();
+  ASSERT_NE(last_->services()[0].previous, nullptr);
+  EXPECT_EQ(last_->services()[0].previous->lookup->slots().size(), first->slots().size());
+  EXPECT_FALSE(last_->services()[0].previous->lookup->empty());
+}
+
+TEST_F(TableBuilderTest, GivesAStatelessServiceNoSecondChance) {
+  config_.services[0].stateless = true;
+  build();
+  add_backend(5);
+  EXPECT_EQ(build().services()[0].previous, nullptr);
 }
 
 TEST_F(TableBuilderTest, CountsGenerationsUp) {
