@@ -82,7 +82,8 @@ int create_link(int program_fd, int ifindex, uint32_t flags) {
   return bpf_link_create(program_fd, ifindex, BPF_XDP, &options);
 }
 
-/// Why the kernel refused, in the driver's words if it has any ("Peer MTU is too large to set XDP"). Those
+/// Why the kernel refused, in the driver's words if it has any ("XDP expects number of rx queues not less than peer
+/// tx queues"). Those
 /// come only by netlink, so the same attachment is asked for there. Should it succeed against expectation, it
 /// is undone.
 std::string refusal(int program_fd, int ifindex, uint32_t flags, int error) {
