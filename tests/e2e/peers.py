@@ -108,8 +108,9 @@ def http_load(lab, family, concurrency=16):
     return Peer(lab, lab.client.ns, "http", VIP[family], HTTP_PORT, "--until-told", "--concurrency", concurrency)
 
 
-def udp(lab, family, requests=500, size=64):
-    return Peer(lab, lab.client.ns, "udp", VIP[family], UDP_PORT, "--requests", requests, "--size", size).hear()
+def udp(lab, family, requests=500, size=64, concurrency=32):
+    return Peer(lab, lab.client.ns, "udp", VIP[family], UDP_PORT, "--requests", requests, "--size", size,
+                "--concurrency", concurrency).hear()
 
 
 def keep(lab, address, port=HTTP_PORT, connections=100, interval_ms=50.0):

@@ -68,7 +68,7 @@ def second_daemon_is_refused_and_the_first_unharmed(env):
 @case()
 def foreign_xdp_program_is_left_alone_and_named(env):
     with env.lab() as lab:
-        lab.lb.ns.run("ip", "link", "set", "dev", "eth0", "xdpdrv", "obj", env.decap_object, "sec", "xdp")
+        lab.lb.ns.run("ip", "link", "set", "dev", "eth0", "xdpdrv", "obj", env.decap_object, "sec", "xdp.frags")
         daemon = env.daemon(lab)
         before = daemon.attached()
         done = lab.lb.ns.run(*daemon.command(), check=False, timeout=START_S)
