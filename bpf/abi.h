@@ -78,6 +78,38 @@ enum xebec_shim_counter {
   XEBEC_SHIM_COUNTERS
 };
 
+/* The inject program's UMEM map: one chunk an entry, so that the whole map is one packet memory. */
+#define XEBEC_INJECT_CHUNK 4096
+
+/* Packets one call of the inject program may send (kernel-side batches are smaller, see dataplane/inject_transmit.cc). */
+#define XEBEC_INJECT_MAX_PACKETS 1024
+
+/* Where in its chunk a packet may begin, and how long it may be: begin + length <= chunk, as the verifier wants it shown.
+ * A packet is received at 256 and encapsulation moves it towards 0. A live frame has a page less the kernel's own head, 256
+ * bytes of headroom and the skb's tail: the limit userspace finds by a probe is below this one. */
+#define XEBEC_INJECT_MAX_BEGIN 511
+#define XEBEC_INJECT_MAX_LENGTH (XEBEC_INJECT_CHUNK - XEBEC_INJECT_MAX_BEGIN - 1)
+
+/* Length of every XDP frame as the program finds it. Small, because the kernel copies the template into each new page. */
+#define XEBEC_INJECT_TEMPLATE 64
+
+/* One packet to inject: chunk number, where it begins in the chunk, its length. */
+struct xebec_inject_packet {
+  __u32 chunk;
+  __u16 begin;
+  __u16 length;
+};
+
+/* The inject program's list, its one mmapped entry: userspace writes count, ifindex and packets and sets next and failed to 0
+ * before a call; the program runs once a packet and moves next. */
+struct xebec_inject_list {
+  __u32 next;
+  __u32 count;
+  __u32 ifindex; /* where they go */
+  __u32 failed;  /* packets that did not fit their frame */
+  struct xebec_inject_packet packets[XEBEC_INJECT_MAX_PACKETS];
+};
+
 #ifdef __cplusplus
 #define XEBEC_ABI_ASSERT(x) static_assert(x, #x)
 #else
@@ -88,5 +120,7 @@ XEBEC_ABI_ASSERT(sizeof(struct xebec_service_key) == 20);
 XEBEC_ABI_ASSERT(sizeof(struct xebec_service_value) == 4);
 XEBEC_ABI_ASSERT(sizeof(struct xebec_settings) == 24);
 XEBEC_ABI_ASSERT(sizeof(struct xebec_heartbeat) == 64);
+XEBEC_ABI_ASSERT(sizeof(struct xebec_inject_packet) == 8);
+XEBEC_ABI_ASSERT(sizeof(struct xebec_inject_list) == 16 + 8 * XEBEC_INJECT_MAX_PACKETS);
 
 #endif

@@ -326,13 +326,18 @@ std::string render_interfaces(const CliJson& rows, RenderOptions options) {
                               only_tsv("mtu", "interface/mtu"),
                               only_tsv("up", "interface/up"),
                               only_tsv("carrier", "interface/carrier"),
-                              only_tsv("xdp", "interface/xdp")};
+                              only_tsv("xdp", "interface/xdp"),
+                              only_tsv("transmit_why", "interface/transmit_why"),
+                              only_tsv("transmitted", "queue/transmitted"),
+                              only_tsv("injected", "queue/injected"),
+                              only_tsv("transmit_calls", "queue/transmit_calls")};
   if (options.tsv) return table_of(of_queue, queues, options);
   std::string out =
       table_of({text("name", "name"), text("driver", "driver"), text("mac", "mac"), number("mtu", "mtu"),
                 styled("up", "up", as_good), styled("carrier", "carrier", as_good), text("xdp", "xdp"),
                 number("steered", "shim/steered", as_count), number("no_socket", "shim/no_socket", as_fault),
-                number("stale", "shim/stale", as_fault), text("not_native_because", "native_refusal")},
+                number("stale", "shim/stale", as_fault), text("not_native_because", "native_refusal"),
+                text("transmit_because", "transmit_why")},
                rows, options);
   return out + "\n" + table_of(of_queue, queues, options);
 }

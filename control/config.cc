@@ -52,6 +52,9 @@ std::string_view to_string(XdpMode mode) {
 std::string_view to_string(BindMode mode) {
   return name_in(kBindModeWords, mode);
 }
+std::string_view to_string(TransmitMode mode) {
+  return name_in(kTransmitWords, mode);
+}
 std::string_view to_string(PollMode mode) {
   return name_in(kPollModeWords, mode);
 }

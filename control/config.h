@@ -19,6 +19,7 @@ namespace xebec {
 
 enum class XdpMode : uint8_t { automatic, native, generic };
 enum class BindMode : uint8_t { automatic, zerocopy, copy };
+enum class TransmitMode : uint8_t { automatic, ring, inject };
 enum class PollMode : uint8_t { adaptive, busy, interrupt };
 enum class Admin : uint8_t { ready, maint };
 enum class FallbackVerdict : uint8_t { drop, pass };
@@ -29,6 +30,7 @@ struct InterfaceConfig {
   std::vector<uint32_t> cpus;  ///< empty = auto: the CPUs the daemon may run on, in order
   XdpMode mode = XdpMode::automatic;
   BindMode bind = BindMode::automatic;
+  TransmitMode transmit = TransmitMode::automatic;
   PollMode poll = PollMode::adaptive;
   bool operator==(const InterfaceConfig&) const = default;
 };
@@ -91,6 +93,7 @@ bool operator==(const Config& a, const Config& b);
 std::string_view to_string(Mode mode);
 std::string_view to_string(XdpMode mode);
 std::string_view to_string(BindMode mode);
+std::string_view to_string(TransmitMode mode);
 std::string_view to_string(PollMode mode);
 std::string_view to_string(Admin admin);
 std::string_view to_string(FallbackVerdict verdict);

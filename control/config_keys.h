@@ -74,10 +74,10 @@ inline constexpr Word kPollModeWordList[] = {word("adaptive", PollMode::adaptive
                                              word("interrupt", PollMode::interrupt)};
 inline constexpr Words kPollModeWords{"poll", kPollModeWordList, {}};
 
-/// Both mean the ring: it is the one transmit engine of this version.
-inline constexpr Word kTransmitWordList[] = {{"auto", 0}, {"ring", 0}};
-inline constexpr std::string_view kPlannedTransmit[] = {"inject"};
-inline constexpr Words kTransmitWords{"transmit", kTransmitWordList, kPlannedTransmit};
+inline constexpr Word kTransmitWordList[] = {word("auto", TransmitMode::automatic),
+                                             word("ring", TransmitMode::ring),
+                                             word("inject", TransmitMode::inject)};
+inline constexpr Words kTransmitWords{"transmit", kTransmitWordList, {}};
 
 inline constexpr Word kAdminWordList[] = {word("ready", Admin::ready), word("maint", Admin::maint)};
 inline constexpr std::string_view kPlannedAdmin[] = {"drain"};

@@ -84,7 +84,7 @@ InterfaceConfig read_interface(const JsonNode& node, const std::string& pointer,
   read_cpus(fields, interface.cpus);
   fields.word("mode", interface.mode);
   fields.word("bind", interface.bind);
-  fields.check_word("transmit");
+  fields.word("transmit", interface.transmit);
   fields.word("poll", interface.poll);
   return interface;
 }

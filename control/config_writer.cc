@@ -21,7 +21,7 @@ Json write_interface(const InterfaceConfig& interface) {
   out["cpus"] = interface.cpus.empty() ? Json("auto") : Json(interface.cpus);
   out["mode"] = to_string(interface.mode);
   out["bind"] = to_string(interface.bind);
-  out["transmit"] = "auto";
+  out["transmit"] = to_string(interface.transmit);
   out["poll"] = to_string(interface.poll);
   return out;
 }

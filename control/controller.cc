@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include "control/controller.h"
 
+#include <poll.h>
+
 #include <algorithm>
 
 #include <fmt/format.h>
@@ -80,6 +82,7 @@ tl::expected<std::unique_ptr<Controller>, StartError> Controller::start(EventLoo
   auto engine = Engine::start(self->config_, preflight);
   if (!engine) return tl::unexpected(engine.error());
   self->engine_ = std::move(*engine);
+  self->follow_xdp_features();
   self->follow_destinations();
   if (auto r = self->rebuild(); !r) return tl::unexpected(StartError{1, r.error(), {}});
   return self;
@@ -87,6 +90,7 @@ tl::expected<std::unique_ptr<Controller>, StartError> Controller::start(EventLoo
 
 Controller::~Controller() {
   if (reclaim_timer_ != 0) loop_.cancel(reclaim_timer_);
+  if (feature_watch_ != 0) loop_.unwatch(feature_watch_);
 }
 
 NetworkView Controller::network() const {
@@ -127,6 +131,17 @@ tl::expected<void, std::string> Controller::rebuild() {
   }
   schedule_reclaim();
   return published;
+}
+
+void Controller::follow_xdp_features() {
+  auto events = XdpFeatureEvents::open();
+  if (!events) return;  // an old kernel: what was chosen at start stays
+  feature_events_ = std::move(*events);
+  feature_watch_ = loop_.watch(feature_events_->fd(), POLLIN, [this](short) {
+    feature_events_->drain();
+    engine_->review_transmit();
+  });
+  engine_->review_transmit();  // what changed between the choice and the watch
 }
 
 void Controller::follow_destinations() {

@@ -17,6 +17,7 @@
 #include "control/event_loop.h"
 #include "control/next_hops.h"
 #include "control/table_builder.h"
+#include "control/xdp_features.h"
 
 namespace xebec {
 
@@ -89,6 +90,7 @@ class Controller {
   /// Builds the table of `config_` anew and publishes it.
   tl::expected<void, std::string> rebuild();
   void follow_destinations();
+  void follow_xdp_features();
   void on_network_change();
   /// What the last table was built from, to tell whether a change of the network changes it.
   struct SeenNetwork {
@@ -110,6 +112,8 @@ class Controller {
       baselines_;  // by backend id
   SeenNetwork seen_;
   EventLoop::TimerId reclaim_timer_ = 0;
+  std::unique_ptr<XdpFeatureEvents> feature_events_;  // null: the kernel does not tell
+  EventLoop::WatchId feature_watch_ = 0;
   std::chrono::steady_clock::time_point started_at_;
 };
 

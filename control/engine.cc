@@ -6,8 +6,10 @@
 #include <iterator>
 
 #include <fmt/format.h>
+#include <spdlog/spdlog.h>
 
 #include "control/netdev.h"
+#include "control/xdp_features.h"
 #include "dataplane/affinity.h"
 
 namespace xebec {
@@ -123,35 +125,38 @@ tl::expected<void, StartError> Engine::open_worker(const Config& config, uint32_
   bool may_zerocopy = true;
   bool may_copy = true;
   for (const std::size_t i : interfaces) {
-    // Generic XDP hands over copies; asking such a port for zero-copy would take a queue from the driver for
-    // nothing.
+    // Generic XDP hands over copies; asking such a port for zero-copy would take a queue from the driver for nothing.
     if (interfaces_[i].config.bind == BindMode::copy || interfaces_[i].shim->attached() == "generic")
       may_zerocopy = false;
+    // Who asks for injection by name gets it where zero-copy is possible, too, unless that is also asked for.
+    if (interfaces_[i].config.transmit == TransmitMode::inject &&
+        interfaces_[i].config.bind != BindMode::zerocopy) {
+      may_zerocopy = false;
+    }
     if (interfaces_[i].config.bind == BindMode::zerocopy) may_copy = false;
   }
-  std::unique_ptr<Umem> umem;
-  std::vector<WorkerPort> ports;
-  int code = 0;
-  tl::expected<void, StartError> opened =
-      tl::unexpected(StartError{1,
-                                fmt::format("{}: zero-copy is asked for, but another setting rules it out",
-                                            interfaces_[interfaces[0]].config.name),
-                                "\"bind\": \"auto\""});
-  if (may_zerocopy) opened = open_ports(interfaces, id, true, umem, ports, code);
-  const bool refused = may_zerocopy && !opened && refuses_zerocopy(code);
-  if (!opened && may_copy && (refused || !may_zerocopy))
-    opened = open_ports(interfaces, id, false, umem, ports, code);
-  if (!opened) return opened;
+  tl::expected<Parts, IoError> opened =
+      tl::unexpected(IoError{0, fmt::format("{}: zero-copy is asked for, but another setting rules it out",
+                                            interfaces_[interfaces[0]].config.name)});
+  if (may_zerocopy) opened = open_ports(interfaces, id, true);
+  const bool refused = may_zerocopy && !opened && refuses_zerocopy(opened.error().code);
+  if (may_copy && (refused || !may_zerocopy)) opened = open_ports(interfaces, id, false);
+  if (!opened) {
+    const IoError& error = opened.error();
+    return tl::unexpected(
+        StartError{error.code == EPERM ? 4 : 1, error.message, error.code == 0 ? "\"bind\": \"auto\"" : ""});
+  }
 
-  for (const WorkerPort& p : ports) {
+  for (const WorkerPort& p : opened->ports) {
     preflight.ok(fmt::format("{} queue {}: {}{}", p.port->options().interface, id,
                              p.port->zerocopy() ? "zero-copy" : "copy mode",
                              refused ? " (the driver has no zero-copy)" : ""));
   }
+  report_transmit(interfaces, *opened, preflight);
   WorkerOptions options;
   options.id = id;
   options.flows = config.flows;
-  options.idle = choose_idle(interfaces, ports, preflight);
+  options.idle = choose_idle(interfaces, opened->ports, preflight);
   const std::vector<uint32_t>& wanted = interfaces_[interfaces[0]].config.cpus;
   const std::vector<uint32_t> allowed = allowed_cpus();
   const std::vector<uint32_t>& cpus = wanted.empty() ? allowed : wanted;
@@ -161,41 +166,97 @@ tl::expected<void, StartError> Engine::open_worker(const Config& config, uint32_
                                *options.cpu),
                    "\"cpus\": \"auto\"");
   }
-  workers_.push_back(
-      std::make_unique<Worker>(std::move(options), std::move(umem), std::move(ports), *tables_));
+  if (opened->injector) injectors_.push_back(std::move(opened->injector));
+  workers_.push_back(std::make_unique<Worker>(std::move(options), std::move(opened->umem),
+                                              std::move(opened->ports), *tables_));
   return {};
 }
 
-tl::expected<void, StartError> Engine::open_ports(const std::vector<std::size_t>& interfaces, uint32_t queue,
-                                                  bool zerocopy, std::unique_ptr<Umem>& umem,
-                                                  std::vector<WorkerPort>& ports, int& code) {
-  ports.clear();
+Engine::Parts& Engine::Parts::operator=(Parts&& other) noexcept {
+  std::swap(injector, other.injector);
+  std::swap(umem, other.umem);
+  std::swap(ports, other.ports);
+  std::swap(transmit, other.transmit);
+  return *this;
+}
+
+Engine::Parts::~Parts() {
+  for (const WorkerPort& p : ports) p.port->close();
   umem.reset();
-  const auto failed = [&](const IoError& error) {
-    code = error.code;
-    // The order that libxdp needs (dataplane/xsk_port.h, close()).
-    for (const WorkerPort& p : ports) p.port->close();
-    umem.reset();
-    ports.clear();
-    return tl::unexpected(StartError{error.code == EPERM ? 4 : 1, error.message, {}});
-  };
+}
+
+tl::expected<Engine::Parts, IoError> Engine::open_ports(const std::vector<std::size_t>& interfaces,
+                                                        uint32_t queue, bool zerocopy) {
+  const auto frames = kFramesPerPort * static_cast<uint32_t>(interfaces.size());
+  std::vector<TransmitInterface> senders;
   for (const std::size_t i : interfaces) {
+    senders.push_back({interfaces_[i].config.name, interfaces_[i].ifindex, interfaces_[i].config.transmit});
+  }
+  TransmitPlan plan = plan_transmit(senders, zerocopy, frames);
+  Parts parts;
+  parts.injector = std::move(plan.injector);
+  parts.transmit = std::move(plan.choices);
+  for (std::size_t k = 0; k < interfaces.size(); ++k) {
+    const ServedInterface& served = interfaces_[interfaces[k]];
     PortOptions options;
-    options.interface = interfaces_[i].config.name;
-    options.interface_index = static_cast<uint16_t>(i);
+    options.interface = served.config.name;
+    options.interface_index = static_cast<uint16_t>(interfaces[k]);
     options.queue = queue;
     options.zerocopy = zerocopy;
-    ports.push_back({std::make_unique<XskPort>(std::move(options)), interfaces_[i].shim->heartbeat(queue)});
+    if (parts.transmit[k].inject) options.inject = parts.injector->options(served.ifindex);
+    parts.ports.push_back({std::make_unique<XskPort>(std::move(options)), served.shim->heartbeat(queue)});
   }
-  XskPort& first = *ports.front().port;
-  auto made = Umem::create(kFramesPerPort * static_cast<uint32_t>(ports.size()), first.fill_ring(),
-                           first.completion_ring());
-  if (!made) return failed(made.error());
-  umem = std::move(*made);
-  for (const WorkerPort& p : ports) {
-    if (auto r = p.port->open(*umem, kBindPatience); !r) return failed(r.error());
+  auto memory = parts.injector ? parts.injector->memory()
+                               : UmemMemory::anonymous(static_cast<std::size_t>(frames) * kFrameSize);
+  if (!memory) return tl::unexpected(memory.error());
+  XskPort& first = *parts.ports.front().port;
+  auto umem = Umem::create(std::move(*memory), frames, first.fill_ring(), first.completion_ring());
+  if (!umem) return tl::unexpected(umem.error());
+  parts.umem = std::move(*umem);
+  for (const WorkerPort& p : parts.ports) {
+    if (auto r = p.port->open(*parts.umem, kBindPatience); !r) return tl::unexpected(r.error());
   }
-  return {};
+  return parts;
+}
+
+void Engine::report_transmit(const std::vector<std::size_t>& interfaces, const Parts& parts,
+                             Preflight& preflight) {
+  for (std::size_t k = 0; k < interfaces.size(); ++k) {
+    ServedInterface& served = interfaces_[interfaces[k]];
+    const TransmitChoice& choice = parts.transmit[k];
+    const std::string text =
+        fmt::format("{} queue {}: transmit by {} ({})", served.config.name,
+                    parts.ports[k].port->options().queue, choice.ready ? "inject" : "ring", choice.why);
+    served.transmit_why = choice.why;
+    served.may_inject = choice.inject;
+    served.injects = choice.ready;
+    if (InjectTransmit* injection = parts.ports[k].port->injection()) injection->permit(choice.ready);
+    if (choice.in_vain) {
+      preflight.warn(text);
+    } else {
+      preflight.ok(text);
+    }
+  }
+}
+
+void Engine::review_transmit() {
+  for (std::size_t i = 0; i < interfaces_.size(); ++i) {
+    ServedInterface& served = interfaces_[i];
+    if (!served.may_inject) continue;
+    const TransmitChoice now = choose_transmit({served.config.transmit, false, xdp_features(served.ifindex)});
+    if (now.ready == served.injects) continue;
+    for (const auto& worker : workers_) {
+      for (const WorkerPort& p : worker->ports()) {
+        if (p.port->options().interface_index == i && p.port->injection())
+          p.port->injection()->permit(now.ready);
+      }
+    }
+    served.injects = now.ready;
+    served.transmit_why = now.why;
+    const std::string text =
+        fmt::format("{}: transmit by {} ({})", served.config.name, now.ready ? "inject" : "ring", now.why);
+    spdlog::log(now.in_vain ? spdlog::level::warn : spdlog::level::info, text);
+  }
 }
 
 Idle Engine::choose_idle(const std::vector<std::size_t>& interfaces, const std::vector<WorkerPort>& ports,

@@ -16,9 +16,11 @@
 #include <tl/expected.hpp>
 
 #include "control/config.h"
+#include "control/injector.h"
 #include "control/preflight.h"
 #include "control/steering.h"
 #include "control/table_builder.h"
+#include "control/transmit_plan.h"
 #include "dataplane/busy_poll.h"
 #include "dataplane/published.h"
 #include "dataplane/worker.h"
@@ -38,6 +40,9 @@ struct ServedInterface {
   int ifindex = 0;
   uint32_t queues = 0;  ///< served: 0 .. queues - 1
   std::string driver;
+  std::string transmit_why;  ///< why its ports send the way they do
+  bool may_inject = false;   ///< its ports have an injector
+  bool injects = false;      ///< and the driver takes redirected packets at present
   std::unique_ptr<Steering> shim;
 };
 
@@ -57,6 +62,8 @@ class Engine {
   /// Frees tables no worker can hold any more; returns how many still wait.
   std::size_t reclaim() { return tables_->reclaim(); }
   const Table& table() const { return tables_->current(); }
+  /// Asks the kernel anew which drivers take redirected packets, and has the injectors act on it.
+  void review_transmit();
 
   const std::vector<ServedInterface>& interfaces() const { return interfaces_; }
   const std::vector<std::unique_ptr<Worker>>& workers() const { return workers_; }
@@ -65,18 +72,31 @@ class Engine {
   Engine() = default;
   tl::expected<void, StartError> attach_shims(const Config& config, Preflight& preflight);
   tl::expected<void, StartError> open_worker(const Config& config, uint32_t id, Preflight& preflight);
-  tl::expected<void, StartError> open_ports(const std::vector<std::size_t>& interfaces, uint32_t queue,
-                                            bool zerocopy, std::unique_ptr<Umem>& umem,
-                                            std::vector<WorkerPort>& ports, int& code);
+  /// What a worker is made of.
+  struct Parts {
+    Parts() = default;
+    Parts(Parts&&) = default;
+    Parts& operator=(Parts&& other) noexcept;
+    ~Parts();  // in the order that libxdp needs (dataplane/xsk_port.h, close()), and the injector last
+
+    std::unique_ptr<Injector> injector;  // may be null
+    std::unique_ptr<Umem> umem;
+    std::vector<WorkerPort> ports;
+    std::vector<TransmitChoice> transmit;  // of the ports
+  };
+  tl::expected<Parts, IoError> open_ports(const std::vector<std::size_t>& interfaces, uint32_t queue,
+                                          bool zerocopy);
+  void report_transmit(const std::vector<std::size_t>& interfaces, const Parts& parts, Preflight& preflight);
   Idle choose_idle(const std::vector<std::size_t>& interfaces, const std::vector<WorkerPort>& ports,
                    Preflight& preflight);
   tl::expected<void, StartError> start_workers();
   tl::expected<void, std::string> steer(const std::vector<SteeredService>& services);
 
-  // Destroyed in reverse: workers (and with them sockets) before shims.
+  // Destroyed in reverse: workers (and with them sockets) before shims, and before the injectors that they send by.
   std::vector<NapiTuning> napi_;
   std::vector<ServedInterface> interfaces_;
   std::unique_ptr<Published<Table>> tables_;
+  std::vector<std::unique_ptr<Injector>> injectors_;
   std::vector<std::unique_ptr<Worker>> workers_;
   std::vector<SteeredService> steered_;
 };

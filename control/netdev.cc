@@ -10,6 +10,7 @@
 
 #include <cstring>
 #include <filesystem>
+#include <fstream>
 
 namespace xebec {
 namespace {
@@ -47,6 +48,13 @@ uint32_t receive_queues(const std::string& name) {
     if (entry.path().filename().string().starts_with("rx-")) ++n;
   }
   return n;
+}
+
+uint32_t mtu_of(const std::string& name) {
+  std::ifstream file("/sys/class/net/" + name + "/mtu");
+  uint32_t mtu = 0;
+  file >> mtu;
+  return mtu;
 }
 
 std::string driver_of(const std::string& name) {

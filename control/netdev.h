@@ -14,6 +14,9 @@ int interface_index(const std::string& name);
 /// Receive queues in use now (/sys/class/net/IF/queues/rx-*); 0 if there is no such interface.
 uint32_t receive_queues(const std::string& name);
 
+/// 0 if there is no such interface.
+uint32_t mtu_of(const std::string& name);
+
 /// Kernel driver ("veth", "virtio_net", "ice"); "unknown" if it does not say.
 std::string driver_of(const std::string& name);
 

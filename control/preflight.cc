@@ -95,8 +95,7 @@ void check_interface(const InterfaceConfig& interface, Preflight& out) {
   }
   const uint32_t queues = receive_queues(name);
   const std::string driver = driver_of(name);
-  const std::string mtu_text = read_first_line("/sys/class/net/" + name + "/mtu");
-  const unsigned long mtu = mtu_text.empty() ? 0 : std::stoul(mtu_text);
+  const uint32_t mtu = mtu_of(name);
   out.ok(fmt::format("{}: driver {}, receive queues: {}, MTU {}", name, driver, queues, mtu));
   if (queues > XEBEC_MAX_QUEUES) {
     out.fail(fmt::format("{}: {} receive queues, at most {} can be served", name, queues, XEBEC_MAX_QUEUES),
@@ -115,7 +114,7 @@ void check_interface(const InterfaceConfig& interface, Preflight& out) {
         fmt::format("ethtool -L {} combined {}", name, interface.queues));
   }
   // 14 bytes of Ethernet and two VLAN tags beside the MTU must fit a frame.
-  constexpr unsigned long kLargestMtu = kMaxFrameLength - 14 - 8;
+  constexpr uint32_t kLargestMtu = kMaxFrameLength - 14 - 8;
   if (mtu > kLargestMtu) {
     out.fail(fmt::format("{}: MTU {} does not fit a packet frame, {} is the largest", name, mtu, kLargestMtu),
              fmt::format("ip link set {} mtu {}", name, kLargestMtu));

@@ -41,7 +41,7 @@ struct Sums {
     completed += c.checksums_completed.read();
     received_bytes += c.received_bytes.read();
     received += c.received.read();
-    for (const WorkerPort& p : worker.ports()) transmit_errors += p.port->transmit().counters().errors.read();
+    for (const WorkerPort& p : worker.ports()) transmit_errors += p.port->transmit().totals().errors;
   }
 
   Json json() const {
@@ -81,10 +81,14 @@ std::string_view name_of(Idle idle) {
 
 Json queue_row(const Worker& worker, const XskPort& port) {
   const PortStatistics s = port.statistics();
+  const TransmitTotals totals = port.transmit().totals();
   return {{"queue", port.options().queue},
           {"worker", worker.options().id},
           {"bind", port.zerocopy() ? "zerocopy" : "copy"},
           {"transmit", port.transmit().name()},
+          {"transmitted", totals.frames},
+          {"injected", totals.injected},
+          {"transmit_calls", totals.kicks},
           {"poll", name_of(worker.options().idle)},
           {"napi_id", port.napi_id()},
           {"rx_dropped", s.rx_dropped},
@@ -191,6 +195,7 @@ Json report_interfaces(const Controller& controller) {
          {"carrier", link && link->carrier},
          {"xdp", i.shim->attached()},
          {"native_refusal", i.shim->native_refusal()},
+         {"transmit_why", i.transmit_why},
          {"queues", queues},
          {"shim", {{"steered", shim.steered}, {"no_socket", shim.no_socket}, {"stale", shim.stale}}}});
   }

@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: BSD-2-Clause
+// Sending by the AF_XDP TX ring.
+#include "dataplane/ring_transmit.h"
+
 #include <sys/socket.h>
 
 #include <algorithm>
 #include <cerrno>
 
-#include "dataplane/xsk_port.h"
+#include "dataplane/limits.h"
 
 namespace xebec {
 namespace {
@@ -31,6 +34,7 @@ uint32_t RingTransmit::submit(std::span<Frame> frames) {
   }
   xsk_ring_prod__submit(&tx_, n);
   counters_.frames.add(n);
+  in_flight_ += n;
   pending_ = true;
   return n;
 }
@@ -40,7 +44,7 @@ bool RingTransmit::drained() const {
   return __atomic_load_n(tx_.consumer, __ATOMIC_ACQUIRE) == __atomic_load_n(tx_.producer, __ATOMIC_RELAXED);
 }
 
-void RingTransmit::flush() {
+void RingTransmit::flush(bool /*more*/) {
   if (!pending_) return;
   for (uint32_t i = 0; i < kMaxKicksPerFlush && !drained(); ++i) {
     if (!xsk_ring_prod__needs_wakeup(&tx_)) {  // a zero-copy driver is at work on the ring by itself
@@ -75,7 +79,12 @@ uint32_t RingTransmit::reap() {
   const uint32_t n = xsk_ring_cons__peek(&completion_, kRingSize, &index);
   for (uint32_t i = 0; i < n; ++i) umem_.take_completed(*xsk_ring_cons__comp_addr(&completion_, index + i));
   if (n != 0) xsk_ring_cons__release(&completion_, n);
+  in_flight_ -= n;
   return n;
+}
+
+TransmitTotals RingTransmit::totals() const {
+  return {counters_.frames.read(), counters_.kicks.read(), counters_.errors.read(), 0};
 }
 
 }  // namespace xebec

@@ -11,11 +11,19 @@
 
 namespace xebec {
 
-/// Written by the worker, read by anyone.
+/// Written by the worker, read by anyone. An engine that uses another one leaves that one's packets to its counters.
 struct TransmitCounters {
   Counter frames;  ///< accepted for sending
   Counter kicks;   ///< system calls made to have them sent
   Counter errors;  ///< frames the kernel took and then reported lost (EBUSY), and kicks it refused
+};
+
+/// Their sum over the engines of a port.
+struct TransmitTotals {
+  uint64_t frames = 0;
+  uint64_t kicks = 0;
+  uint64_t errors = 0;
+  uint64_t injected = 0;  ///< of frames: those sent by the injector
 };
 
 /// One port's sender; used by the port's worker only.
@@ -26,15 +34,16 @@ class TransmitEngine {
   /// Takes frames from the front, in order, as many as fit; returns how many it took. Taken frames are empty
   /// afterwards, the rest stay in the caller's hands. Does not wait.
   virtual uint32_t submit(std::span<Frame> frames) = 0;
-  /// Has the kernel work on what was submitted. Bounded work; what remains is sent by a later flush().
-  virtual void flush() = 0;
+  /// Has the kernel work on what was submitted. Bounded work; what remains is sent by a later flush(). An engine may wait for
+  /// more packets where the caller knows that there are some: `more`.
+  virtual void flush(bool more) = 0;
   /// Returns sent frames to the free frames of the UMEM; returns how many.
   virtual uint32_t reap() = 0;
   /// Submitted frames that the kernel has not yet taken: flush() again before sleeping.
   virtual bool pending() const = 0;
 
-  virtual std::string_view name() const = 0;  ///< "ring"
-  virtual const TransmitCounters& counters() const = 0;
+  virtual std::string_view name() const = 0;  ///< "ring", "inject"
+  virtual TransmitTotals totals() const = 0;
 };
 
 }  // namespace xebec

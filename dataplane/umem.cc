@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include "dataplane/umem.h"
 
-#include <sys/mman.h>
 #include <xdp/xsk.h>
 
 #include <cerrno>
@@ -23,39 +22,12 @@ constexpr bool kAudit = false;
 /// What recycled frames are filled with in audit builds.
 constexpr int kPoison = 0xa5;
 
-constexpr std::size_t kHugepage = 2u << 20;
-
-struct Mapping {
-  uint8_t* memory = nullptr;
-  std::size_t bytes = 0;
-  bool huge = false;
-};
-
-Mapping map_memory(std::size_t bytes) {
-  const std::size_t rounded = (bytes + kHugepage - 1) / kHugepage * kHugepage;
-  constexpr int kFlags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE;
-  void* p = mmap(nullptr, rounded, PROT_READ | PROT_WRITE, kFlags | MAP_HUGETLB, -1, 0);
-  if (p != MAP_FAILED) return {static_cast<uint8_t*>(p), rounded, true};
-  p = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, kFlags, -1, 0);
-  if (p != MAP_FAILED) return {static_cast<uint8_t*>(p), bytes, false};
-  return {};
-}
-
 }  // namespace
 
-tl::expected<std::unique_ptr<Umem>, IoError> Umem::create(uint32_t frame_count, xsk_ring_prod* fill,
-                                                          xsk_ring_cons* completion) {
+tl::expected<std::unique_ptr<Umem>, IoError> Umem::create(UmemMemory memory, uint32_t frame_count,
+                                                          xsk_ring_prod* fill, xsk_ring_cons* completion) {
   std::unique_ptr<Umem> umem(new Umem);
-  const Mapping mapping = map_memory(static_cast<std::size_t>(frame_count) * kFrameSize);
-  if (mapping.memory == nullptr) {
-    return tl::unexpected(IoError{
-        errno,
-        fmt::format("cannot map {} MiB of packet memory: {}",
-                    (static_cast<std::size_t>(frame_count) * kFrameSize) >> 20, std::strerror(errno))});
-  }
-  umem->memory_ = mapping.memory;
-  umem->bytes_ = mapping.bytes;
-  umem->hugepages_ = mapping.huge;
+  umem->memory_ = std::move(memory);
 
   xsk_umem_config config{};
   config.fill_size = kRingSize;
@@ -64,7 +36,7 @@ tl::expected<std::unique_ptr<Umem>, IoError> Umem::create(uint32_t frame_count, 
   config.frame_headroom = 0;
   config.flags = 0;
   const int error =
-      -xsk_umem__create(&umem->handle_, umem->memory_, static_cast<uint64_t>(frame_count) * kFrameSize, fill,
+      -xsk_umem__create(&umem->handle_, umem->memory(), static_cast<uint64_t>(frame_count) * kFrameSize, fill,
                         completion, &config);
   if (error != 0) {
     umem->handle_ = nullptr;
@@ -80,19 +52,16 @@ tl::expected<std::unique_ptr<Umem>, IoError> Umem::create(uint32_t frame_count, 
 }
 
 std::unique_ptr<Umem> Umem::create_unregistered(uint32_t frame_count) {
+  auto memory = UmemMemory::anonymous(static_cast<std::size_t>(frame_count) * kFrameSize);
+  if (!memory) return nullptr;
   std::unique_ptr<Umem> umem(new Umem);
-  const Mapping mapping = map_memory(static_cast<std::size_t>(frame_count) * kFrameSize);
-  if (mapping.memory == nullptr) return nullptr;
-  umem->memory_ = mapping.memory;
-  umem->bytes_ = mapping.bytes;
-  umem->hugepages_ = mapping.huge;
+  umem->memory_ = std::move(*memory);
   umem->set_up_ledger(frame_count);
   return umem;
 }
 
 Umem::~Umem() {
   if (handle_ != nullptr) xsk_umem__delete(handle_);
-  if (memory_ != nullptr) munmap(memory_, bytes_);
 }
 
 void Umem::set_up_ledger(uint32_t frame_count) {
@@ -128,7 +97,7 @@ Frame Umem::allocate() {
 void Umem::recycle(Frame frame) {
   const uint64_t chunk = chunk_of(frame.consume());
   move_to(chunk, Place::in_hand, Place::free);
-  if constexpr (kAudit) std::memset(memory_ + chunk, kPoison, kFrameSize);
+  if constexpr (kAudit) std::memset(memory() + chunk, kPoison, kFrameSize);
   --counts_.in_hand;
   free_.push_back(chunk);
 }
@@ -159,7 +128,7 @@ uint64_t Umem::give_to_transmit(Frame frame) {
 void Umem::take_completed(uint64_t address) {
   const uint64_t chunk = chunk_of(address);
   move_to(chunk, Place::transmit, Place::free);
-  if constexpr (kAudit) std::memset(memory_ + chunk, kPoison, kFrameSize);
+  if constexpr (kAudit) std::memset(memory() + chunk, kPoison, kFrameSize);
   --counts_.transmit;
   free_.push_back(chunk);
 }

@@ -29,6 +29,7 @@
 
 #include "dataplane/io_error.h"
 #include "dataplane/limits.h"
+#include "dataplane/umem_memory.h"
 
 struct xsk_umem;
 struct xsk_ring_prod;
@@ -87,11 +88,11 @@ struct FrameCounts {
 /// One worker's, on one thread once the worker runs (counts() excepted).
 class Umem {
  public:
-  /// Maps and registers `frame_count` frames. fill and completion are the rings of the first socket that will
-  /// be bound; they must not move and must outlive the Umem (libxdp keeps the pointers). Hugepages are used
-  /// where the system has some free.
-  static tl::expected<std::unique_ptr<Umem>, IoError> create(uint32_t frame_count, xsk_ring_prod* fill,
-                                                             xsk_ring_cons* completion);
+  /// Registers `frame_count` frames in `memory`, which is at least as large. fill and completion are the rings
+  /// of the first socket that will be bound; they must not move and must outlive the Umem (libxdp keeps the
+  /// pointers).
+  static tl::expected<std::unique_ptr<Umem>, IoError> create(UmemMemory memory, uint32_t frame_count,
+                                                             xsk_ring_prod* fill, xsk_ring_cons* completion);
   /// For tests: memory and ledger without a kernel registration.
   static std::unique_ptr<Umem> create_unregistered(uint32_t frame_count);
   ~Umem();
@@ -110,12 +111,12 @@ class Umem {
   /// A completed address goes straight back to the free frames.
   void take_completed(uint64_t address);
 
-  uint8_t* data(const Frame& frame) { return memory_ + frame.address(); }
-  uint8_t* memory() { return memory_; }
+  uint8_t* data(const Frame& frame) { return memory() + frame.address(); }
+  uint8_t* memory() { return memory_.data(); }
   uint32_t count() const { return count_; }
   uint32_t free_count() const { return static_cast<uint32_t>(free_.size()); }
   FrameCounts counts() const;
-  bool hugepages() const { return hugepages_; }
+  bool hugepages() const { return memory_.hugepages(); }
   xsk_umem* handle() { return handle_; }
 
   static constexpr uint64_t chunk_of(uint64_t address) {
@@ -128,10 +129,8 @@ class Umem {
   void move_to(uint64_t address, Place from, Place to);
   void set_up_ledger(uint32_t frame_count);
 
-  uint8_t* memory_ = nullptr;
-  std::size_t bytes_ = 0;
+  UmemMemory memory_;
   uint32_t count_ = 0;
-  bool hugepages_ = false;
   xsk_umem* handle_ = nullptr;
   std::vector<uint64_t> free_;  // chunk addresses, a stack: the frame freed last is the warmest
   FrameCounts counts_;

@@ -94,8 +94,13 @@ void Worker::run() {
     generation_.store(reader_.get()->generation(), std::memory_order_relaxed);
     beat();
     uint32_t served = 0;
-    for (std::size_t i = 0; i < ports_.size(); ++i) served += serve(i);
-    const bool pending = finish_round();
+    bool more = false;  // a full batch: most likely there are packets behind it
+    for (std::size_t i = 0; i < ports_.size(); ++i) {
+      const uint32_t n = serve(i);
+      served += n;
+      more |= n == kBatchSize;
+    }
+    const bool pending = finish_round(more);
     loop_.rounds.add(1);
     if (served != 0) {
       empty_rounds = 0;
@@ -123,7 +128,7 @@ void Worker::drain() {
     reader_.quiescent();
     uint32_t served = 0;
     for (std::size_t i = 0; i < ports_.size(); ++i) served += serve(i);
-    const bool pending = finish_round();
+    const bool pending = finish_round(false);
     if (served == 0 && !pending) return;
   }
 }
@@ -192,7 +197,7 @@ void Worker::send(std::size_t port_index, Verdict verdict, std::span<Frame> fram
   TransmitEngine& engine = ports_[port_index].port->transmit();
   std::span<Frame> rest = frames.subspan(engine.submit(frames));
   for (int i = 0; i < kTransmitTries && !rest.empty(); ++i) {
-    engine.flush();
+    engine.flush(false);
     engine.reap();
     rest = rest.subspan(engine.submit(rest));
   }
@@ -205,10 +210,10 @@ void Worker::send(std::size_t port_index, Verdict verdict, std::span<Frame> fram
 }
 
 /// Returns true if packets still wait to be sent.
-bool Worker::finish_round() {
+bool Worker::finish_round(bool more) {
   bool pending = false;
   for (WorkerPort& p : ports_) {
-    p.port->transmit().flush();
+    p.port->transmit().flush(more);
     p.port->transmit().reap();
     p.port->refill();
     pending |= p.port->transmit().pending();

@@ -86,7 +86,7 @@ class Worker {
   void dispatch(std::size_t ingress, std::span<Frame> frames, std::span<const Packet> packets,
                 std::span<const Decision> decisions);
   void send(std::size_t port_index, Verdict verdict, std::span<Frame> frames);
-  bool finish_round();
+  bool finish_round(bool more);
   void drain();
   void wait_for_work(int timeout_ms);
   void beat();

@@ -11,6 +11,8 @@
 
 #include <fmt/format.h>
 
+#include "dataplane/ring_transmit.h"
+
 namespace xebec {
 namespace {
 
@@ -28,6 +30,8 @@ constexpr auto kLongestBackoff = 80ms;
 }  // namespace
 
 void XskPort::close() {
+  injection_ = nullptr;
+  transmit_.reset();  // it may still have something to send by the socket
   if (socket_ != nullptr) xsk_socket__delete(socket_);
   socket_ = nullptr;
 }
@@ -49,7 +53,14 @@ tl::expected<void, IoError> XskPort::open(Umem& umem, std::chrono::milliseconds 
   }
   umem_ = &umem;
   read_back();
-  transmit_ = std::make_unique<RingTransmit>(umem, tx_, completion_, fd());
+  auto ring = std::make_unique<RingTransmit>(umem, tx_, completion_, fd());
+  if (options_.inject) {
+    auto inject = std::make_unique<InjectTransmit>(umem, std::move(ring), *options_.inject);
+    injection_ = inject.get();
+    transmit_ = std::move(inject);
+  } else {
+    transmit_ = std::move(ring);
+  }
   refill();
   return {};
 }

@@ -3,8 +3,8 @@
 //
 //   fill ring    worker -> kernel   empty frames to receive into
 //   rx ring      kernel -> worker   received packets
-//   tx ring      worker -> kernel   packets to send            (class RingTransmit)
-//   completion   kernel -> worker   frames whose packet is out  (class RingTransmit)
+//   tx ring      worker -> kernel   packets to send            (dataplane/ring_transmit.h)
+//   completion   kernel -> worker   frames whose packet is out  (dataplane/ring_transmit.h)
 //
 // Opened on the control thread, used by one worker, closed on the control thread after the worker has ended.
 #pragma once
@@ -12,6 +12,7 @@
 #include <chrono>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 
@@ -19,41 +20,19 @@
 #include <tl/expected.hpp>
 
 #include "dataplane/counters.h"
+#include "dataplane/inject_transmit.h"
 #include "dataplane/io_error.h"
 #include "dataplane/transmit.h"
 #include "dataplane/umem.h"
 
 namespace xebec {
 
-/// The AF_XDP TX ring: zero-copy where the driver can, else the kernel builds an skb per packet.
-class RingTransmit final : public TransmitEngine {
- public:
-  /// The rings belong to the port and outlive this.
-  RingTransmit(Umem& umem, xsk_ring_prod& tx, xsk_ring_cons& completion, int fd);
-
-  uint32_t submit(std::span<Frame> frames) override;
-  void flush() override;
-  uint32_t reap() override;
-  bool pending() const override { return pending_; }
-  std::string_view name() const override { return "ring"; }
-  const TransmitCounters& counters() const override { return counters_; }
-
- private:
-  bool drained() const;
-
-  Umem& umem_;
-  xsk_ring_prod& tx_;
-  xsk_ring_cons& completion_;
-  int fd_;
-  bool pending_ = false;
-  TransmitCounters counters_;
-};
-
 struct PortOptions {
   std::string interface;
   uint16_t interface_index = 0;  ///< into the daemon's interfaces, not the kernel's ifindex
   uint32_t queue = 0;
-  bool zerocopy = false;  ///< ask for XDP_ZEROCOPY; false asks for XDP_COPY
+  bool zerocopy = false;                ///< ask for XDP_ZEROCOPY; false asks for XDP_COPY
+  std::optional<InjectOptions> inject;  ///< send by the injector where it pays; absent: by the ring alone
 };
 
 /// Statistics of the kernel for the socket (XDP_STATISTICS, linux/if_xdp.h).
@@ -93,6 +72,8 @@ class XskPort {
 
   TransmitEngine& transmit() { return *transmit_; }
   const TransmitEngine& transmit() const { return *transmit_; }
+  /// The transmit engine, if it is the injector; else nullptr.
+  InjectTransmit* injection() { return injection_; }
   const PortOptions& options() const { return options_; }
   int fd() const;
   bool zerocopy() const { return zerocopy_; }    ///< as read back from the kernel (XDP_OPTIONS)
@@ -110,7 +91,8 @@ class XskPort {
   xsk_ring_cons completion_{};
   xsk_ring_cons rx_{};
   xsk_ring_prod tx_{};
-  std::unique_ptr<RingTransmit> transmit_;
+  std::unique_ptr<TransmitEngine> transmit_;
+  InjectTransmit* injection_ = nullptr;  // transmit_, or nothing
   bool zerocopy_ = false;
   uint32_t napi_id_ = 0;
 };

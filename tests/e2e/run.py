@@ -10,6 +10,7 @@ import cases
 import test_change
 import test_forwarding
 import test_host
+import test_inject
 import test_packets
 
 SKIPPED = 77  # what CTest takes for "did not run"

@@ -23,7 +23,7 @@ def faults(path):
             continue
         quoted, name = found.group(1) == '"', found.group(2)
         where = f"{path.relative_to(ROOT)}:{number}"
-        if layer == "dataplane" and name.startswith(("control/", "bpf/")):
+        if layer == "dataplane" and quoted and name.startswith(("control/", "bpf/")):  # <bpf/...> is libbpf
             yield f"{where}: the data plane includes {name}"
         if pure and quoted and name.startswith("dataplane/"):
             if pathlib.Path(name).stem not in CORE_SOURCES | CORE_HEADERS:

@@ -47,6 +47,7 @@ WORKER = {"worker": 0, "cpu": None, "ports": ["eth0:0", "eth1:0"], "generation":
           "frames": {"total": 16384, "free": 100, "receive": 1, "transmit": 2, "in_hand": 0, "lost": 0}}
 INTERFACE = {"name": "eth0", "ifindex": 2, "driver": "veth", "mac": "02:00:00:00:00:01", "mtu": 1500, "up": True,
              "carrier": False, "xdp": "generic", "native_refusal": "Operation not supported",
+             "transmit_why": "configured",
              "queues": [{"queue": q, "worker": q, "bind": "copy", "transmit": "ring", "poll": "adaptive", "napi_id": 0,
                          "rx_dropped": q, "rx_ring_full": 0, "fill_ring_empty": 0, "tx_invalid": 0} for q in (0, 1)],
              "shim": {"steered": 123456, "no_socket": 0, "stale": 7}}
@@ -184,8 +185,8 @@ class CliTest(unittest.TestCase):
     def test_interfaces_show_their_queues(self):
         self.daemon.answer("GET", "/v1/interfaces", {"schema": "xebec.interface-list/1", "interfaces": [INTERFACE]})
         self.expect(["interface", "list"], 0, lines("""
-            NAME  DRIVER  MAC                 MTU  UP   CARRIER  XDP      STEERED  NO SOCKET  STALE  NOT NATIVE BECAUSE
-            eth0  veth    02:00:00:00:00:01  1500  yes  no       generic     123k          0      7  Operation not supported
+            NAME  DRIVER  MAC                 MTU  UP   CARRIER  XDP      STEERED  NO SOCKET  STALE  NOT NATIVE BECAUSE       TRANSMIT BECAUSE
+            eth0  veth    02:00:00:00:00:01  1500  yes  no       generic     123k          0      7  Operation not supported  configured
 
             INTERFACE  QUEUE  WORKER  BIND  TRANSMIT  POLL      NAPI ID  RX DROPPED  RX RING FULL  FILL RING EMPTY  TX INVALID
             eth0           0       0  copy  ring      adaptive        0           0             0                0           0

@@ -62,7 +62,8 @@ TEST(ConfigReader, ReadsEveryKey) {
   for (uint8_t i = 0; i < 16; ++i) EXPECT_EQ((*c.hash_seed)[i], i);
   EXPECT_EQ(c.fallback_verdict, FallbackVerdict::pass);
 
-  const InterfaceConfig eth0{"eth0", 4, {2, 3, 4, 5, 7}, XdpMode::native, BindMode::copy, PollMode::busy};
+  const InterfaceConfig eth0{
+      "eth0", 4, {2, 3, 4, 5, 7}, XdpMode::native, BindMode::copy, TransmitMode::ring, PollMode::busy};
   const InterfaceConfig eth1{"eth1", 0, {9, 8}};
   const InterfaceConfig eth2{"eth2", 0, {}};
   EXPECT_EQ(c.interfaces, (std::vector<InterfaceConfig>{eth0, eth1, eth2}));
@@ -252,9 +253,8 @@ const Refused kValues[] = {
      "balance"},
     {"StatelessAsNumber", service_text("\"stateless\": 1"),
      "f:1:93: error: /services/0/stateless: must be true or false, not a number"},
-    {"InjectEngine", R"({"interfaces":[{"name":"eth0","transmit":"inject"}]})",
-     "f:1:42: error: /interfaces/0/transmit: transmit \"inject\" is not available in this version; "
-     "available: auto, ring"},
+    {"UnknownTransmit", R"({"interfaces":[{"name":"eth0","transmit":"live"}]})",
+     "f:1:42: error: /interfaces/0/transmit: \"live\" is not a transmit; available: auto, ring, inject"},
     {"QueuesZero", R"({"interfaces":[{"name":"eth0","queues":0}]})",
      "f:1:40: error: /interfaces/0/queues: 0 is out of range 1..256"},
     {"QueuesWord", R"({"interfaces":[{"name":"eth0","queues":"all"}]})",
@@ -509,6 +509,7 @@ class RandomConfig {
                         {},
                         static_cast<XdpMode>(pick(3)),
                         static_cast<BindMode>(pick(3)),
+                        static_cast<TransmitMode>(pick(3)),
                         static_cast<PollMode>(pick(3))};
     for (uint32_t cpu = 0; cpu < 8; ++cpu) {
       if (coin()) out.cpus.push_back(cpu);

@@ -3,7 +3,10 @@
 #include "dataplane/umem.h"
 
 #include <gtest/gtest.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
+#include <cerrno>
 #include <random>
 #include <vector>
 
@@ -33,6 +36,25 @@ TEST(Umem, HandsOutFramesWithHeadroomUntilNoneIsLeft) {
   umem->recycle(std::move(a));
   umem->recycle(std::move(b));
   EXPECT_EQ(umem->counts().free, 2u);
+}
+
+TEST(UmemMemory, IsSharedWithWhoeverElseMapsTheDescriptor) {
+  const int fd = memfd_create("packets", MFD_CLOEXEC);
+  ASSERT_EQ(ftruncate(fd, 2 * kFrameSize), 0);
+  auto ours = UmemMemory::shared(fd, 2 * kFrameSize);
+  const auto theirs = UmemMemory::shared(fd, 2 * kFrameSize);
+  close(fd);
+  ASSERT_TRUE(ours && theirs);
+  const UmemMemory moved = std::move(*ours);
+  moved.data()[kFrameSize] = 42;
+  EXPECT_EQ(theirs->data()[kFrameSize], 42);
+  EXPECT_EQ(ours->data(), nullptr);
+}
+
+TEST(UmemMemory, SaysWhyThereIsNone) {
+  const auto memory = UmemMemory::shared(-1, kFrameSize);
+  ASSERT_FALSE(memory);
+  EXPECT_EQ(memory.error().code, EBADF);
 }
 
 TEST(Umem, ReusesTheFrameFreedLastBecauseItIsWarm) {

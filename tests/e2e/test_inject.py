@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""The inject transmit engine: the same promises as the ring's, and nothing left behind."""
+import functools
+import json
+import signal
+
+import peers
+from cases import add, case, expect, expect_equal, expect_served
+from daemon import config
+from lab import wait_until
+
+
+def takes_redirected_frames(lab, state="on"):
+    """A veth hands redirected frames over only where the other end has NAPI: an XDP program, or GRO."""
+    lab.router.run("ethtool", "-K", f"p_{lab.lb.role}", "gro", state)
+
+
+def queues_of(daemon):
+    return daemon.ask("interface", "list")["interfaces"][0]["queues"]
+
+
+def placeholders(lab):
+    links = json.loads(lab.lb.ns.run("ip", "-j", "link", "show").stdout)
+    return sorted(link["ifname"] for link in links if link["ifname"].startswith("xebec-inj"))
+
+
+def inject_config(lab, transmit="inject", **options):
+    settings = config(lab, **options)
+    settings["interfaces"][0]["transmit"] = transmit
+    return settings
+
+
+def balances(env, mode, queues=1, families=(4, 6), backend_family=None, transmit="inject"):
+    with env.lab(tunnel=mode == "ipip", queues=queues) as lab:
+        takes_redirected_frames(lab)
+        peers.serve(lab)
+        settings = inject_config(lab, transmit, mode=mode, families=families, backend_family=backend_family)
+        with env.daemon(lab, settings) as daemon:
+            expect_equal([q["transmit"] for q in queues_of(daemon)], ["inject"] * queues, "the engine obtained")
+            expect_equal(placeholders(lab), [f"xebec-inj{q}" for q in range(queues)], "a placeholder a worker")
+            for family in families:
+                expect_served(peers.http(lab, family, 400), lab.backends, f"HTTP over IPv{family}")
+                expect_served(peers.udp(lab, family, 400), lab.backends, f"UDP over IPv{family}")
+                expect_equal(peers.http(lab, family, 16, upload=1_000_000)["errors"], {}, f"uploads, IPv{family}")
+            daemon.expect_no_drops()
+            queues_now = queues_of(daemon)
+            # Uploads come in bursts, requests one by one: both ways are used.
+            expect(sum(q["injected"] for q in queues_now) > 0, f"nothing was injected: {queues_now}")
+            expect(sum(q["transmitted"] - q["injected"] for q in queues_now) > 0, f"all was injected: {queues_now}")
+            expect_equal(daemon.packets()["transmit_errors"], 0, "transmit errors")
+        expect_equal(placeholders(lab), [], "placeholders after the stop")
+
+
+for _queues in (1, 2):
+    add(f"injects_dsr_l2_on_{_queues}_queues", functools.partial(balances, mode="dsr-l2", queues=_queues))
+    add(f"injects_ipip_on_{_queues}_queues", functools.partial(balances, mode="ipip", queues=_queues))
+for _inner, _outer in ((4, 6), (6, 4)):
+    add(f"injects_ipip_ipv{_inner}_in_ipv{_outer}",
+        functools.partial(balances, mode="ipip", families=(_inner,), backend_family=_outer))
+add("injects_by_itself_where_there_is_no_zero_copy", functools.partial(balances, mode="dsr-l2", transmit="auto"))
+
+
+def iperf3_does_not_stall(env, mode, queues=1):
+    with env.lab(tunnel=mode == "ipip", queues=queues) as lab:
+        takes_redirected_frames(lab)
+        with env.daemon(lab, inject_config(lab, mode=mode)) as daemon:
+            iperf = peers.Iperf(lab, lab.backends[0])
+            for family in (4, 6):
+                for protocol in ("tcp", "udp"):
+                    result = iperf.measure(family, protocol, env.seconds(2), rate="100M")
+                    print(f"iperf3 {mode} {protocol} IPv{family}: {result}")
+                    expect_equal(result["stalls"], 0, f"{protocol} IPv{family}: half seconds without a byte")
+            daemon.expect_no_drops("tx_full")
+            expect(sum(q["injected"] for q in queues_of(daemon)) > 0, "nothing was injected")
+
+
+for _mode in ("dsr-l2", "ipip"):
+    add(f"iperf3_does_not_stall_injected_{_mode.replace('-', '_')}",
+        functools.partial(iperf3_does_not_stall, mode=_mode), 240, True)
+
+
+@case()
+def injection_that_is_not_possible_is_the_ring_with_a_warning(env):
+    """The peer has neither XDP nor GRO: what is redirected there is dropped. Once it has, injecting begins, and ends with it."""
+    with env.lab() as lab:
+        peers.serve(lab)
+        with env.daemon(lab, inject_config(lab)) as daemon:
+            interface = daemon.ask("interface", "list")["interfaces"][0]
+            expect_equal([q["transmit"] for q in interface["queues"]], ["ring"], "the engine obtained")
+            expect("no redirected packets" in interface["transmit_why"], interface["transmit_why"])
+            expect("warn  eth0 queue 0: transmit by ring" in daemon.said(), f"no warning:\n{daemon.said()}")
+            expect_served(peers.http(lab, 4, 200), lab.backends, "HTTP", slack=0.2)
+            expect_equal(queues_of(daemon)[0]["injected"], 0, "injected packets")
+            for state, engine in (("on", "inject"), ("off", "ring")):
+                takes_redirected_frames(lab, state)
+                wait_until(lambda: queues_of(daemon)[0]["transmit"] == engine, f"{engine} with GRO {state}", 5)
+                expect_served(peers.http(lab, 4, 200), lab.backends, f"HTTP with GRO {state}", slack=0.2)
+                expect_equal(peers.http(lab, 4, 16, upload=1_000_000)["errors"], {}, f"uploads with GRO {state}")
+            expect(queues_of(daemon)[0]["injected"] > 0, "nothing was injected while it was possible")
+
+
+@case()
+def killed_daemon_leaves_no_placeholder(env):
+    with env.lab() as lab:
+        takes_redirected_frames(lab)
+        daemon = env.daemon(lab, inject_config(lab))
+        daemon.start()
+        expect_equal(placeholders(lab), ["xebec-inj0"], "placeholders")
+        daemon.process.end(signal.SIGKILL, 10)
+        wait_until(lambda: not placeholders(lab), "the kernel to remove the placeholder", 5)
