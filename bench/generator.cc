@@ -16,15 +16,14 @@
 #include <time.h>
 #include <unistd.h>
 
-#include <CLI/CLI.hpp>
 #include <algorithm>
+#include <cstdio>
 #include <cstring>
+#include <functional>
 #include <string>
 #include <vector>
 
-#include <fmt/format.h>
-#include <fmt/ranges.h>
-
+#include "bench/arguments.h"
 #include "bench/cpu_time.h"
 #include "bench/generator.h"
 #include "bench/mac.h"
@@ -52,12 +51,34 @@ constexpr uint64_t kSecond = 1'000'000'000;
 constexpr uint64_t kSettledNs = 50'000'000;
 constexpr uint64_t kSettleLimitNs = 2 * kSecond;
 
-struct Arguments {
-  std::string interface = "eth0", vip = "203.0.113.10", source = "10.128.0.0", protocol = "udp";
-  std::string own_mac, to_mac, back_mac;
-  uint32_t back_count = 1, port = 7000, bytes = 64, flows = 1, cpu = 0;
-  double rate = 0, warm_s = 0.5, seconds = 1;
+struct Job {
+  std::string interface, vip, source, protocol, own_mac, to_mac, back_mac;
+  uint32_t back_count = 1, port = 0, bytes = 0, flows = 1, cpu = 0;
+  double rate = 0, warm_s = 0, seconds = 0;
 };
+
+Job job_of(Arguments arguments) {
+  Job job;
+  job.interface = arguments.text("interface", "eth0");
+  job.vip = arguments.text("vip", "203.0.113.10");
+  job.source = arguments.text("source", "10.128.0.0");  // of the first flow
+  job.protocol = arguments.text("protocol", "tcp");
+  require(job.protocol == "tcp" || job.protocol == "udp", "--protocol is tcp or udp");
+  job.own_mac = arguments.text("own-mac");
+  job.to_mac = arguments.text("to-mac");  // the balancer's
+  job.back_mac =
+      arguments.text("back-mac");  // destination of what comes back: this and, counting up the last
+  job.back_count = arguments.count("back-count", 1, 1, 200);  // byte, as many as this says
+  job.port = arguments.count("port", 7000, 1, 65535);
+  job.bytes = arguments.count("bytes", 64, 64, 1514);  // of a frame, without FCS
+  job.flows = arguments.count("flows", 1, 1, 1 << 24);
+  job.cpu = arguments.count("cpu", 0, 0, CPU_SETSIZE - 1);
+  job.rate = arguments.number("rate", 0, 0, 1e9);  // packets a second; 0: as fast as it goes
+  job.warm_s = arguments.number("warm", 0.5, 0, 3600);
+  job.seconds = arguments.number("seconds", 1, 0.001, 3600);
+  arguments.end();
+  return job;
+}
 
 uint64_t now_ns() {
   timespec t;
@@ -79,7 +100,7 @@ uint32_t sum_of(const void* data, std::size_t bytes) {
 static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "sum_of's last byte");
 
 /// The frame without what tells flows apart, and the sums that complete its checksums.
-std::vector<uint8_t> make_frame(const Arguments& a, generator_settings& s) {
+std::vector<uint8_t> make_frame(const Job& a, generator_settings& s) {
   std::vector<uint8_t> frame(a.bytes);
   const auto ip_bytes = static_cast<uint16_t>(a.bytes - sizeof(ethhdr));
   auto* eth = reinterpret_cast<ethhdr*>(frame.data());
@@ -111,7 +132,7 @@ std::vector<uint8_t> make_frame(const Arguments& a, generator_settings& s) {
   return frame;
 }
 
-generator_settings settings_of(const Arguments& a) {
+generator_settings settings_of(const Job& a) {
   generator_settings s{};
   s.ifindex = if_nametoindex(a.interface.c_str());
   require(s.ifindex != 0, "no interface " + a.interface);
@@ -156,7 +177,7 @@ class Placeholder {
 /// The programs, attached; sends and counts.
 class Generator {
  public:
-  explicit Generator(const Arguments& a) : settings_(settings_of(a)), frame_(make_frame(a, settings_)) {
+  explicit Generator(const Job& a) : settings_(settings_of(a)), frame_(make_frame(a, settings_)) {
     skeleton_ = generator_bpf__open();
     require(skeleton_ != nullptr, "cannot open the generator's programs");
     std::memcpy(const_cast<generator_settings*>(&skeleton_->rodata->settings), &settings_, sizeof settings_);
@@ -246,7 +267,7 @@ class Generator {
   uint64_t sent_ = 0;
 };
 
-void run(const Arguments& a) {
+void run(const Job& a) {
   cpu_set_t set;
   CPU_ZERO(&set);
   CPU_SET(a.cpu, &set);
@@ -267,34 +288,18 @@ void run(const Arguments& a) {
     after = generator.counters();
   }
   std::transform(busy.begin(), busy.end(), busy_before.begin(), busy.begin(), std::minus<>());
-  fmt::print(R"({{"sent":{},"returned":{},"wrong":{},"seconds":{:.6f},"cpu_seconds":[{:.3f}]}})"
-             "\n",
-             generator.sent() - sent_before, after.returned - before.returned, after.wrong,
-             static_cast<double>(end - begin) / 1e9, fmt::join(busy, ","));
+  std::printf(R"({"sent":%llu,"returned":%llu,"wrong":%llu,"seconds":%.6f,"cpu_seconds":[)",
+              static_cast<unsigned long long>(generator.sent() - sent_before),
+              static_cast<unsigned long long>(after.returned - before.returned),
+              static_cast<unsigned long long>(after.wrong), static_cast<double>(end - begin) / 1e9);
+  for (std::size_t cpu = 0; cpu < busy.size(); ++cpu) std::printf("%s%.3f", cpu == 0 ? "" : ",", busy[cpu]);
+  std::puts("]}");
 }
 
 }  // namespace
 }  // namespace xebec::bench
 
 int main(int argc, char** argv) {
-  xebec::bench::Arguments a;
-  CLI::App app{"Sends live XDP frames of many flows and counts what comes back"};
-  app.add_option("--interface", a.interface)->capture_default_str();
-  app.add_option("--bytes", a.bytes, "of a frame, without FCS")->check(CLI::Range(64, 1514));
-  app.add_option("--flows", a.flows)->check(CLI::Range(1, 1 << 24));
-  app.add_option("--protocol", a.protocol)->check(CLI::IsMember({"udp", "tcp"}));
-  app.add_option("--rate", a.rate, "packets a second; 0: as fast as it goes");
-  app.add_option("--warm", a.warm_s, "seconds before it counts");
-  app.add_option("--seconds", a.seconds);
-  app.add_option("--cpu", a.cpu);
-  app.add_option("--vip", a.vip);
-  app.add_option("--port", a.port);
-  app.add_option("--source", a.source, "address of the first flow");
-  app.add_option("--own-mac", a.own_mac)->required();
-  app.add_option("--to-mac", a.to_mac, "the balancer's")->required();
-  app.add_option("--back-mac", a.back_mac, "destination of what comes back")->required();
-  app.add_option("--back-count", a.back_count, "so many, counting the last byte up")
-      ->check(CLI::Range(1, 200));
-  CLI11_PARSE(app, argc, argv);
-  xebec::bench::run(a);
+  using namespace xebec::bench;
+  run(job_of(Arguments(argc, argv, 1)));
 }

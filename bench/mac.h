@@ -15,7 +15,7 @@ namespace xebec::bench {
 inline void read_mac(const std::string& text, uint8_t (&mac)[6]) {
   const auto parsed = parse_mac(text);
   require(parsed.has_value(), "no MAC address: " + text);
-  std::memcpy(mac, parsed->bytes.data(), sizeof mac);
+  std::memcpy(mac, parsed->bytes, sizeof mac);
 }
 
 }  // namespace xebec::bench

@@ -15,7 +15,6 @@
 #include <time.h>
 #include <unistd.h>
 
-#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <array>
 #include <cerrno>
@@ -24,8 +23,7 @@
 #include <string>
 #include <vector>
 
-#include <fmt/format.h>
-
+#include "bench/arguments.h"
 #include "bench/measure.h"
 
 namespace xebec::bench {
@@ -35,13 +33,25 @@ constexpr int kAnswerMs = 1000;  // then it is lost
 constexpr std::size_t kMessage = 16;
 constexpr int kEvents = 64;
 
-struct Arguments {
-  std::string address = "203.0.113.10", protocol = "udp";
-  uint16_t port = 7;
-  double warm_s = 0.1, seconds = 1;
-  int cpu = -1;
-  uint32_t concurrency = 16;
+struct Job {
+  std::string address, protocol;
+  uint16_t port = 0;
+  double warm_s = 0, seconds = 0;  // before it counts, and that count
+  int cpu = -1;                    // any
+  uint32_t concurrency = 0;
 };
+
+Job job_of(Arguments arguments) {
+  Job job;
+  job.address = arguments.text("address", "203.0.113.10");
+  job.port = static_cast<uint16_t>(arguments.count("port", 7, 1, 65535));
+  job.cpu = static_cast<int>(arguments.number("cpu", -1, 0, CPU_SETSIZE - 1));
+  job.warm_s = arguments.number("warm", 0.1, 0, 3600);
+  job.seconds = arguments.number("seconds", 1, 0.001, 3600);
+  job.concurrency = arguments.count("concurrency", 16, 1, 1024);
+  arguments.end();
+  return job;
+}
 
 uint64_t now_ns() {
   timespec t;
@@ -49,7 +59,7 @@ uint64_t now_ns() {
   return static_cast<uint64_t>(t.tv_sec) * 1'000'000'000 + static_cast<uint64_t>(t.tv_nsec);
 }
 
-sockaddr_in address_of(const Arguments& a) {
+sockaddr_in address_of(const Job& a) {
   sockaddr_in address{};
   address.sin_family = AF_INET;
   address.sin_port = htons(a.port);
@@ -62,7 +72,7 @@ void set(int fd, int level, int option) {
   require(setsockopt(fd, level, option, &one, sizeof one) == 0, "setsockopt");
 }
 
-int bound_socket(const Arguments& a, int type) {
+int bound_socket(const Job& a, int type) {
   const sockaddr_in address = address_of(a);
   const int fd = socket(AF_INET, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
   set(fd, SOL_SOCKET, SO_REUSEADDR);
@@ -85,7 +95,7 @@ void accept_all(int epoll, int listener) {
   }
 }
 
-void serve(const Arguments& a) {
+void serve(const Job& a) {
   const int udp = bound_socket(a, SOCK_DGRAM), tcp = bound_socket(a, SOCK_STREAM), epoll = epoll_create1(0);
   require(listen(tcp, 4096) == 0, "cannot listen");
   watch(epoll, udp);
@@ -129,7 +139,7 @@ bool exchange(int fd, uint64_t number) {
   }
 }
 
-int connected_socket(const Arguments& a) {
+int connected_socket(const Job& a) {
   const sockaddr_in to = address_of(a);
   const int fd = socket(AF_INET, a.protocol == "tcp" ? SOCK_STREAM : SOCK_DGRAM, 0);
   require(connect(fd, reinterpret_cast<const sockaddr*>(&to), sizeof to) == 0, "cannot connect");
@@ -137,7 +147,7 @@ int connected_socket(const Arguments& a) {
   return fd;
 }
 
-void ask(const Arguments& a) {
+void ask(const Job& a) {
   const int fd = connected_socket(a);
   std::vector<uint32_t> took;  // ns
   took.reserve(1 << 18);
@@ -158,16 +168,17 @@ void ask(const Arguments& a) {
     return took[std::min(took.size() - 1, static_cast<std::size_t>(q * static_cast<double>(took.size())))] /
            1e3;
   };
-  fmt::print(R"({{"requests":{},"lost":{},"p50_us":{:.1f},"p99_us":{:.1f},"p999_us":{:.1f},"max_us":{:.1f}}})"
-             "\n",
-             took.size(), lost, at(0.5), at(0.99), at(0.999), took.back() / 1e3);
+  std::printf(R"({"requests":%zu,"lost":%llu,"p50_us":%.1f,"p99_us":%.1f,"p999_us":%.1f,"max_us":%.1f})"
+              "\n",
+              took.size(), static_cast<unsigned long long>(lost), at(0.5), at(0.99), at(0.999),
+              took.back() / 1e3);
   close(fd);
 }
 
 /// `concurrency` connections at a time; each asks once and is closed by a reset, so that no TIME_WAIT eats the ports.
 class Connects {
  public:
-  explicit Connects(const Arguments& a) : to_(address_of(a)), epoll_(epoll_create1(0)), a_(a) {}
+  explicit Connects(const Job& a) : to_(address_of(a)), epoll_(epoll_create1(0)), a_(a) {}
 
   void run() {
     for (uint32_t i = 0; i < a_.concurrency; ++i) open();
@@ -183,9 +194,10 @@ class Connects {
       }
       step();
     }
-    fmt::print(R"({{"connections":{},"failed":{},"seconds":{}}})"
-               "\n",
-               done_ - before, failed_ - failed_before, a_.seconds);
+    std::printf(R"({"connections":%llu,"failed":%llu,"seconds":%g})"
+                "\n",
+                static_cast<unsigned long long>(done_ - before),
+                static_cast<unsigned long long>(failed_ - failed_before), a_.seconds);
   }
 
  private:
@@ -233,7 +245,7 @@ class Connects {
 
   sockaddr_in to_;
   int epoll_;
-  const Arguments& a_;
+  const Job& a_;
   uint64_t done_ = 0, failed_ = 0;
 };
 
@@ -249,26 +261,15 @@ void pin(int cpu) {
 }  // namespace xebec::bench
 
 int main(int argc, char** argv) {
-  xebec::bench::Arguments a;
-  CLI::App app{"Request and response"};
-  app.require_subcommand(1);
-  auto* serve = app.add_subcommand("serve", "answers");
-  auto* ask = app.add_subcommand("ask", "one request after the other");
-  auto* connect = app.add_subcommand("connect", "a connection for each request");
-  for (CLI::App* sub : {serve, ask, connect}) {
-    sub->add_option("--address", a.address);
-    sub->add_option("--port", a.port);
-    sub->add_option("--cpu", a.cpu);
-  }
-  for (CLI::App* sub : {ask, connect}) {
-    sub->add_option("--warm", a.warm_s, "seconds before it counts");
-    sub->add_option("--seconds", a.seconds);
-  }
-  ask->add_option("protocol", a.protocol)->check(CLI::IsMember({"udp", "tcp"}))->required();
-  connect->add_option("--concurrency", a.concurrency);
-  CLI11_PARSE(app, argc, argv);
-  xebec::bench::pin(a.cpu);
-  if (serve->parsed()) xebec::bench::serve(a);
-  if (ask->parsed()) xebec::bench::ask(a);
-  if (connect->parsed()) xebec::bench::Connects(a).run();
+  using namespace xebec::bench;
+  const std::string what = argc > 1 ? argv[1] : "", protocol = argc > 2 ? argv[2] : "";
+  const bool asks = what == "ask" && (protocol == "tcp" || protocol == "udp");
+  require(asks || what == "serve" || what == "connect",
+          "usage: pingpong serve | ask tcp | ask udp | connect");
+  Job job = job_of(Arguments(argc, argv, asks ? 3 : 2));
+  job.protocol = protocol;
+  pin(job.cpu);
+  if (what == "serve") serve(job);
+  if (what == "ask") ask(job);
+  if (what == "connect") Connects(job).run();
 }

@@ -14,12 +14,13 @@
 #include <sys/socket.h>
 #include <xdp/xsk.h>
 
-#include <CLI/CLI.hpp>
+#include <algorithm>
 #include <cstdio>
 #include <cstring>
 #include <string>
 #include <vector>
 
+#include "bench/arguments.h"
 #include "bench/mac.h"
 #include "bench/measure.h"
 #include "dataplane/limits.h"
@@ -35,14 +36,25 @@ constexpr uint32_t kSpinRounds = 50;  // as the adaptive worker
 
 volatile sig_atomic_t ended = 0;
 
-struct Arguments {
-  std::string interface = "eth0", own_mac, to_mac;
+struct Job {
+  std::string interface, own_mac, to_mac;
   uint32_t queue = 0, cpu = 0;
 };
 
+Job job_of(Arguments arguments) {
+  Job job;
+  job.interface = arguments.text("interface", "eth0");
+  job.own_mac = arguments.text("own-mac");
+  job.to_mac = arguments.text("to-mac");
+  job.queue = arguments.count("queue", 0, 0, 63);
+  job.cpu = arguments.count("cpu", 0, 0, CPU_SETSIZE - 1);
+  arguments.end();
+  return job;
+}
+
 class Reflector {
  public:
-  explicit Reflector(const Arguments& a) {
+  explicit Reflector(const Job& a) {
     read_mac(a.to_mac, to_mac_);
     read_mac(a.own_mac, own_mac_);
     const std::size_t bytes = std::size_t{kFramesPerPort} * kFrameSize;
@@ -93,7 +105,7 @@ class Reflector {
   }
 
  private:
-  void attach(const Arguments& a) {
+  void attach(const Job& a) {
     skeleton_ = reflector_bpf__open_and_load();
     require(skeleton_ != nullptr, "the kernel does not load the reflector's program");
     require(bpf_map__update_elem(skeleton_->maps.sockets, &a.queue, sizeof a.queue, &fd_, sizeof fd_,
@@ -162,7 +174,7 @@ class Reflector {
   bpf_link* link_ = nullptr;
 };
 
-void run(const Arguments& a) {
+void run(const Job& a) {
   struct sigaction end {};
   end.sa_handler = [](int) { ended = 1; };
   sigaction(SIGTERM, &end, nullptr);
@@ -181,13 +193,6 @@ void run(const Arguments& a) {
 }  // namespace xebec::bench
 
 int main(int argc, char** argv) {
-  xebec::bench::Arguments a;
-  CLI::App app{"Sends every IPv4 packet back through AF_XDP with other MAC addresses"};
-  app.add_option("--interface", a.interface);
-  app.add_option("--queue", a.queue);
-  app.add_option("--cpu", a.cpu);
-  app.add_option("--own-mac", a.own_mac)->required();
-  app.add_option("--to-mac", a.to_mac)->required();
-  CLI11_PARSE(app, argc, argv);
-  xebec::bench::run(a);
+  using namespace xebec::bench;
+  run(job_of(Arguments(argc, argv, 1)));
 }

@@ -75,7 +75,7 @@ def service_arguments(ports):
 def in_kernel(lab, programs, ports, flows=1 << 18, frags=False):
     macs = [b[1] if isinstance(b, tuple) else b.mac for b in lab.backends]
     command = [os.path.join(programs, "bench/compare/baseline_lb"), "--own-mac", lab.lb.mac, "--flows", flows,
-               *service_arguments(ports), *[a for m in macs for a in ("--backend", m)], *(["--frags"] if frags else [])]
+               *service_arguments(ports), *[a for m in macs for a in ("--backend", m)], *(["--frags", "yes"] if frags else [])]
     with passing_port(lab, programs), program(lab, lab.lb.ns, *command) as process:
         says_ready(process)
         yield process

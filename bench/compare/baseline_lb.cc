@@ -7,13 +7,13 @@
 #include <net/if.h>
 #include <signal.h>
 
-#include <CLI/CLI.hpp>
-#include <cstdlib>
+#include <cstdio>
 #include <cstring>
 #include <string>
 #include <vector>
 
 #include "baseline.skel.h"
+#include "bench/arguments.h"
 #include "bench/compare/baseline.h"
 #include "bench/mac.h"
 #include "bench/measure.h"
@@ -27,12 +27,25 @@
 namespace xebec::bench {
 namespace {
 
-struct Arguments {
-  std::string interface = "eth0", own_mac;
+struct Job {
+  std::string interface, own_mac;
   std::vector<std::string> services, macs;
-  uint32_t flows = 1 << 18;
-  bool frags = false;
+  uint32_t flows = 0;  // room in the connection table
+  bool frags = false;  // take jumbo frames
 };
+
+Job job_of(Arguments arguments) {
+  Job job;
+  job.interface = arguments.text("interface", "eth0");
+  job.own_mac = arguments.text("own-mac");
+  job.services = arguments.all("service");  // ADDRESS:PORT:PROTOCOL
+  job.macs = arguments.all("backend");
+  require(!job.services.empty() && !job.macs.empty(), "--service and --backend are needed");
+  job.flows = arguments.count("flows", 1 << 18, 1, 1 << 26);
+  job.frags = arguments.text("frags", "no") == "yes";
+  arguments.end();
+  return job;
+}
 
 /// "203.0.113.10:80:tcp"
 baseline_vip_key key_of(const std::string& service) {
@@ -54,7 +67,7 @@ void put(bpf_map* map, const Key& key, const Value& value) {
 }
 
 /// Every service has all backends, so all share one lookup array.
-void fill(baseline_bpf& skeleton, const Arguments& a) {
+void fill(baseline_bpf& skeleton, const Job& a) {
   std::vector<MaglevBackend> list(a.macs.size());
   for (uint32_t n = 0; n < a.macs.size(); ++n) {
     baseline_backend b{};
@@ -71,7 +84,7 @@ void fill(baseline_bpf& skeleton, const Arguments& a) {
   for (const std::string& service : a.services) put(skeleton.maps.vips, key_of(service), uint32_t{0});
 }
 
-void serve(const Arguments& a) {
+void serve(const Job& a) {
   // Blocked first: a signal that comes early waits for sigwait.
   sigset_t ends;
   sigemptyset(&ends);
@@ -104,14 +117,6 @@ void serve(const Arguments& a) {
 }  // namespace xebec::bench
 
 int main(int argc, char** argv) {
-  xebec::bench::Arguments a;
-  CLI::App app{"The in-kernel balancer that Xebec is measured against"};
-  app.add_option("--interface", a.interface);
-  app.add_option("--own-mac", a.own_mac)->required();
-  app.add_option("--service", a.services, "ADDRESS:PORT:PROTOCOL")->required();
-  app.add_option("--backend", a.macs, "MAC address")->required();
-  app.add_option("--flows", a.flows, "room in the connection table");
-  app.add_flag("--frags", a.frags, "take jumbo frames");
-  CLI11_PARSE(app, argc, argv);
-  xebec::bench::serve(a);
+  using namespace xebec::bench;
+  serve(job_of(Arguments(argc, argv, 1)));
 }
