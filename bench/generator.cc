@@ -53,7 +53,7 @@ constexpr uint64_t kSettleLimitNs = 2 * kSecond;
 
 struct Job {
   std::string interface, vip, source, protocol, own_mac, to_mac, back_mac;
-  uint32_t back_count = 1, port = 0, bytes = 0, flows = 1, cpu = 0;
+  uint32_t back_count = 1, port = 0, bytes = 0, flows = 1, first = 0, cpu = 0;
   double rate = 0, warm_s = 0, seconds = 0;
 };
 
@@ -72,6 +72,7 @@ Job job_of(Arguments arguments) {
   job.port = arguments.count("port", 7000, 1, 65535);
   job.bytes = arguments.count("bytes", 64, 64, 1514);  // of a frame, without FCS
   job.flows = arguments.count("flows", 1, 1, 1 << 24);
+  job.first = arguments.count("first", 0, 0, UINT32_MAX);  // packet; flows follow from packets' numbers
   job.cpu = arguments.count("cpu", 0, 0, CPU_SETSIZE - 1);
   job.rate = arguments.number("rate", 0, 0, 1e9);  // packets a second; 0: as fast as it goes
   job.warm_s = arguments.number("warm", 0.5, 0, 3600);
@@ -182,6 +183,7 @@ class Generator {
     require(skeleton_ != nullptr, "cannot open the generator's programs");
     std::memcpy(const_cast<generator_settings*>(&skeleton_->rodata->settings), &settings_, sizeof settings_);
     require(generator_bpf__load(skeleton_) == 0, "the kernel does not load the generator's programs");
+    skeleton_->bss->next_packet = a.first;
     placeholder_link_ = bpf_program__attach_xdp(skeleton_->progs.generate, placeholder_.index());
     require(placeholder_link_ != nullptr, "cannot attach to the placeholder");
     counter_link_ = bpf_program__attach_xdp(skeleton_->progs.returned, static_cast<int>(settings_.ifindex));

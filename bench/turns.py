@@ -91,22 +91,31 @@ def needs(specs):
 
 def take_turns(specs, options, start, measure):
     """start(way): a context manager of the way, or Skip. measure(running, way, case): {metric: figure}, or Skip.
-    Returns {Figure: [values]}."""
-    values, skipped = {}, set()
+    Returns {Figure: [values]}, and the ways that failed: what was wrong once counts for nothing, whatever came before."""
+    values, skipped, failed = {}, set(), set()
     for turn in range(options.turns):
-        for way, cases in needs(specs).items():
-            if way in skipped:
+        for way in needs(specs):
+            # A row that lost one side is no reason any more to measure the other.
+            cases = needs(s for s in specs if not lost(s, skipped)).get(way)
+            if not cases:
                 continue
             progress(f"turn {turn + 1} of {options.turns}: {way}: {', '.join(cases)}")
             try:
                 with start(way) as running:
                     for case in cases:
-                        if (way, case) not in skipped:
-                            one_case(values, skipped, running, way, case, measure)
+                        one_case(values, skipped, running, way, case, measure)
             except Skip as why:
                 note(f"{way}: skipped: {why}")
                 skipped.add(way)
-    return values
+            except LabError as error:
+                note(f"{way}: error: {error}")
+                skipped.add(way)
+                failed.add(way)
+    return {figure: found for figure, found in values.items() if figure.way not in failed}, failed
+
+
+def lost(spec, skipped):
+    return any(f and (f.way in skipped or (f.way, f.case) in skipped) for f in (spec.ours, spec.peer))
 
 
 def one_case(values, skipped, running, way, case, measure):
@@ -122,7 +131,7 @@ def print_rows(specs, values):
     for spec in specs:
         ours, peer = values.get(spec.ours), values.get(spec.peer) if spec.peer else None
         if ours and (peer or not spec.peer):
-            print(json.dumps(row(spec, ours, peer)), flush=True)
+            print(json.dumps(row(spec, ours, peer), separators=(",", ":")), flush=True)
 
 
 def run(what, specs, fabric, starter, measure):
@@ -136,7 +145,7 @@ def run(what, specs, fabric, starter, measure):
         return 0
     try:
         with fabric(options) as lab:
-            values = take_turns(chosen, options, starter(lab, options),
+            values, failed = take_turns(chosen, options, starter(lab, options),
                                 lambda running, way, case: measure(lab, options, running, way, case))
     except LabError as error:
         note(f"error: {error}")
@@ -145,4 +154,4 @@ def run(what, specs, fabric, starter, measure):
         note("interrupted; cleaned up")
         return 130
     print_rows(chosen, values)
-    return 0
+    return 1 if failed else 0

@@ -47,12 +47,25 @@ def settings_of(lab, transmit, ports, poll="adaptive", flows=1 << 18):
 
 
 @contextlib.contextmanager
+def started(daemon):
+    try:
+        daemon.__enter__()
+    except LabError as error:
+        if "does not fit a packet frame" in str(error):
+            raise Skip("this Xebec takes no packets of that MTU") from None
+        raise
+    with contextlib.ExitStack() as stack:
+        stack.push(daemon.__exit__)
+        yield daemon
+
+
+@contextlib.contextmanager
 def xebec(lab, programs, transmit, ports, **options):
     daemon = Daemon(lab, programs, settings_of(lab, transmit, ports, **options))
     check = run(os.path.join(programs, "xebecd"), "--check", "-c", daemon.file, check=False)
     if check.returncode != 0 and "transmit" in check.stderr + check.stdout:
         raise Skip(f"this Xebec has no transmit engine \"{transmit}\"")
-    with daemon:
+    with started(daemon):
         lab.processes.remove(daemon.process)  # the daemon ends it, and every turn has a new one
         try:
             interface = daemon.ask("interface", "list")["interfaces"][0]
@@ -111,8 +124,8 @@ def testpmd(lab):
     if not found:
         raise Skip("no dpdk-testpmd here (Debian package dpdk, with librte-net-af-xdp)")
     # LIBXDP_SKIP_DISPATCHER: libxdp's dispatcher wants BPF_PROG_TYPE_EXT, which not every machine grants.
-    command = ["env", "LIBXDP_SKIP_DISPATCHER=1", found, "-l", f"0,{last_cpu()}", "--no-huge", "-m", "512", "--no-pci",
-               "--in-memory", "--no-telemetry", "--vdev", "net_af_xdp0,iface=eth0", "--", "--forward-mode=macswap", "--auto-start",
+    command = ["env", "LIBXDP_SKIP_DISPATCHER=1", "stdbuf", "-oL", found, "-l", f"0,{last_cpu()}", "--no-huge", "-m", "512", "--no-pci",
+               f"--file-prefix={lab.prefix}", "--no-telemetry", "--vdev", "net_af_xdp0,iface=eth0", "--", "--forward-mode=macswap", "--auto-start",
                "--total-num-mbufs=16384", "--burst=64", "--rxd=2048", "--txd=2048", "--stats-period=1"]
     with program(lab, lab.lb.ns, *command, name="testpmd") as process:
         try:
@@ -180,7 +193,7 @@ def proxy(lab, name, text, command, ports):
 
 def haproxy(lab, ports):
     """One thread, TCP only; splicing where it thinks it worth it."""
-    text = "global\n nbthread 1\n maxconn 20000\ndefaults\n mode tcp\n timeout connect 5s\n timeout client 1m\n timeout server 1m\n"
+    text = "global\n nbthread 1\n maxconn 4000\ndefaults\n mode tcp\n timeout connect 5s\n timeout client 1m\n timeout server 1m\n"
     text += " option splice-auto\n"
     for port in ports:
         text += f"listen p{port}\n bind {VIP[4]}:{port}\n server b {lab.backend_host.address[4]}:{port}\n"
@@ -193,7 +206,7 @@ def nginx(lab, ports):
     if not os.path.exists(module):
         raise Skip("no nginx stream module here (Debian package libnginx-mod-stream)")
     text = f"load_module {module};\nworker_processes 1;\ndaemon off;\nmaster_process off;\nuser root;\n"
-    text += f"pid {lab.path('nginx.pid')};\nerror_log stderr warn;\nevents {{ worker_connections 20000; }}\nstream {{\n"
+    text += f"pid {lab.path('nginx.pid')};\nerror_log stderr warn;\nevents {{ worker_connections 8000; }}\nstream {{\n"
     for port in ports:
         for listen in (f"{VIP[4]}:{port}", f"{VIP[4]}:{port} udp"):
             text += f" server {{ listen {listen}; proxy_pass {lab.backend_host.address[4]}:{port}; }}\n"
