@@ -128,7 +128,9 @@ int returned(struct xdp_md *ctx)
 	count = bpf_map_lookup_elem(&counters, &zero);
 	if (!count)
 		return XDP_ABORTED;
-	if (right(eth, ip, udp, end - data))
+	if (ip->id != settings.run)
+		count->stale++;
+	else if (right(eth, ip, udp, end - data))
 		count->returned++;
 	else
 		count->wrong++;

@@ -112,6 +112,7 @@ std::vector<uint8_t> make_frame(const Job& a, generator_settings& s) {
   ip->version = 4;
   ip->ihl = 5;
   ip->tot_len = htons(ip_bytes);
+  ip->id = s.run;
   ip->ttl = 64;
   ip->protocol = s.protocol;
   ip->daddr = s.vip;
@@ -146,6 +147,7 @@ generator_settings settings_of(const Job& a) {
   s.port = htons(static_cast<uint16_t>(a.port));
   s.protocol = a.protocol == "tcp" ? IPPROTO_TCP : IPPROTO_UDP;
   s.frame_bytes = a.bytes;
+  s.run = htons(static_cast<uint16_t>(getpid()));
   read_mac(a.own_mac, s.own_mac);
   read_mac(a.to_mac, s.to_mac);
   read_mac(a.back_mac, s.back_mac);

@@ -16,6 +16,7 @@ struct generator_settings {
 	__u32 frame_bytes;
 	__be32 vip;
 	__be16 port;
+	__be16 run;		/* of this run of the generator, in each packet's IP identification */
 	__u8 protocol;
 	__u8 own_mac[6];
 	__u8 to_mac[6];		/* the balancer's */
@@ -25,6 +26,7 @@ struct generator_settings {
 
 struct generator_counters {
 	__u64 returned;
+	__u64 stale;	/* of a run before: a starved balancer sends its full ring when nobody counts any more */
 	__u64 wrong;	/* came back, but not as it should */
 };
 

@@ -127,7 +127,10 @@ def testpmd(lab):
     command = ["env", "LIBXDP_SKIP_DISPATCHER=1", "stdbuf", "-oL", found, "-l", f"0,{last_cpu()}", "--no-huge", "-m", "512", "--no-pci",
                f"--file-prefix={lab.prefix}", "--no-telemetry", "--vdev", "net_af_xdp0,iface=eth0", "--", "--forward-mode=macswap", "--auto-start",
                "--total-num-mbufs=16384", "--burst=64", "--rxd=2048", "--txd=2048", "--stats-period=1"]
-    with program(lab, lab.lb.ns, *command, name="testpmd") as process:
+    with contextlib.ExitStack() as stack:
+        # A DPDK program that is ended by a signal leaves its directory behind.
+        stack.callback(shutil.rmtree, f"/var/run/dpdk/{lab.prefix}", ignore_errors=True)
+        process = stack.enter_context(program(lab, lab.lb.ns, *command, name="testpmd"))
         try:
             wait_until(lambda: process.process.poll() is not None or "Port statistics" in process.said(), "testpmd", 15)
         except LabError as error:
