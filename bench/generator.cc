@@ -200,7 +200,8 @@ class Generator {
   Generator& operator=(const Generator&) = delete;
 
   void send(uint32_t packets) {
-    LIBBPF_OPTS(bpf_test_run_opts, options);
+    bpf_test_run_opts options{};  // not LIBBPF_OPTS: its statement expression is no ISO C++, says clang
+    options.sz = sizeof options;
     options.data_in = frame_.data();
     options.data_size_in = static_cast<uint32_t>(frame_.size());
     options.repeat = static_cast<int>(packets);
