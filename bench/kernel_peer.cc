@@ -112,7 +112,8 @@ void KernelPeer::Impl::fill() {
 
 double KernelPeer::Impl::run(bpf_program* program, uint32_t repeat) {
   std::vector<uint8_t> frame = traffic.frame();
-  LIBBPF_OPTS(bpf_test_run_opts, options);
+  bpf_test_run_opts options{};  // not LIBBPF_OPTS: its statement expression is no ISO C++, says clang
+  options.sz = sizeof options;
   options.data_in = frame.data();
   options.data_size_in = static_cast<uint32_t>(frame.size());
   options.repeat = static_cast<int>(repeat);
@@ -144,7 +145,8 @@ void KernelPeer::Impl::check_one(const baseline_tuple& tuple) {
   std::vector<uint8_t> in = traffic.frame();
   std::vector<uint8_t> out(256);
   traffic.write(in.data(), tuple, kTcpAck);
-  LIBBPF_OPTS(bpf_test_run_opts, options);
+  bpf_test_run_opts options{};  // not LIBBPF_OPTS: its statement expression is no ISO C++, says clang
+  options.sz = sizeof options;
   options.data_in = in.data();
   options.data_size_in = static_cast<uint32_t>(in.size());
   options.data_out = out.data();

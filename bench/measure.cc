@@ -66,6 +66,7 @@ void print(const Row& row) {
 void compare(const Options& options, const std::string& name, const std::string& unit,
              std::optional<double> target, const std::function<double()>& ours,
              const std::function<double()>& peer) {
+  if (!options.wants(name)) return;
   progress(name);
   std::vector<double> of_ours, of_peer;
   for (uint32_t run = 0; run < options.runs(); ++run) {
@@ -77,6 +78,7 @@ void compare(const Options& options, const std::string& name, const std::string&
 
 void measure(const Options& options, const std::string& name, const std::string& unit,
              std::optional<double> limit, const std::function<double()>& ours) {
+  if (!options.wants(name)) return;
   progress(name);
   std::vector<double> values;
   for (uint32_t run = 0; run < options.runs(); ++run) values.push_back(ours());

@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""The rows of scripts/bench for people: a table, or one self-contained page of HTML with bars in SVG."""
+"""The rows of scripts/bench for people: a table, or one self-contained page of HTML with bars in SVG, in groups."""
 import html
 import json
+import os
 import platform
 import sys
+
+BAR, THICK = 320, 9  # pixels
 
 
 def number(value):
@@ -14,8 +17,8 @@ def verdict(row):
     return {True: 'met', False: 'MISSED', None: ''}[row['met']]
 
 
-def cells(row):
-    return [row['bench'], number(row['ours']), number(row['peer']), row['unit'], number(row['ratio']),
+def cells(row, name):
+    return [name, number(row['ours']), number(row['peer']), row['unit'], number(row['ratio']),
             f"{row['spread']:.0%}", number(row['target']), verdict(row)]
 
 
@@ -23,34 +26,57 @@ HEADINGS = ['bench', 'ours', 'peer', 'unit', 'ratio', 'spread', 'target', '']
 
 
 def print_table(rows):
-    lines = [HEADINGS] + [cells(row) for row in rows]
+    lines = [HEADINGS] + [cells(row, row['bench']) for row in rows]
     widths = [max(len(line[i]) for line in lines) for i in range(len(HEADINGS))]
     for line in lines:
         print('  '.join(cell.ljust(width) if i in (0, 3, 7) else cell.rjust(width)
                         for i, (cell, width) in enumerate(zip(line, widths))).rstrip())
 
 
-def bars(row):
-    """Ours above the peer's, on one scale."""
-    if row['peer'] is None:
-        return ''
-    most = max(row['ours'], row['peer'])
+def groups(rows):
+    """{group: rows}: a name is GROUP/.../ROW."""
+    found = {}
+    for row in rows:
+        found.setdefault(row['bench'].rpartition('/')[0], []).append(row)
+    return found
+
+
+def bars(row, most):
+    """Ours above the peer's, on one scale for all rows of a group that have the same unit."""
     parts = []
-    for y, key, colour in ((0, 'ours', '#2a6'), (9, 'peer', '#999')):
-        parts.append(f'<rect x="0" y="{y}" width="{200 * row[key] / most:.1f}" height="7" fill="{colour}"/>')
-    return f'<svg width="200" height="16" role="img" aria-label="ours and peer">{"".join(parts)}</svg>'
+    for y, key, colour in ((0, 'ours', '#2a6'), (THICK + 2, 'peer', '#999')):
+        if row[key] is not None and most > 0:
+            parts.append(f'<rect x="0" y="{y}" width="{BAR * row[key] / most:.1f}" height="{THICK}" fill="{colour}">'
+                         f'<title>{key} {number(row[key])} {html.escape(row["unit"])}</title></rect>')
+    return f'<svg width="{BAR}" height="{2 * THICK + 2}" role="img" aria-label="ours and peer">{"".join(parts)}</svg>'
+
+
+def print_group(name, rows):
+    most = {}
+    for row in rows:
+        most[row['unit']] = max(most.get(row['unit'], 0), row['ours'], row['peer'] or 0)
+    print(f'<h2>{html.escape(name)}</h2><table><tr>')
+    print(''.join(f'<th>{heading}</th>' for heading in HEADINGS) + '<th></th></tr>')
+    for row in rows:
+        kind = {True: 'met', False: 'missed', None: ''}[row['met']]
+        print(f'<tr class="{kind}">'
+              + ''.join(f'<td>{html.escape(cell)}</td>' for cell in cells(row, row['bench'].rpartition('/')[2]))
+              + f'<td>{bars(row, most[row["unit"]])}</td></tr>')
+    print('</table>')
 
 
 def print_html(rows):
     print('<!doctype html><html lang="en"><meta charset="utf-8"><title>Xebec benchmarks</title><style>'
           'body{font:14px sans-serif;margin:2em}td,th{padding:.2em .8em;text-align:right}td:first-child{text-align:left}'
-          '</style><h1>Xebec benchmarks</h1>')
-    print(f'<p>Linux {html.escape(platform.release())}, {html.escape(platform.machine())}. Green: ours, grey: the peer; '
-          'medians, and the larger of the two spreads (max - min) / median.</p><table><tr>')
-    print(''.join(f'<th>{heading}</th>' for heading in HEADINGS) + '<th></th></tr>')
-    for row in rows:
-        print('<tr>' + ''.join(f'<td>{html.escape(cell)}</td>' for cell in cells(row)) + f'<td>{bars(row)}</td></tr>')
-    print('</table></html>')
+          'table{border-collapse:collapse}tr+tr{border-top:1px solid #ddd}.met td:nth-child(8){color:#174}'
+          '.missed td:nth-child(8){color:#b20;font-weight:bold}</style><h1>Xebec benchmarks</h1>')
+    judged = [row for row in rows if row['met'] is not None]
+    print(f'<p>Linux {html.escape(platform.release())}, {html.escape(platform.machine())}, {os.cpu_count()} CPUs. '
+          f'{sum(row["met"] for row in judged)} of {len(judged)} targets met. Green: ours, grey: the peer; medians, and '
+          'the larger of the two spreads (max - min) / median. docs/benchmarks.md says what each row is.</p>')
+    for name, members in groups(rows).items():
+        print_group(name, members)
+    print('</html>')
 
 
 def main():

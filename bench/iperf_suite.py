@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""iperf3: bulk TCP and UDP from a client through each way to one backend."""
+import json
+import sys
+
+import fabric_ways
+import ways
+from fabric import VIP, Fabric, LabError, busy_seconds, listens, wait_until
+from peers import Process
+from turns import Figure, Skip, Spec, run
+
+PEERS = ("direct", "in-kernel", "nftables", "haproxy", "nginx")
+STREAMS = {"tcp-1": 1, "tcp-4": 4}
+# (MTU, case, our engine, peer): the ratio to reach. "All" cases of MTU 1500 have one beside HAProxy.
+TARGETS = {(1500, "tcp-1", "inject", "in-kernel"): 1.2, (1500, "tcp-4", "inject", "in-kernel"): 1.0,
+           (9000, "tcp-1", "inject", "in-kernel"): 1.0, (9000, "tcp-4", "inject", "in-kernel"): 1.0,
+           (1500, "tcp-1", "inject", "haproxy"): 1.15, (1500, "tcp-4", "inject", "haproxy"): 1.15,
+           (9000, "tcp-1", "inject", "haproxy"): 1.15, (9000, "tcp-4", "inject", "haproxy"): 1.15}
+
+
+def rows_of(mtu):
+    rows = []
+    for case in (*STREAMS, "udp"):
+        pairs = [("inject", "ring")] + [(ours, peer) for peer in PEERS for ours in ("inject", "ring")]
+        for ours, peer in pairs:
+            if case == "udp" and peer == "haproxy":
+                continue  # it has no UDP
+            name = f"iperf3-{mtu}/{case}/{ours}-vs-{peer}"
+            rows.append(Spec(name, "Gbit/s", Figure(ours, case, "gbps"), Figure(peer, case, "gbps"),
+                             TARGETS.get((mtu, case, ours, peer))))
+            rows.append(Spec(name + "-cpu", "CPU s/GB", Figure(ours, case, "cpu"), Figure(peer, case, "cpu"),
+                             more_is_better=False))
+    return rows
+
+
+class IperfFabric(Fabric):
+    """With servers: at the VIP, for ways that leave the address alone, and at the backend's own."""
+
+    def _build(self):
+        super()._build()
+        for address in (VIP[4], self.backend_host.address[4]):
+            server = Process(self, self.backend_host.ns, "iperf3", "-s", "-B", address, "-p", str(ways.IPERF))
+            wait_until(lambda s=server: listens(s.pid, ways.IPERF), "iperf3 to listen")
+
+
+def measure(lab, options, running, way, case):
+    """Goodput at the receiver, and CPU seconds of the machine for 10^9 bytes of it."""
+    command = ["iperf3", "-J", "-c", VIP[4], "-p", str(ways.IPERF), "-t", "1" if options.quick else "4",
+               "--connect-timeout", "3000"]
+    command += ["-u", "-b", "0", "-l", str(lab.mtu - 28)] if case == "udp" else ["-P", str(STREAMS[case])]
+    before = busy_seconds()
+    done = lab.client.ns.run(*command, timeout=30, check=False)
+    spent = sum(busy_seconds()) - sum(before)
+    answer = json.loads(done.stdout) if done.stdout.startswith("{") else {"error": done.stderr}
+    if "error" in answer or done.returncode != 0:
+        raise Skip(f"iperf3: {answer.get('error') or done.stderr}")
+    if case == "udp":
+        total = answer["end"]["sum"]
+        received = total["bytes"] * (1 - total["lost_percent"] / 100)
+    else:
+        total = answer["end"]["sum_received"]
+        received = total["bytes"]
+    if not received:
+        raise LabError(f"{way}: no byte arrived")
+    return {"gbps": received * 8 / total["seconds"] / 1e9, "cpu": spent / (received / 1e9)}
+
+
+def main():
+    status = []
+    for mtu in (1500, 9000):
+        status.append(run(__doc__, lambda _, m=mtu: rows_of(m), lambda _, m=mtu: IperfFabric(m), fabric_ways.starter, measure))
+        if status[-1] == 130:
+            break
+    return max(status)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
