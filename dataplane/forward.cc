@@ -7,6 +7,8 @@
 #include <cassert>
 #include <cstring>
 
+#include "dataplane/plain_packet.h"
+
 namespace xebec {
 namespace {
 
@@ -81,6 +83,7 @@ void BatchRun::parse_all() {
     bytes += packets_[i].length;
     decisions_[i] = Decision{};
     decisions_[i].verdict = Verdict::forward;
+    if (parse_plain(packets_[i].data, packets_[i].length, state_.parsed[i])) continue;
     const auto reason = parse({packets_[i].data, packets_[i].length}, state_.parsed[i]);
     if (reason) drop(i, *reason);
   }
