@@ -85,7 +85,7 @@ inline bool BatchRun::parse_one(std::size_t i) {
   return !reason;
 }
 
-void BatchRun::locate(std::size_t i) {
+inline void BatchRun::locate(std::size_t i) {
   const ParsedPacket& parsed = state_.parsed[i];
   // Nobody else may speak as one of our addresses; answering or forwarding that could go round in circles.
   if (table_.is_vip(parsed.key.source)) return drop(i, DropReason::martian);
@@ -156,7 +156,7 @@ uint32_t BatchRun::pick(std::size_t i) const {
 }
 
 // False: it cannot be sent there (yet), and is dropped.
-bool BatchRun::choose(std::size_t i, uint32_t backend_id, FlowOrigin origin) {
+inline bool BatchRun::choose(std::size_t i, uint32_t backend_id, FlowOrigin origin) {
   if (backend_id == Table::kNone) {
     drop(i, DropReason::no_backend);
     return false;
@@ -192,7 +192,7 @@ void BatchRun::choose_new(std::size_t i, const FlowHit& stale) {
   }
 }
 
-void BatchRun::decide_transport(std::size_t i) {
+inline void BatchRun::decide_transport(std::size_t i) {
   const ParsedPacket& parsed = state_.parsed[i];
   Decision& decision = decisions_[i];
   if (table_.services()[decision.service].stateless) {
@@ -277,7 +277,7 @@ void BatchRun::count_forwarded(const Decision& decision, const ParsedPacket& par
   if (first && parsed.kind == PacketKind::transport) counters.new_flows.add(1);
 }
 
-void BatchRun::execute(std::size_t i) {
+inline void BatchRun::execute(std::size_t i) {
   const ParsedPacket& parsed = state_.parsed[i];
   Packet& packet = packets_[i];
   if (decisions_[i].verdict == Verdict::reply) return rewrite_to_echo_reply(packet, parsed);
