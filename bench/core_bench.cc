@@ -55,15 +55,17 @@ std::vector<Packet> random_packets(uint32_t first, uint32_t flows) {
 
 /// Asks for a batch of packets and returns how many were found.
 std::size_t look_up_batch(FlowTable& table, const Packet* batch, Prefetch prefetch) {
-  if (prefetch != Prefetch::none) {
-    for (std::size_t i = 0; i < kBatchSize; ++i) table.prefetch(batch[i].hash);
+  std::array<FlowProbe, kBatchSize> probes;
+  for (std::size_t i = 0; i < kBatchSize; ++i) {
+    probes[i] = table.probe(batch[i].hash);
+    if (prefetch != Prefetch::none) table.prefetch(probes[i]);
   }
   if (prefetch == Prefetch::tags_and_entry) {
-    for (std::size_t i = 0; i < kBatchSize; ++i) table.prefetch_entry(batch[i].hash);
+    for (FlowProbe& probe : probes) table.prefetch_entry(probe);
   }
   std::size_t found = 0;
   for (std::size_t i = 0; i < kBatchSize; ++i) {
-    found += table.lookup(batch[i].key, batch[i].hash, kTcpAck, kNow).found() ? 1 : 0;
+    found += table.lookup(batch[i].key, probes[i], kTcpAck, kNow).found() ? 1 : 0;
   }
   return found;
 }
@@ -74,8 +76,9 @@ void look_up(benchmark::State& state, bool hit) {
   FlowTable table(config_of(flows));
   for (uint32_t n = 0; n < flows; ++n) {
     const Packet packet = packet_of(n);
-    table.insert(packet.key, packet.hash, n, kTcpSyn, kNow);
-    table.lookup(packet.key, packet.hash, kTcpAck, kNow);  // established: none gives way to the next
+    const FlowProbe probe = table.probe(packet.hash);
+    table.insert(packet.key, probe, n, kTcpSyn, kNow);
+    table.lookup(packet.key, probe, kTcpAck, kNow);  // established: none gives way to the next
   }
   const std::vector<Packet> packets = random_packets(hit ? 0 : flows, flows);
   std::size_t at = 0;
@@ -115,12 +118,15 @@ void insert(benchmark::State& state) {
   std::size_t at = 0;
   uint32_t round = 0;
   for (auto _ : state) {
-    for (std::size_t i = 0; i < kBatchSize; ++i)
-      table.prefetch(packets[at + i].hash + (uint64_t{round} << 40));
+    std::array<FlowProbe, kBatchSize> probes;
+    for (std::size_t i = 0; i < kBatchSize; ++i) {
+      probes[i] = table.probe(packets[at + i].hash + (uint64_t{round} << 40));
+      table.prefetch(probes[i]);
+    }
     for (std::size_t i = 0; i < kBatchSize; ++i) {
       FlowKey key = packets[at + i].key;
       key.destination_port = Be16::from_raw(static_cast<uint16_t>(round));
-      table.insert(key, packets[at + i].hash + (uint64_t{round} << 40), 1, kTcpSyn, kNow);
+      table.insert(key, probes[i], 1, kTcpSyn, kNow);
     }
     at += kBatchSize;
     if (at == packets.size()) {

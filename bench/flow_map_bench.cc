@@ -67,15 +67,15 @@ class Queries {
 };
 
 uint64_t look_up_ours(FlowTable& table, const FlowKey* keys) {
-  std::array<uint64_t, kBatchSize> hashes;
+  std::array<FlowProbe, kBatchSize> probes;
   uint64_t sum = 0;
   for (std::size_t i = 0; i < kBatchSize; ++i) {
-    hashes[i] = flow_hash(secret(), keys[i]);
-    table.prefetch(hashes[i]);
+    probes[i] = table.probe(flow_hash(secret(), keys[i]));
+    table.prefetch(probes[i]);
   }
-  for (const uint64_t hash : hashes) table.prefetch_entry(hash);
+  for (FlowProbe& probe : probes) table.prefetch_entry(probe);
   for (std::size_t i = 0; i < kBatchSize; ++i) {
-    const FlowHit hit = table.lookup(keys[i], hashes[i], kTcpAck, kNow);
+    const FlowHit hit = table.lookup(keys[i], probes[i], kTcpAck, kNow);
     sum += hit.found() ? hit.backend_id : UINT32_MAX;
   }
   return sum;
@@ -121,9 +121,10 @@ void compare_maps(const Options& options, uint32_t flows, const std::string& siz
   for (uint32_t n = 0; n < flows; ++n) {
     const FlowKey key = key_of(n);
     // Twice, the second time established: a flow seen once would give way.
-    if (!ours.insert(key, flow_hash(secret(), key), n, kTcpAck, kNow)) continue;  // fewer than 1 in 10,000
+    const FlowProbe probe = ours.probe(flow_hash(secret(), key));
+    if (!ours.insert(key, probe, n, kTcpAck, kNow)) continue;  // fewer than 1 in 10,000
     present.push_back(n);
-    ours.lookup(key, flow_hash(secret(), key), kTcpAck, kNow);
+    ours.lookup(key, probe, kTcpAck, kNow);
     absl_map.emplace(key, n);
     tsl_map.emplace(key, n);
   }

@@ -65,14 +65,6 @@ Be16 ipv4_header_checksum(const Ipv4Header* header, std::size_t header_length) {
   return checksum_finish(sum + static_cast<uint16_t>(~header->checksum.raw()));
 }
 
-uint64_t pseudo_header_sum_v4(Be32 source, Be32 destination, uint8_t protocol, uint32_t l4_length) {
-  uint64_t sum = source.raw();
-  sum += destination.raw();
-  sum += Be16::from_host(protocol).raw();
-  sum += Be32::from_host(l4_length).raw();
-  return sum;
-}
-
 uint64_t pseudo_header_sum_v6(const uint8_t* source16, const uint8_t* destination16, uint8_t protocol,
                               uint32_t l4_length) {
   uint64_t sum = checksum_sum(source16, 16);

@@ -42,7 +42,10 @@ Be16 ipv4_header_checksum(const Ipv4Header* header, std::size_t header_length);
 
 /// Pseudo-header sums (RFC 9293 section 3.1, RFC 8200 section 8.1). l4_length: header and payload, host
 /// order.
-uint64_t pseudo_header_sum_v4(Be32 source, Be32 destination, uint8_t protocol, uint32_t l4_length);
+inline uint64_t pseudo_header_sum_v4(Be32 source, Be32 destination, uint8_t protocol, uint32_t l4_length) {
+  return uint64_t{source.raw()} + destination.raw() + Be16::from_host(protocol).raw() +
+         Be32::from_host(l4_length).raw();
+}
 uint64_t pseudo_header_sum_v6(const uint8_t* source16, const uint8_t* destination16, uint8_t protocol,
                               uint32_t l4_length);
 

@@ -37,7 +37,7 @@ class HashSecret {
   explicit HashSecret(const std::array<uint8_t, 16>& key) {
     XXH3_generateSecret(bytes_.data(), bytes_.size(), key.data(), key.size());
   }
-  uint64_t hash(const void* bytes, std::size_t length) const {
+  [[gnu::always_inline]] uint64_t hash(const void* bytes, std::size_t length) const {
     return XXH3_64bits_withSecret(bytes, length, bytes_.data(), bytes_.size());
   }
 
@@ -47,7 +47,7 @@ class HashSecret {
 
 /// Hash of a flow. IPv4 keys are packed into 16 bytes first: XXH3's 9-to-16-byte path is a third of the 40-byte one.
 /// Packed in registers: bytes stored one by one and read back as words wait for the stores to retire.
-inline uint64_t flow_hash(const HashSecret& secret, const FlowKey& key) {
+[[gnu::always_inline]] inline uint64_t flow_hash(const HashSecret& secret, const FlowKey& key) {
   if (key.destination.is_v4()) {
     const uint64_t packed[2] = {
         key.source.v4().raw() | uint64_t{key.destination.v4().raw()} << 32,

@@ -7,6 +7,9 @@
 #include <cassert>
 #include <cstring>
 
+#include "dataplane/last_service.h"
+#include "dataplane/plain_packet.h"
+
 namespace xebec {
 namespace {
 
@@ -27,10 +30,6 @@ FragmentKey fragment_key(const ParsedPacket& parsed) {
   return key;
 }
 
-bool opens_connection(const ParsedPacket& parsed) {
-  return (parsed.tcp_flags & (kTcpSyn | kTcpAck)) == kTcpSyn;
-}
-
 // One batch on its way through the stages. A packet is pending while its verdict is `forward`: the stages
 // turn that into a drop or a reply, and what is left is sent.
 class BatchRun {
@@ -39,7 +38,6 @@ class BatchRun {
            uint64_t now_ns)
       : table_(table), state_(state), packets_(packets), decisions_(decisions), now_ns_(now_ns) {}
 
-  void parse_all();
   void locate_all();
   void fetch_all();
   void decide_all();
@@ -52,7 +50,9 @@ class BatchRun {
     decisions_[i].reason = reason;
   }
 
+  bool parse_one(std::size_t i);
   void locate(std::size_t i);
+  void decide(std::size_t i);
   void decide_transport(std::size_t i);
   void decide_later_fragment(std::size_t i);
   void decide_icmp_error(std::size_t i);
@@ -71,26 +71,22 @@ class BatchRun {
   std::span<Packet> packets_;
   std::span<Decision> decisions_;
   uint64_t now_ns_;
+  LastService last_service_;
+  uint64_t hits_ = 0;  // counted once a batch
+  uint64_t misses_ = 0;
 };
 
-void BatchRun::parse_all() {
-  uint64_t bytes = 0;
-  for (std::size_t i = 0; i < std::min(kParseAhead, packets_.size()); ++i)
-    __builtin_prefetch(packets_[i].data);
-  for (std::size_t i = 0; i < packets_.size(); ++i) {
-    if (i + kParseAhead < packets_.size()) __builtin_prefetch(packets_[i + kParseAhead].data);
-    bytes += packets_[i].length + packets_[i].rest_length;
-    decisions_[i] = Decision{};
-    decisions_[i].verdict = Verdict::forward;
-    const auto reason =
-        parse({packets_[i].data, packets_[i].length}, state_.parsed[i], packets_[i].rest_length);
-    if (reason) drop(i, *reason);
-  }
-  state_.counters.received.add(packets_.size());
-  state_.counters.received_bytes.add(bytes);
+inline bool BatchRun::parse_one(std::size_t i) {
+  ParsedPacket& parsed = state_.parsed[i];
+  decisions_[i] = Decision{.verdict = Verdict::forward};
+  state_.probes[i].tag = 0;
+  if (parse_plain(packets_[i].data, packets_[i].length, parsed)) return true;
+  const auto reason = parse({packets_[i].data, packets_[i].length}, parsed, packets_[i].rest_length);
+  if (reason) drop(i, *reason);
+  return !reason;
 }
 
-void BatchRun::locate(std::size_t i) {
+inline void BatchRun::locate(std::size_t i) {
   const ParsedPacket& parsed = state_.parsed[i];
   // Nobody else may speak as one of our addresses; answering or forwarding that could go round in circles.
   if (table_.is_vip(parsed.key.source)) return drop(i, DropReason::martian);
@@ -100,8 +96,7 @@ void BatchRun::locate(std::size_t i) {
     state_.hashes[i] = table_.secret().hash(&key, sizeof key);
     return;
   }
-  const uint32_t index =
-      table_.find_service(parsed.key.destination, parsed.key.protocol, parsed.key.destination_port);
+  const uint32_t index = last_service_.find(table_, parsed.key);
   if (index == Table::kNone) {
     return drop(i,
                 parsed.kind == PacketKind::icmp_error ? DropReason::icmp_unhandled : DropReason::no_service);
@@ -110,24 +105,41 @@ void BatchRun::locate(std::size_t i) {
   const uint64_t hash = flow_hash(table_.secret(), parsed.key);
   state_.hashes[i] = hash;
   const Service& service = table_.services()[index];
-  if (!service.stateless) state_.flows.prefetch(hash);
-  if (service.stateless || opens_connection(parsed)) {
+  if (!service.stateless) {
+    state_.probes[i] = state_.flows.probe(hash);
+    state_.flows.prefetch(state_.probes[i]);
+  }
+  if (service.stateless || opens_connection(parsed.tcp_flags)) {
     if (!service.lookup->empty()) __builtin_prefetch(service.lookup->slot_of(hash));
   }
 }
 
+// Parsing and locating one packet in one go keeps what was parsed in registers.
 void BatchRun::locate_all() {
+  uint64_t bytes = 0;
+  for (std::size_t i = 0; i < std::min(kParseAhead, packets_.size()); ++i)
+    __builtin_prefetch(packets_[i].data);
   for (std::size_t i = 0; i < packets_.size(); ++i) {
-    if (pending(i)) locate(i);
+    if (i + kParseAhead < packets_.size()) __builtin_prefetch(packets_[i + kParseAhead].data);
+    bytes += packets_[i].length + packets_[i].rest_length;
+    if (parse_one(i)) locate(i);
   }
+  state_.counters.received.add(packets_.size());
+  state_.counters.received_bytes.add(bytes);
 }
 
-// The second half of the flow lookup's prefetch reads what the first has brought.
+// The second half of the flow lookup's prefetch reads what the first has brought, and what it finds tells which backend
+// and which counters will be wanted.
 void BatchRun::fetch_all() {
+  const Backend* const backends = table_.backends().data();
+  const std::size_t count = table_.backends().size();
   for (std::size_t i = 0; i < packets_.size(); ++i) {
-    const uint32_t service = decisions_[i].service;
-    if (!pending(i) || service == Table::kNone || table_.services()[service].stateless) continue;
-    state_.flows.prefetch_entry(state_.hashes[i]);
+    FlowProbe& probe = state_.probes[i];
+    if (probe.tag == 0) continue;
+    const uint32_t backend = state_.flows.prefetch_entry(probe);
+    if (backend >= count) continue;
+    __builtin_prefetch(backends + backend);
+    __builtin_prefetch(&state_.counters.backends[backend], 1);
   }
 }
 
@@ -152,7 +164,7 @@ uint32_t BatchRun::pick_for_unknown(std::size_t i) {
   const uint32_t service = decisions_[i].service;
   const PreviousLookup* previous = table_.services()[service].previous.get();
   if (previous == nullptr || now_ns_ >= previous->until_ns) return current;
-  if (parsed.key.protocol != kProtoTcp || opens_connection(parsed)) return current;
+  if (parsed.key.protocol != kProtoTcp || opens_connection(parsed.tcp_flags)) return current;
   const uint16_t index = previous->lookup->pick(state_.hashes[i]);
   if (index == MaglevTable::kNone) return current;
   const uint32_t before = previous->backend_ids[index];
@@ -162,7 +174,7 @@ uint32_t BatchRun::pick_for_unknown(std::size_t i) {
 }
 
 // False: it cannot be sent there (yet), and is dropped.
-bool BatchRun::choose(std::size_t i, uint32_t backend_id, FlowOrigin origin) {
+inline bool BatchRun::choose(std::size_t i, uint32_t backend_id, FlowOrigin origin) {
   if (backend_id == Table::kNone) {
     drop(i, DropReason::no_backend);
     return false;
@@ -193,19 +205,19 @@ void BatchRun::choose_new(std::size_t i, const FlowHit& stale) {
     return;
   }
   const ParsedPacket& parsed = state_.parsed[i];
-  if (!state_.flows.insert(parsed.key, state_.hashes[i], backend_id, parsed.tcp_flags, now_ns_)) {
+  if (!state_.flows.insert(parsed.key, state_.probes[i], backend_id, parsed.tcp_flags, now_ns_)) {
     decisions_[i].origin = FlowOrigin::unremembered;
   }
 }
 
-void BatchRun::decide_transport(std::size_t i) {
+inline void BatchRun::decide_transport(std::size_t i) {
   const ParsedPacket& parsed = state_.parsed[i];
   Decision& decision = decisions_[i];
   if (table_.services()[decision.service].stateless) {
     choose(i, pick(i), FlowOrigin::stateless);
   } else {
-    const FlowHit hit = state_.flows.lookup(parsed.key, state_.hashes[i], parsed.tcp_flags, now_ns_);
-    (hit.found() ? state_.counters.flow_hits : state_.counters.flow_misses).add(1);
+    const FlowHit hit = state_.flows.lookup(parsed.key, state_.probes[i], parsed.tcp_flags, now_ns_);
+    ++(hit.found() ? hits_ : misses_);
     if (hit.found() && takes_packets(hit.backend_id, decision.service)) {
       choose(i, hit.backend_id, FlowOrigin::hit);
     } else {
@@ -237,7 +249,7 @@ void BatchRun::decide_icmp_error(std::size_t i) {
   const ParsedPacket& parsed = state_.parsed[i];
   const uint32_t service = decisions_[i].service;
   if (!table_.services()[service].stateless) {
-    const FlowHit hit = state_.flows.peek(parsed.key, state_.hashes[i], now_ns_);
+    const FlowHit hit = state_.flows.peek(parsed.key, state_.probes[i], now_ns_);
     if (hit.found() && takes_packets(hit.backend_id, service)) {
       choose(i, hit.backend_id, FlowOrigin::hit);
       return;
@@ -254,23 +266,22 @@ void BatchRun::decide_echo(std::size_t i) {
   decisions_[i].verdict = Verdict::reply;
 }
 
+void BatchRun::decide(std::size_t i) {
+  switch (state_.parsed[i].kind) {
+    case PacketKind::transport:
+      return decide_transport(i);
+    case PacketKind::later_fragment:
+      return decide_later_fragment(i);
+    case PacketKind::icmp_error:
+      return decide_icmp_error(i);
+    case PacketKind::icmp_echo:
+      return decide_echo(i);
+  }
+}
+
 void BatchRun::decide_all() {
   for (std::size_t i = 0; i < packets_.size(); ++i) {
-    if (!pending(i)) continue;
-    switch (state_.parsed[i].kind) {
-      case PacketKind::transport:
-        decide_transport(i);
-        break;
-      case PacketKind::later_fragment:
-        decide_later_fragment(i);
-        break;
-      case PacketKind::icmp_error:
-        decide_icmp_error(i);
-        break;
-      case PacketKind::icmp_echo:
-        decide_echo(i);
-        break;
-    }
+    if (pending(i)) decide(i);
   }
 }
 
@@ -284,7 +295,7 @@ void BatchRun::count_forwarded(const Decision& decision, const ParsedPacket& par
   if (first && parsed.kind == PacketKind::transport) counters.new_flows.add(1);
 }
 
-void BatchRun::execute(std::size_t i) {
+inline void BatchRun::execute(std::size_t i) {
   const ParsedPacket& parsed = state_.parsed[i];
   Packet& packet = packets_[i];
   if (decisions_[i].verdict == Verdict::reply) return rewrite_to_echo_reply(packet, parsed);
@@ -304,6 +315,8 @@ void BatchRun::execute_all() {
     if (decisions_[i].verdict != Verdict::drop) execute(i);
     if (decisions_[i].verdict == Verdict::drop) counters.drop(decisions_[i].reason);
   }
+  counters.flow_hits.add(hits_);
+  counters.flow_misses.add(misses_);
   const FlowTableStats& flows = state_.flows.stats();
   counters.flow_inserts.set(flows.inserts);
   counters.flow_refused.set(flows.refused_full + flows.refused_rate);
@@ -343,7 +356,6 @@ void forward_batch(const Table& table, ForwardState& state, std::span<Packet> pa
   assert(packets.size() == decisions.size());
   assert(packets.size() <= kBatchSize);
   BatchRun run(table, state, packets, decisions, now_ns);
-  run.parse_all();
   run.locate_all();
   run.fetch_all();
   run.decide_all();

@@ -66,6 +66,7 @@ struct ForwardState {
   // Scratch of the batch in hand, here so that nothing is allocated or zeroed per batch.
   std::array<ParsedPacket, kBatchSize> parsed;
   std::array<uint64_t, kBatchSize> hashes;
+  std::array<FlowProbe, kBatchSize> probes;  ///< tag 0: no flow to look up
 };
 
 /// Decides and rewrites. packets.size() == decisions.size() <= kBatchSize. Packets with verdict forward or

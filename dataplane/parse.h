@@ -19,8 +19,8 @@ enum class PacketKind : uint8_t {
   icmp_echo,       ///< echo request; key has addresses and protocol only
 };
 
-/// Offsets are from the start of the frame. Valid as long as the frame's bytes are.
-struct ParsedPacket {
+/// Offsets are from the start of the frame. Valid as long as the frame's bytes are. A cache line.
+struct alignas(64) ParsedPacket {
   FlowKey key;
   PacketKind kind = PacketKind::transport;
   uint8_t ip_version = 0;       ///< 4 or 6
@@ -34,7 +34,10 @@ struct ParsedPacket {
   uint16_t l4_offset = 0;
   uint32_t ip_length = 0;    ///< IP header and payload by the IP length field; trailing padding not counted
   uint32_t fragment_id = 0;  ///< of a first or later fragment; host order
+
+  friend bool operator==(const ParsedPacket&, const ParsedPacket&) = default;
 };
+static_assert(sizeof(ParsedPacket) == 64);
 
 /// Parses a received frame. Reads only inside `frame`; `beyond` more bytes of the packet are in other frames, and
 /// all headers must be in this one. Empty optional: `out` is filled. Otherwise the reason to drop it. Lengths are checked against the frame: IPv4 total length, IPv6 payload length, TCP data

@@ -26,33 +26,50 @@ void fit_length(Packet& packet, uint32_t length) {
   packet.length = length;
   const uint32_t padded = std::min(kMinFrameLength, packet.room);
   if (length >= padded) return;
-  std::memset(packet.data + length, 0, padded - length);
   packet.length = padded;
+  constexpr uint32_t kLastWord = kMinFrameLength - sizeof(uint64_t);
+  if (length >= kLastWord && padded == kMinFrameLength) {
+    // A bare TCP segment, the usual short packet: one masked word, where calling memset() took 14 instructions (callgrind).
+    uint64_t word;
+    std::memcpy(&word, packet.data + kLastWord, sizeof word);
+    word &= (uint64_t{1} << (length - kLastWord) * 8) - 1;
+    std::memcpy(packet.data + kLastWord, &word, sizeof word);
+    return;
+  }
+  std::memset(packet.data + length, 0, padded - length);
 }
 
 void set_link_addresses(const Packet& packet, const NextHop& next_hop) {
-  auto* ethernet = view_as<EthernetHeader>(packet.data);
-  ethernet->destination = next_hop.destination;
-  ethernet->source = next_hop.source;
+  // Both at once, in the order of the wire: two stores.
+  static_assert(offsetof(NextHop, source) == offsetof(NextHop, destination) + sizeof(MacAddress));
+  std::memcpy(packet.data, reinterpret_cast<const uint8_t*>(&next_hop) + offsetof(NextHop, destination),
+              2 * sizeof(MacAddress));
 }
 
 uint8_t tunnel_protocol(const ParsedPacket& parsed) {
   return parsed.ip_version == 4 ? kProtoIpip : kProtoIpv6;
 }
 
+// Put together and summed in registers: written as fields and summed from memory, the sum waited for the small stores it
+// loaded as words.
 void write_outer_v4(uint8_t* at, const ParsedPacket& parsed, const Backend& backend) {
-  auto* outer = view_as<Ipv4Header>(at);
-  outer->version_ihl = 0x45;
-  outer->tos = parsed.dscp_ecn;  // RFC 6040 section 4.1, normal mode: both fields are copied
-  outer->total_length = Be16::from_host(static_cast<uint16_t>(parsed.ip_length + sizeof(Ipv4Header)));
-  outer->id = Be16::from_host(0);  // RFC 6864 section 4.1: free where DF is set
-  outer->fragment = Be16::from_host(kIpv4DontFragment);
-  outer->ttl = kOuterTtl;
-  outer->protocol = tunnel_protocol(parsed);
-  outer->checksum = Be16::from_host(0);
-  outer->source = backend.tunnel_source.v4();
-  outer->destination = backend.address.v4();
-  outer->checksum = ipv4_header_checksum(outer, sizeof *outer);
+  const auto length = static_cast<uint16_t>(parsed.ip_length + sizeof(Ipv4Header));
+  // 0x45, TOS (RFC 6040 section 4.1, normal mode: both fields are copied), length, id 0 (RFC 6864 section 4.1: free
+  // where DF is set), DF.
+  const uint64_t first = 0x45 | uint64_t{parsed.dscp_ecn} << 8 |
+                         uint64_t{Be16::from_host(length).raw()} << 16 |
+                         uint64_t{Be16::from_host(kIpv4DontFragment).raw()} << 48;
+  // TTL, protocol, checksum, source.
+  const uint64_t second =
+      kOuterTtl | uint64_t{tunnel_protocol(parsed)} << 8 | uint64_t{backend.tunnel_source.v4().raw()} << 32;
+  const uint32_t destination = backend.address.v4().raw();
+  const uint64_t sum =
+      (first & 0xffffffff) + (first >> 32) + (second & 0xffffffff) + (second >> 32) + destination;
+  const uint64_t summed = second | uint64_t{checksum_finish(sum).raw()} << 16;
+  static_assert(offsetof(Ipv4Header, checksum) == 10 && offsetof(Ipv4Header, destination) == 16);
+  std::memcpy(at, &first, sizeof first);
+  std::memcpy(at + 8, &summed, sizeof summed);
+  std::memcpy(at + 16, &destination, sizeof destination);
 }
 
 // RFC 6438: the label lets routers spread tunnelled flows. The same flow always gets the same one.
@@ -85,7 +102,9 @@ std::optional<DropReason> encapsulate(Packet& packet, const ParsedPacket& parsed
   packet.length += overhead;
   packet.headroom -= overhead;
   packet.room += overhead;
-  std::memmove(packet.data, packet.data + overhead, parsed.l3_offset);  // Ethernet and its tags to the front
+  // Ethernet and its tags to the front. Without tags there is nothing to move: addresses and type are written anew.
+  if (parsed.l3_offset != sizeof(EthernetHeader))
+    std::memmove(packet.data, packet.data + overhead, parsed.l3_offset);
   uint8_t* outer = packet.data + parsed.l3_offset;
   const Be16 type = Be16::from_host(outer_v4 ? kEtherIpv4 : kEtherIpv6);
   std::memcpy(outer - sizeof type, type.bytes, sizeof type);

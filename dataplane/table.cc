@@ -163,21 +163,6 @@ uint32_t Table::find_service(const IpAddress& vip, uint8_t protocol, Be16 port) 
   return exact != kNone ? exact : find(Key::of(vip, Be16{}, protocol));
 }
 
-// Not keyed: who knows it can make his packets take the walk, which is all that is saved here.
-uint64_t Table::filter_bit_of(const IpAddress& address) const {
-  const Key key = Key::of(address, Be16{}, 0);
-  return ((key.address[0] * 0x9e3779b97f4a7c15u ^ key.address[1]) * 0xc2b2ae3d27d4eb4fu) >> filter_shift_;
-}
-
-bool Table::may_be_vip(const IpAddress& address) const {
-  const uint64_t bit = filter_bit_of(address);
-  return (vip_filter_[bit / 64] >> bit % 64 & 1) != 0;
-}
-
-bool Table::is_vip(const IpAddress& address) const {
-  return may_be_vip(address) && find(Key::of(address, Be16{}, 0)) != kNone;
-}
-
 bool Table::is_vip_served(const IpAddress& address) const {
   return find(Key::of(address, Be16{}, 0)) == kVipServed;
 }

@@ -91,7 +91,9 @@ class Table {
   /// the wire.
   uint32_t find_service(const IpAddress& vip, uint8_t protocol, Be16 port) const;
   /// True if some service has this address.
-  bool is_vip(const IpAddress& address) const;
+  bool is_vip(const IpAddress& address) const {
+    return may_be_vip(address) && find(Key::of(address, Be16{}, 0)) != kNone;
+  }
   /// True if some service at this address has a usable backend with weight: the VIP is alive, and answers
   /// echo requests.
   bool is_vip_served(const IpAddress& address) const;
@@ -124,8 +126,15 @@ class Table {
 
   /// Position in index_ of the slot that holds `key`, or of the free one where it would stand.
   std::size_t position_of(const Key& key) const;
-  bool may_be_vip(const IpAddress& address) const;
-  uint64_t filter_bit_of(const IpAddress& address) const;
+  bool may_be_vip(const IpAddress& address) const {
+    const uint64_t bit = filter_bit_of(address);
+    return (vip_filter_[bit / 64] >> bit % 64 & 1) != 0;
+  }
+  // Not keyed: who knows it can make his packets take the walk, which is all that is saved here.
+  uint64_t filter_bit_of(const IpAddress& address) const {
+    const Key key = Key::of(address, Be16{}, 0);
+    return ((key.address[0] * 0x9e3779b97f4a7c15u ^ key.address[1]) * 0xc2b2ae3d27d4eb4fu) >> filter_shift_;
+  }
   void index_vip(const IpAddress& address, bool served);
   void index_service(uint32_t service);
   uint32_t find(const Key& key) const { return index_[position_of(key)].value; }

@@ -10,6 +10,7 @@
 #include <cstdio>
 #include <cstdlib>
 
+#include "dataplane/plain_packet.h"
 #include "tests/unit/forward_world.h"
 
 namespace xebec {
@@ -52,7 +53,16 @@ Input split(const uint8_t* data, std::size_t size) {
   return input;
 }
 
+// The short parse says what the general one says, or nothing.
+void compare_parsers(const Bytes& frame) {
+  ParsedPacket plain;
+  ParsedPacket general;
+  if (!parse_plain(frame.data(), static_cast<uint32_t>(frame.size()), plain)) return;
+  if (parse(frame, general) || !(plain == general)) fail("a plain packet was parsed otherwise");
+}
+
 void run(const Input& input) {
+  for (const Bytes& frame : input.frames) compare_parsers(frame);
   static const std::unique_ptr<const Table> table = make_table();
   FlowTableConfig config;
   config.capacity = 256;

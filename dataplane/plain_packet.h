@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// The plain packet: TCP or UDP right behind an IP header without options or extensions, untagged, whole. Nearly every
+// packet is one, and needs a dozen checks where parse() makes the general case out of many.
+//
+// parse() is the truth; this is a short way to the same words for packets that need no other. Whatever looks unusual,
+// right or wrong, is left to parse(): so a check here may be stricter than there, never weaker. mutation_test and the
+// fuzzer compare the two.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+
+#include "dataplane/parse.h"
+#include "dataplane/wire.h"
+
+namespace xebec {
+
+namespace plain {
+
+template <typename Word>
+inline Word load(const uint8_t* bytes) {
+  Word word;
+  std::memcpy(&word, bytes, sizeof word);
+  return word;
+}
+
+/// The key in five whole words: a word read back from stores of its parts would wait until they have retired.
+inline void write_key(FlowKey& key, const uint64_t (&addresses)[4], uint32_t ports, uint8_t protocol) {
+  const uint64_t words[5] = {addresses[0], addresses[1], addresses[2], addresses[3],
+                             ports | uint64_t{protocol} << 32};
+  static_assert(sizeof words == sizeof key && offsetof(FlowKey, source_port) == 32 &&
+                offsetof(FlowKey, protocol) == 36);
+  std::memcpy(&key, words, sizeof words);
+}
+
+/// Ports and TCP flags; false unless parse() would accept the header, too. `length`: of header and payload.
+inline bool parse_l4(const uint8_t* l4, uint32_t length, ParsedPacket& out) {
+  if (out.protocol == kProtoTcp) {
+    const auto& tcp = *view_as<TcpHeader>(l4);
+    if (length < sizeof(TcpHeader)) return false;
+    const uint32_t header_length = (tcp.data_offset >> 4) * 4u;
+    if (header_length < sizeof(TcpHeader) || header_length > length) return false;
+    out.tcp_flags = tcp.flags;
+    return true;
+  }
+  const auto& udp = *view_as<UdpHeader>(l4);
+  const uint32_t udp_length = udp.length.host();
+  if (out.protocol != kProtoUdp || udp_length < sizeof(UdpHeader) || udp_length > length) return false;
+  out.tcp_flags = 0;
+  return out.ip_version == 4 || udp.checksum.raw() != 0;
+}
+
+inline bool parse_ipv4(const uint8_t* frame, uint32_t length, ParsedPacket& out) {
+  constexpr uint32_t kL3 = sizeof(EthernetHeader);
+  constexpr uint32_t kL4 = kL3 + sizeof(Ipv4Header);
+  const auto& ip = *view_as<Ipv4Header>(frame + kL3);
+  const uint32_t ip_length = ip.total_length.host();
+  if (ip_length < sizeof(Ipv4Header) + sizeof(UdpHeader) || ip_length > length - kL3 || ip.ttl == 0)
+    return false;
+  const uint16_t fragment = ip.fragment.host();
+  if ((fragment & (kIpv4MoreFragments | kIpv4OffsetMask)) != 0) return false;
+  // 0, 127 and everything from 224 up; 240 to 255 is not all martian, but rare enough for the general way.
+  const uint32_t s = ip.source.bytes[0];
+  const uint32_t d = ip.destination.bytes[0];
+  if (s - 1 >= 223 || s == 127 || d == 0 || d == 127 || ip.source == ip.destination) return false;
+
+  out.kind = PacketKind::transport;
+  out.ip_version = 4;
+  out.protocol = ip.protocol;
+  out.ttl = ip.ttl;
+  out.dscp_ecn = ip.tos;
+  out.first_fragment = false;
+  out.dont_fragment = (fragment & kIpv4DontFragment) != 0;
+  out.l3_offset = kL3;
+  out.l4_offset = kL4;
+  out.ip_length = ip_length;
+  out.fragment_id = 0;
+  constexpr uint64_t kMapped = 0xffff0000;  // ::ffff:0:0/96, the second word's first half in memory order
+  write_key(out.key,
+            {0, kMapped | uint64_t{ip.source.raw()} << 32, 0, kMapped | uint64_t{ip.destination.raw()} << 32},
+            load<uint32_t>(frame + kL4), ip.protocol);
+  return parse_l4(frame + kL4, ip_length - static_cast<uint32_t>(sizeof(Ipv4Header)), out);
+}
+
+inline bool parse_ipv6(const uint8_t* frame, uint32_t length, ParsedPacket& out) {
+  constexpr uint32_t kL3 = sizeof(EthernetHeader);
+  constexpr uint32_t kL4 = kL3 + sizeof(Ipv6Header);
+  if (length < kL4 + sizeof(UdpHeader)) return false;
+  const auto& ip = *view_as<Ipv6Header>(frame + kL3);
+  const uint32_t l4_length = ip.payload_length.host();
+  if (l4_length < sizeof(UdpHeader) || l4_length > length - kL4 || ip.hop_limit == 0) return false;
+  const uint64_t addresses[4] = {load<uint64_t>(ip.source), load<uint64_t>(ip.source + 8),
+                                 load<uint64_t>(ip.destination), load<uint64_t>(ip.destination + 8)};
+  // All reserved addresses (::, ::1, mapped ones) begin with eight zeros.
+  if (addresses[0] == 0 || addresses[2] == 0 || ip.source[0] == 0xff) return false;
+  if (addresses[0] == addresses[2] && addresses[1] == addresses[3]) return false;
+
+  out.kind = PacketKind::transport;
+  out.ip_version = 6;
+  out.protocol = ip.next_header;
+  out.ttl = ip.hop_limit;
+  out.dscp_ecn = static_cast<uint8_t>(ip.version_class_flow.host() >> 20);
+  out.first_fragment = false;
+  out.dont_fragment = true;
+  out.l3_offset = kL3;
+  out.l4_offset = kL4;
+  out.ip_length = l4_length + static_cast<uint32_t>(sizeof(Ipv6Header));
+  out.fragment_id = 0;
+  write_key(out.key, addresses, load<uint32_t>(frame + kL4), ip.next_header);
+  return parse_l4(frame + kL4, l4_length, out);
+}
+
+}  // namespace plain
+
+/// True: the frame is a plain packet and `out` is what parse() makes of it. False: ask parse(); `out` means nothing.
+/// Reads only inside the frame.
+inline bool parse_plain(const uint8_t* frame, uint32_t length, ParsedPacket& out) {
+  constexpr uint32_t kShortest = sizeof(EthernetHeader) + sizeof(Ipv4Header) + sizeof(UdpHeader);
+  if (length < kShortest) return false;
+  // EtherType, version and (IPv4) header length at once, in memory order.
+  const uint32_t type_version = plain::load<uint32_t>(frame + 12);
+  if ((type_version & 0x00ffffff) == 0x00450008) return plain::parse_ipv4(frame, length, out);
+  if ((type_version & 0x00f0ffff) == 0x0060dd86) return plain::parse_ipv6(frame, length, out);
+  return false;
+}
+
+}  // namespace xebec
