@@ -2,6 +2,8 @@
 // Ring or inject: which way the packets go that a port has gathered.
 #include "dataplane/inject_policy.h"
 
+#include <algorithm>
+
 namespace xebec {
 
 InjectPolicy::Way InjectPolicy::choose(const Gathered& gathered, uint64_t now_ns) {
@@ -18,6 +20,10 @@ InjectPolicy::Way InjectPolicy::choose(const Gathered& gathered, uint64_t now_ns
     way = Way::ring;
   } else if (!injected_ && gathered.ring_busy) {
     way = may_hold(gathered, now_ns, kPatienceNs) ? Way::hold : Way::ring;
+  }
+  if (way == Way::inject) {
+    if (!gathered.enough && !gathered.full && rest_ns(now_ns) != 0) return Way::gather;
+    calls_paid_until_ns_ = std::max(calls_paid_until_ns_, now_ns) + (gathered.enough ? 0 : kCallNs);
   }
   if (way == Way::hold) return way;
   holding_ = false;

@@ -86,6 +86,7 @@ void InjectTransmit::flush(bool more) {
     return;
   }
   if (more && count_ < kEnough) return;
+  resting_ = false;
   switch (choose()) {
     case InjectPolicy::Way::ring:
       send_by_ring();
@@ -97,6 +98,9 @@ void InjectTransmit::flush(bool more) {
       // Who has to complete the ring's packets may be waiting for this CPU.
       sched_yield();
       break;
+    case InjectPolicy::Way::gather:
+      resting_ = true;
+      break;
   }
 }
 
@@ -105,9 +109,14 @@ InjectPolicy::Way InjectTransmit::choose() {
   if (ring_->in_flight() != 0) ring_->reap();
   return policy_.choose({.packets = count_,
                          .misfit = misfit_,
+                         .enough = count_ >= kEnough,
                          .full = count_ == gathered_.size(),
                          .ring_busy = ring_->in_flight() != 0},
                         now_ns());
+}
+
+uint64_t InjectTransmit::rest_ns() const {
+  return resting_ ? policy_.rest_ns(now_ns()) : 0;
 }
 
 void InjectTransmit::inject() {

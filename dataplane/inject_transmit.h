@@ -64,6 +64,7 @@ class InjectTransmit final : public TransmitEngine {
   void flush(bool more) override;
   uint32_t reap() override { return ring_->reap(); }
   bool pending() const override { return count_ != 0 || ring_->pending(); }
+  uint64_t rest_ns() const override;
   /// "inject"; "ring" while injecting is not permitted, and once the kernel has refused to run the program.
   std::string_view name() const override { return usable() ? "inject" : "ring"; }
   TransmitTotals totals() const override;
@@ -89,7 +90,8 @@ class InjectTransmit final : public TransmitEngine {
   InjectPolicy policy_;
   std::array<Frame, kInjectCapacity> gathered_;
   uint32_t count_ = 0;
-  bool misfit_ = false;  // one of the gathered does not fit a live frame
+  bool misfit_ = false;   // one of the gathered does not fit a live frame
+  bool resting_ = false;  // the last flush() put off what has gathered
   std::atomic<bool> permitted_{true};
   std::atomic<bool> broken_{false};
   TransmitCounters counters_;

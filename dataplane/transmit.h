@@ -41,6 +41,8 @@ class TransmitEngine {
   virtual uint32_t reap() = 0;
   /// Submitted frames that the kernel has not yet taken: flush() again before sleeping.
   virtual bool pending() const = 0;
+  /// How long flush() would rather not be called again with as few packets; 0: it does not matter.
+  virtual uint64_t rest_ns() const { return 0; }
 
   virtual std::string_view name() const = 0;  ///< "ring", "inject"
   virtual TransmitTotals totals() const = 0;

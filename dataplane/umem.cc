@@ -13,12 +13,6 @@
 namespace xebec {
 namespace {
 
-#ifdef XEBEC_FRAME_AUDIT
-constexpr bool kAudit = true;
-#else
-constexpr bool kAudit = false;
-#endif
-
 /// What recycled frames are filled with in audit builds.
 constexpr int kPoison = 0xa5;
 
@@ -66,76 +60,27 @@ Umem::~Umem() {
 
 void Umem::set_up_ledger(uint32_t frame_count) {
   count_ = frame_count;
-  free_.reserve(frame_count);
-  for (uint32_t i = frame_count; i-- > 0;) free_.push_back(static_cast<uint64_t>(i) * kFrameSize);
-  if constexpr (kAudit) places_.assign(frame_count, Place::free);
+  free_.resize(frame_count);
+  for (uint32_t i = frame_count; i-- > 0;) free_[free_count_++] = static_cast<uint64_t>(i) * kFrameSize;
+  if constexpr (kFrameAudit) places_.assign(frame_count, Place::free);
 }
 
-void Umem::move_to(uint64_t address, Place from, Place to) {
-  if constexpr (kAudit) {
-    const uint64_t index = address / kFrameSize;
-    if (index >= places_.size() || places_[index] != from) {
-      std::fprintf(stderr, "frame audit: address %llu is at place %d, not %d; wanted at %d\n",
-                   static_cast<unsigned long long>(address),
-                   index < places_.size() ? static_cast<int>(places_[index]) : -1, static_cast<int>(from),
-                   static_cast<int>(to));
-      std::abort();
-    }
-    places_[index] = to;
+void Umem::audit(uint64_t address, Place from, Place to) {
+  const uint64_t index = address / kFrameSize;
+  if (index >= places_.size() || places_[index] != from) {
+    std::fprintf(stderr, "frame audit: address %llu is at place %d, not %d; wanted at %d\n",
+                 static_cast<unsigned long long>(address),
+                 index < places_.size() ? static_cast<int>(places_[index]) : -1, static_cast<int>(from),
+                 static_cast<int>(to));
+    std::abort();
   }
-}
-
-Frame Umem::allocate() {
-  if (free_.empty()) return {};
-  const uint64_t chunk = free_.back();
-  free_.pop_back();
-  move_to(chunk, Place::free, Place::in_hand);
-  ++counts_.in_hand;
-  return Frame(chunk + kFrameHeadroom, 0, false);
-}
-
-void Umem::recycle(Frame frame) {
-  const uint64_t chunk = chunk_of(frame.consume());
-  move_to(chunk, Place::in_hand, Place::free);
-  if constexpr (kAudit) std::memset(memory() + chunk, kPoison, kFrameSize);
-  --counts_.in_hand;
-  free_.push_back(chunk);
-}
-
-uint64_t Umem::give_to_fill(Frame frame) {
-  const uint64_t chunk = chunk_of(frame.consume());
-  move_to(chunk, Place::in_hand, Place::receive);
-  --counts_.in_hand;
-  ++counts_.receive;
-  return chunk;
-}
-
-Frame Umem::take_received(uint64_t address, uint32_t length, bool continues) {
-  move_to(address, Place::receive, Place::in_hand);
-  --counts_.receive;
-  ++counts_.in_hand;
-  return Frame(address, length, continues);
-}
-
-uint64_t Umem::give_to_transmit(Frame frame) {
-  const uint64_t address = frame.consume();
-  move_to(address, Place::in_hand, Place::transmit);
-  --counts_.in_hand;
-  ++counts_.transmit;
-  return address;
-}
-
-void Umem::take_completed(uint64_t address) {
-  const uint64_t chunk = chunk_of(address);
-  move_to(chunk, Place::transmit, Place::free);
-  if constexpr (kAudit) std::memset(memory() + chunk, kPoison, kFrameSize);
-  --counts_.transmit;
-  free_.push_back(chunk);
+  places_[index] = to;
+  if (to == Place::free) std::memset(memory() + chunk_of(address), kPoison, kFrameSize);
 }
 
 FrameCounts Umem::counts() const {
   FrameCounts counts = counts_;
-  counts.free = static_cast<uint32_t>(free_.size());
+  counts.free = free_count_;
   return counts;
 }
 

@@ -7,6 +7,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 
@@ -100,13 +101,9 @@ void Worker::run() {
     generation_.store(reader_.get()->generation(), std::memory_order_relaxed);
     beat();
     uint32_t served = 0;
-    bool more = false;  // a full batch: most likely there are packets behind it
-    for (std::size_t i = 0; i < ports_.size(); ++i) {
-      const uint32_t n = serve(i);
-      served += n;
-      more |= n == kBatchSize;
-    }
-    const bool pending = finish_round(more);
+    for (std::size_t i = 0; i < ports_.size(); ++i) served += serve(i);
+    // As long as packets come, more are likely behind them; the first empty round sends what has gathered.
+    const bool pending = finish_round(served != 0);
     loop_.rounds.add(1);
     if (served != 0) {
       empty_rounds = 0;
@@ -116,6 +113,11 @@ void Worker::run() {
     ++empty_rounds;
     if (options_.idle == Idle::spin) {
       for (WorkerPort& p : ports_) p.port->busy_poll();
+    } else if (const uint64_t rest = rest_ns(); rest != 0) {
+      // Not woken by packets: they gather meanwhile, and who sends them does not pay for waking.
+      const timespec t{0, static_cast<long>(rest)};
+      (void)nanosleep(&t, nullptr);
+      empty_rounds = 0;
     } else if (empty_rounds >= kSpinRounds || (options_.idle == Idle::sleep && !pending)) {
       // What the kernel has not taken yet (a full send buffer, an interface that is down) is tried again
       // soon, but not by spinning for as long as it lasts.
@@ -241,6 +243,15 @@ bool Worker::finish_round(bool more) {
   }
   publish_ledger();
   return pending;
+}
+
+/// How long all engines that have something to send would rather wait; 0 if one would not.
+uint64_t Worker::rest_ns() const {
+  uint64_t shortest = UINT64_MAX;
+  for (const WorkerPort& p : ports_) {
+    if (p.port->transmit().pending()) shortest = std::min(shortest, p.port->transmit().rest_ns());
+  }
+  return shortest == UINT64_MAX ? 0 : shortest;
 }
 
 void Worker::wait_for_work(int timeout_ms) {

@@ -88,6 +88,7 @@ class Worker {
   void send(std::size_t port_index, Verdict verdict, std::span<Frame> frames);
   bool finish_round(bool more);
   void drain();
+  uint64_t rest_ns() const;
   void wait_for_work(int timeout_ms);
   void beat();
   void publish_ledger();

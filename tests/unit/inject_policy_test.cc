@@ -21,6 +21,48 @@ TEST(InjectPolicy, SendsFewPacketsByTheRingAndManyByInjection) {
   EXPECT_EQ(many.choose({.packets = kMany}, kStart), Way::inject);
 }
 
+TEST(InjectPolicy, MakesAFewCallsAtOnceAndThenOneInHalfAMillisecond) {
+  InjectPolicy policy;
+  for (uint64_t i = 0; i < InjectPolicy::kCallsAtOnce; ++i) {
+    EXPECT_EQ(policy.rest_ns(kStart + i), 0u);
+    EXPECT_EQ(policy.choose({.packets = kMany}, kStart + i), Way::inject);
+  }
+  uint64_t now = kStart + InjectPolicy::kCallsAtOnce;
+  for (int i = 0; i < 10; ++i) {
+    EXPECT_EQ(policy.choose({.packets = kMany}, now), Way::inject)
+        << "one that is in debt by a full ration may call";
+    EXPECT_EQ(policy.choose({.packets = kMany}, now), Way::gather);
+    const uint64_t rest = policy.rest_ns(now);
+    EXPECT_GT(rest, 0u);
+    EXPECT_LE(rest, InjectPolicy::kCallNs);
+    EXPECT_EQ(policy.choose({.packets = kMany}, now + rest - 1), Way::gather);
+    now += rest;
+  }
+}
+
+TEST(InjectPolicy, RationsNoCallThatBringsEnough) {
+  InjectPolicy policy;
+  for (int i = 0; i < 100; ++i) {
+    EXPECT_EQ(policy.choose({.packets = 256, .enough = true}, kStart), Way::inject);
+    EXPECT_EQ(policy.rest_ns(kStart), 0u);
+  }
+}
+
+TEST(InjectPolicy, RationsNoCallWithoutWhichThereIsNoRoom) {
+  InjectPolicy policy;
+  for (int i = 0; i < 100; ++i)
+    EXPECT_EQ(policy.choose({.packets = kMany, .full = true}, kStart), Way::inject);
+}
+
+TEST(InjectPolicy, RationsNothingAfterAQuietTime) {
+  InjectPolicy policy;
+  for (int burst = 0; burst < 5; ++burst) {
+    const uint64_t now = kStart + static_cast<uint64_t>(burst) * 1'000'000'000;
+    for (uint64_t i = 0; i < InjectPolicy::kCallsAtOnce; ++i)
+      EXPECT_EQ(policy.choose({.packets = kMany}, now), Way::inject);
+  }
+}
+
 TEST(InjectPolicy, InjectsNothingWhileTheRingHasPacketsOnTheirWay) {
   InjectPolicy policy;
   EXPECT_EQ(policy.choose({.packets = kFew}, kStart), Way::ring);
