@@ -22,14 +22,23 @@ InjectPolicy::Way InjectPolicy::choose(const Gathered& gathered, uint64_t now_ns
     way = may_hold(gathered, now_ns, kPatienceNs) ? Way::hold : Way::ring;
   }
   if (way == Way::inject) {
-    if (!gathered.enough && !gathered.full && rest_ns(now_ns) != 0) return Way::gather;
-    calls_paid_until_ns_ = std::max(calls_paid_until_ns_, now_ns) + (gathered.enough ? 0 : kCallNs);
+    const bool may_wait = !gathered.enough && !gathered.full && !gathered.stalled;
+    if (may_wait && rest_ns(now_ns) != 0) return Way::gather;
+    if (!gathered.enough) calls_paid_until_ns_ = std::max(calls_paid_until_ns_, now_ns) + kCallNs;
+    // A debt that is not waited for must not grow without end.
+    calls_paid_until_ns_ = std::min(calls_paid_until_ns_, now_ns + (kCallsAtOnce + 2) * kCallNs);
   }
   if (way == Way::hold) return way;
   holding_ = false;
   injected_ = way == Way::inject;
   if (injected_) last_injected_ns_ = now_ns;
   return way;
+}
+
+uint64_t InjectPolicy::rest_ns(uint64_t now_ns) const {
+  constexpr uint64_t kCredit = kCallsAtOnce * kCallNs;
+  const uint64_t debt = calls_paid_until_ns_ - std::min(calls_paid_until_ns_, now_ns);
+  return debt <= kCredit ? 0 : std::min(debt - kCredit, kLookNs);
 }
 
 /// Order is worth a moment, but no packet; and not a moment each time where it never helps.

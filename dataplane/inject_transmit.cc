@@ -86,7 +86,6 @@ void InjectTransmit::flush(bool more) {
     return;
   }
   if (more && count_ < kEnough) return;
-  resting_ = false;
   switch (choose()) {
     case InjectPolicy::Way::ring:
       send_by_ring();
@@ -100,8 +99,10 @@ void InjectTransmit::flush(bool more) {
       break;
     case InjectPolicy::Way::gather:
       resting_ = true;
-      break;
+      count_at_rest_ = count_;
+      return;
   }
+  resting_ = false;
 }
 
 InjectPolicy::Way InjectTransmit::choose() {
@@ -110,6 +111,7 @@ InjectPolicy::Way InjectTransmit::choose() {
   return policy_.choose({.packets = count_,
                          .misfit = misfit_,
                          .enough = count_ >= kEnough,
+                         .stalled = resting_ && count_ == count_at_rest_,
                          .full = count_ == gathered_.size(),
                          .ring_busy = ring_->in_flight() != 0},
                         now_ns());

@@ -92,6 +92,7 @@ class InjectTransmit final : public TransmitEngine {
   uint32_t count_ = 0;
   bool misfit_ = false;   // one of the gathered does not fit a live frame
   bool resting_ = false;  // the last flush() put off what has gathered
+  uint32_t count_at_rest_ = 0;
   std::atomic<bool> permitted_{true};
   std::atomic<bool> broken_{false};
   TransmitCounters counters_;

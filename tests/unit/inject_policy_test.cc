@@ -32,11 +32,11 @@ TEST(InjectPolicy, MakesAFewCallsAtOnceAndThenOneInHalfAMillisecond) {
     EXPECT_EQ(policy.choose({.packets = kMany}, now), Way::inject)
         << "one that is in debt by a full ration may call";
     EXPECT_EQ(policy.choose({.packets = kMany}, now), Way::gather);
-    const uint64_t rest = policy.rest_ns(now);
-    EXPECT_GT(rest, 0u);
-    EXPECT_LE(rest, InjectPolicy::kCallNs);
-    EXPECT_EQ(policy.choose({.packets = kMany}, now + rest - 1), Way::gather);
-    now += rest;
+    EXPECT_EQ(policy.rest_ns(now), InjectPolicy::kLookNs);
+    EXPECT_EQ(policy.choose({.packets = kMany}, now + InjectPolicy::kCallNs - 1 - InjectPolicy::kCallsAtOnce),
+              Way::gather);
+    now += InjectPolicy::kCallNs;
+    EXPECT_EQ(policy.rest_ns(now), 0u);
   }
 }
 
@@ -46,6 +46,14 @@ TEST(InjectPolicy, RationsNoCallThatBringsEnough) {
     EXPECT_EQ(policy.choose({.packets = 256, .enough = true}, kStart), Way::inject);
     EXPECT_EQ(policy.rest_ns(kStart), 0u);
   }
+}
+
+TEST(InjectPolicy, RationsNoCallOnceTheBurstHasEnded) {
+  InjectPolicy policy;
+  for (int i = 0; i < 100; ++i)
+    EXPECT_EQ(policy.choose({.packets = kMany, .stalled = true}, kStart), Way::inject);
+  // And what they owe is soon forgotten.
+  EXPECT_EQ(policy.choose({.packets = kMany}, kStart + 2 * InjectPolicy::kCallNs), Way::inject);
 }
 
 TEST(InjectPolicy, RationsNoCallWithoutWhichThereIsNoRoom) {
