@@ -3,11 +3,12 @@
 import functools
 import json
 import signal
+import sys
 
 import peers
 from cases import add, case, expect, expect_equal, expect_served
 from daemon import config
-from lab import wait_until
+from lab import VIP, wait_until
 
 
 def takes_redirected_frames(lab, state="on"):
@@ -77,6 +78,57 @@ def iperf3_does_not_stall(env, mode, queues=1):
 for _mode in ("dsr-l2", "ipip"):
     add(f"iperf3_does_not_stall_injected_{_mode.replace('-', '_')}",
         functools.partial(iperf3_does_not_stall, mode=_mode), 240, True)
+
+
+# A flow in bursts of every size with gaps of every length: both ways are taken, with every change between them.
+SENDER = """
+import random, socket, sys, time
+flow = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+vip = (sys.argv[1], int(sys.argv[2]))
+random.seed(7)
+number = 0
+while number < int(sys.argv[3]):
+    for _ in range(random.choice((1, 1, 2, 5, 9, 10, 11, 30, 64))):
+        flow.sendto(b"%d" % number, vip)
+        number += 1
+    time.sleep(random.choice((0, 0.0001, 0.0005, 0.001, 0.004, 0.009, 0.011, 0.02)))
+for _ in range(3):
+    time.sleep(0.1)
+    flow.sendto(b"end", vip)
+"""
+RECEIVER = """
+import json, socket, sys
+socket_ = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+socket_.setsockopt(socket.SOL_SOCKET, 33, 64 << 20)  # SO_RCVBUFFORCE
+socket_.bind((sys.argv[1], int(sys.argv[2])))
+socket_.settimeout(30)
+print("ready", flush=True)
+last, received, late = -1, 0, 0
+while (said := socket_.recv(100)) != b"end":
+    number = int(said)
+    received += 1
+    late += number < last
+    last = max(last, number)
+print(json.dumps({"received": received, "late": late}), flush=True)
+"""
+
+
+@case()
+def keeps_the_order_of_a_flow_whatever_way_its_packets_take(env):
+    with env.lab(backends=1) as lab:
+        takes_redirected_frames(lab)
+        receiver = peers.Process(lab, lab.backends[0].ns, sys.executable, "-c", RECEIVER, VIP[4], str(peers.UDP_PORT))
+        wait_until(lambda: "ready" in receiver.said(), "the receiver to be ready")
+        with env.daemon(lab, inject_config(lab, families=(4,))) as daemon:
+            lab.client.ns.run(sys.executable, "-c", SENDER, VIP[4], str(peers.UDP_PORT), "15000", timeout=50)
+            wait_until(lambda: "late" in receiver.said(), lambda: f"the end: {receiver.said()}", 10)
+            result = json.loads(receiver.said().splitlines()[-1])
+            queue = queues_of(daemon)[0]
+            print(f"{result}, {queue['injected']} of {queue['transmitted']} injected in {queue['transmit_calls']} calls")
+            expect_equal(result["late"], 0, "packets that arrived behind a later one of their flow")
+            expect(result["received"] > 14_000, f"too few arrived: {result}")
+            expect(0 < queue["injected"] < queue["transmitted"], f"one way only: {queue}")
+            expect_equal(daemon.packets()["dropped"], 0, "drops")
 
 
 @case()
