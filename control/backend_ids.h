@@ -30,6 +30,8 @@ class BackendIds {
     for (const auto& [key, id] : ids_) f(key.first, key.second, id);
   }
 
+  std::size_t size() const { return ids_.size(); }
+
   /// One above the largest id ever handed out.
   uint32_t end() const { return next_; }
 

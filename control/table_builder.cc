@@ -4,8 +4,11 @@
 #include <algorithm>
 #include <set>
 #include <stdexcept>
+#include <string_view>
 
 #include <fmt/format.h>
+
+#include "control/parallel.h"
 
 namespace xebec {
 namespace {
@@ -17,11 +20,11 @@ bool same_backends(const std::vector<MaglevBackend>& a, const std::vector<Maglev
                     });
 }
 
-/// Share of the lookup array of each of the service's backend_ids.
-std::vector<double> slot_shares(const Service& service) {
-  std::vector<double> shares(service.backend_ids.size());
-  for (const uint16_t slot : service.lookup->slots()) shares[slot] += 1;
-  for (double& share : shares) share /= static_cast<double>(service.lookup->slots().size());
+/// Share of the lookup array of each of its backends.
+std::vector<double> slot_shares(const MaglevTable& lookup, std::size_t backends) {
+  std::vector<double> shares(backends);
+  for (const uint16_t slot : lookup.slots()) shares[slot] += 1;
+  for (double& share : shares) share /= static_cast<double>(lookup.slots().size());
   return shares;
 }
 
@@ -60,44 +63,23 @@ tl::expected<std::unique_ptr<const Table>, std::string> TableBuilder::build(cons
   }
   parts.backends.resize(ids_.end());
 
+  std::vector<Draft> drafts;
   for (const ServiceConfig& service : config.services) {
-    Service s;
-    s.name = service.name;
-    s.vip = service.vip;
-    s.port = service.port;
-    s.protocol = service.protocol;
-    s.stateless = service.stateless;
-    std::vector<MaglevBackend> weighted;
-    for (const BackendConfig& backend : service.backends) {
-      const uint32_t id = *ids_.find(service.name, backend.address);
-      BackendStatus& st = status[{service.name, backend.address}];
-      st.id = id;
-      Backend b = resolve(config, service, backend, network, id, st.why);
-      b.service = static_cast<uint32_t>(parts.services.size());
-      st.usable = b.usable;
-      st.asking = !b.usable && backend.admin == Admin::ready && is_asking(network.find_hop(backend.address));
-      st.by_intent = !b.usable && backend.admin == Admin::maint;
-      parts.backends[id] = b;
-      if (!b.usable || backend.weight == 0) continue;
-      weighted.push_back({backend.address, service.port, backend.weight});
-      s.backend_ids.push_back(id);
-    }
-    const bool asking =
-        std::any_of(service.backends.begin(), service.backends.end(), [&](const BackendConfig& b) {
-          return status[{service.name, b.address}].asking;
-        });
-    if (!weighted.empty() || !asking || !keep_replaced_backends(service, s, parts, kept)) {
-      s.lookup = lookup_for(service, std::move(weighted));
-      Cached& cached = lookups_[service.name];
+    drafts.push_back(draft(config, service, network, static_cast<uint32_t>(drafts.size()), parts, status));
+  }
+  build_lookups(config, drafts);
+
+  for (std::size_t i = 0; i < drafts.size(); ++i) {
+    const ServiceConfig& service = config.services[i];
+    Service& s = drafts[i].service;
+    Cached& cached = lookups_[service.name];
+    if (!drafts[i].may_keep() || !keep_replaced_backends(service, s, parts, kept)) {
+      if (drafts[i].may_keep()) build_lookup(service, drafts[i].weighted, cached);
+      s.lookup = cached.lookup;
       cached.entries.clear();
       for (const uint32_t id : s.backend_ids) cached.entries.emplace_back(id, parts.backends[id]);
     }
-    const std::vector<double> shares = slot_shares(s);
-    for (const BackendConfig& backend : service.backends) {
-      BackendStatus& st = status[{service.name, backend.address}];
-      const auto it = std::find(s.backend_ids.begin(), s.backend_ids.end(), st.id);
-      if (it != s.backend_ids.end()) st.share = shares[static_cast<std::size_t>(it - s.backend_ids.begin())];
-    }
+    for (std::size_t n = 0; n < drafts[i].taking.size(); ++n) drafts[i].taking[n]->share = cached.shares[n];
     remember_previous(s, now_ns);
     parts.services.push_back(std::move(s));
   }
@@ -112,6 +94,36 @@ tl::expected<std::unique_ptr<const Table>, std::string> TableBuilder::build(cons
   status_ = std::move(status);
   release_ids_not_in(config, kept);
   return table;
+}
+
+/// Resolves the service's backends into `parts` and `status`.
+TableBuilder::Draft TableBuilder::draft(const Config& config, const ServiceConfig& service,
+                                        const NetworkView& network, uint32_t index, TableParts& parts,
+                                        Statuses& status) {
+  Draft draft;
+  Service& s = draft.service;
+  s.name = service.name;
+  s.vip = service.vip;
+  s.port = service.port;
+  s.protocol = service.protocol;
+  s.stateless = service.stateless;
+  for (const BackendConfig& backend : service.backends) {
+    const uint32_t id = *ids_.find(service.name, backend.address);
+    BackendStatus& st = status[{service.name, backend.address}];
+    st.id = id;
+    Backend b = resolve(config, service, backend, network, id, st.why);
+    b.service = index;
+    st.usable = b.usable;
+    st.asking = !b.usable && backend.admin == Admin::ready && is_asking(network.find_hop(backend.address));
+    st.by_intent = !b.usable && backend.admin == Admin::maint;
+    draft.asking |= st.asking;
+    parts.backends[id] = b;
+    if (!b.usable || backend.weight == 0) continue;
+    draft.weighted.push_back({backend.address, service.port, backend.weight});
+    s.backend_ids.push_back(id);
+    draft.taking.push_back(&st);
+  }
+  return draft;
 }
 
 Backend TableBuilder::resolve(const Config& config, const ServiceConfig& service,
@@ -190,17 +202,33 @@ bool TableBuilder::find_next_hop(const BackendConfig& backend, const NetworkView
   return false;
 }
 
-std::shared_ptr<const MaglevTable> TableBuilder::lookup_for(const ServiceConfig& service,
-                                                            std::vector<MaglevBackend> backends) {
-  Cached& cached = lookups_[service.name];
-  if (cached.lookup == nullptr || cached.size != service.table_size ||
-      !same_backends(cached.backends, backends)) {
-    cached.lookup = std::make_shared<const MaglevTable>(
-        MaglevTable::build(service.name, backends, maglev_seed_, service.table_size));
-    cached.size = service.table_size;
-    cached.backends = std::move(backends);
+void TableBuilder::build_lookup(const ServiceConfig& service, const std::vector<MaglevBackend>& backends,
+                                Cached& cached) const {
+  cached.lookup = std::make_shared<const MaglevTable>(
+      MaglevTable::build(service.name, backends, maglev_seed_, service.table_size));
+  cached.size = service.table_size;
+  cached.backends = backends;
+  cached.shares = slot_shares(*cached.lookup, backends.size());
+}
+
+/// What has changed since the last table, all at once: 1,000 arrays are some seconds of one CPU.
+void TableBuilder::build_lookups(const Config& config, const std::vector<Draft>& drafts) {
+  struct Job {
+    const ServiceConfig* service;
+    const std::vector<MaglevBackend>* backends;
+    Cached* cached;
+  };
+  std::vector<Job> jobs;
+  for (std::size_t i = 0; i < drafts.size(); ++i) {
+    const ServiceConfig& service = config.services[i];
+    if (drafts[i].may_keep()) continue;
+    Cached& cached = lookups_[service.name];
+    const bool same = cached.lookup != nullptr && cached.size == service.table_size &&
+                      same_backends(cached.backends, drafts[i].weighted);
+    if (!same) jobs.push_back({&service, &drafts[i].weighted, &cached});
   }
-  return cached.lookup;
+  for_all(jobs.size(),
+          [&](std::size_t i) { build_lookup(*jobs[i].service, *jobs[i].backends, *jobs[i].cached); });
 }
 
 /// Every backend of a service was replaced by ones whose neighbours are being asked: until the first answers, or all have
@@ -244,21 +272,26 @@ void TableBuilder::remember_previous(Service& service, uint64_t now_ns) {
 }
 
 void TableBuilder::release_ids_not_in(const Config& config, const std::set<uint32_t>& kept) {
-  std::set<std::pair<std::string, IpAddress>> wanted;
-  std::set<std::string> services;
+  std::set<std::string_view> services;
+  std::size_t configured = 0;
   for (const ServiceConfig& service : config.services) {
     services.insert(service.name);
+    configured += service.backends.size();
+  }
+  std::erase_if(lookups_, [&](const auto& entry) { return !services.contains(entry.first); });
+  if (ids_.size() == configured) return;  // every configured backend has one, so there is no other
+
+  std::set<std::pair<std::string_view, IpAddress>> wanted;
+  for (const ServiceConfig& service : config.services) {
     for (const BackendConfig& backend : service.backends) wanted.emplace(service.name, backend.address);
   }
   std::vector<std::pair<std::string, IpAddress>> gone;
   ids_.for_each([&](const std::string& service, const IpAddress& address, uint32_t id) {
-    if (wanted.contains({service, address})) return;
-    if (kept.contains(id)) return;
+    if (wanted.contains({service, address}) || kept.contains(id)) return;
     gone.emplace_back(service, address);
     last_hops_.erase(id);
   });
   for (const auto& [service, address] : gone) ids_.release(service, address);
-  std::erase_if(lookups_, [&](const auto& entry) { return !services.contains(entry.first); });
 }
 
 }  // namespace xebec

@@ -68,6 +68,7 @@ class TableBuilder {
     std::vector<MaglevBackend> backends;
     uint32_t size = 0;
     std::shared_ptr<const MaglevTable> lookup;
+    std::vector<double> shares;  ///< of `backends` in `lookup`
     std::vector<std::pair<uint32_t, Backend>>
         entries;          ///< of the last table in which the service had a usable backend
     PreviousLookup last;  ///< lookup and ids of that table
@@ -77,8 +78,21 @@ class TableBuilder {
                   const NetworkView& network, uint32_t id, std::string& why);
   bool find_next_hop(const BackendConfig& backend, const NetworkView& network, uint32_t id, NextHop& out,
                      const ResolvedHop*& hop, std::string& why) const;
-  std::shared_ptr<const MaglevTable> lookup_for(const ServiceConfig& service,
-                                                std::vector<MaglevBackend> backends);
+  /// A service of the table to be, before it has its lookup array.
+  struct Draft {
+    Service service;
+    std::vector<MaglevBackend> weighted;  ///< those that take new flows
+    std::vector<BackendStatus*> taking;   ///< of the same
+    bool asking = false;                  ///< some neighbour is being asked for
+    /// No backend yet, but soon: those of the last table may be kept meanwhile.
+    bool may_keep() const { return weighted.empty() && asking; }
+  };
+  using Statuses = std::map<std::pair<std::string, IpAddress>, BackendStatus>;
+  Draft draft(const Config& config, const ServiceConfig& service, const NetworkView& network, uint32_t index,
+              TableParts& parts, Statuses& status);
+  void build_lookup(const ServiceConfig& service, const std::vector<MaglevBackend>& backends,
+                    Cached& cached) const;
+  void build_lookups(const Config& config, const std::vector<Draft>& drafts);
   bool keep_replaced_backends(const ServiceConfig& config, Service& service, TableParts& parts,
                               std::set<uint32_t>& kept) const;
   void remember_previous(Service& service, uint64_t now_ns);
@@ -90,7 +104,7 @@ class TableBuilder {
   BackendIds ids_;
   std::map<std::string, Cached> lookups_;
   std::map<uint32_t, NextHop> last_hops_;  // by backend id, resolved ones only
-  std::map<std::pair<std::string, IpAddress>, BackendStatus> status_;
+  Statuses status_;
 };
 
 }  // namespace xebec

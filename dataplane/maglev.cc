@@ -7,6 +7,7 @@
 #include <cstring>
 #include <stdexcept>
 #include <string>
+#include <tuple>
 
 #include "dataplane/limits.h"
 
@@ -205,26 +206,26 @@ void fill(std::span<uint16_t> slots, std::span<Walker> walkers, std::vector<Turn
   }
 }
 
-uint64_t digest_of(std::span<const uint16_t> slots, std::span<const MaglevBackend> backends) {
-  constexpr std::size_t kRecord = 18;  // address, port in network order
-  std::vector<std::array<uint8_t, kRecord>> records(backends.size());
-  for (std::size_t i = 0; i < backends.size(); ++i) {
-    const Be16 port = Be16::from_host(backends[i].port);
-    std::memcpy(records[i].data(), backends[i].address.bytes.data(), 16);
-    std::memcpy(records[i].data() + 16, port.bytes, 2);
-  }
+/// Of the backends in the order of their addresses, and of every slot's place among them: the same for every listing.
+uint64_t digest_of(std::span<const uint16_t> slots, std::span<const MaglevBackend> backends,
+                   std::vector<uint16_t> order) {
+  std::sort(order.begin(), order.end(), [&](uint16_t a, uint16_t b) {
+    return std::tie(backends[a].address, backends[a].port) < std::tie(backends[b].address, backends[b].port);
+  });
   XXH3_state_t state;
   XXH3_INITSTATE(&state);
   XXH3_64bits_reset(&state);
-  std::array<uint8_t, 256 * kRecord> chunk;
-  for (std::size_t done = 0; done < slots.size();) {
-    const std::size_t count = std::min<std::size_t>(256, slots.size() - done);
-    for (std::size_t i = 0; i < count; ++i) {
-      std::memcpy(chunk.data() + i * kRecord, records[slots[done + i]].data(), kRecord);
-    }
-    XXH3_64bits_update(&state, chunk.data(), count * kRecord);
-    done += count;
+  std::vector<uint16_t> ranks(backends.size());
+  for (std::size_t rank = 0; rank < order.size(); ++rank) {
+    const MaglevBackend& backend = backends[order[rank]];
+    const Be16 port = Be16::from_host(backend.port);
+    XXH3_64bits_update(&state, backend.address.bytes.data(), backend.address.bytes.size());
+    XXH3_64bits_update(&state, port.bytes, sizeof port);
+    ranks[order[rank]] = static_cast<uint16_t>(rank);
   }
+  std::vector<uint16_t> places(slots.size());
+  std::transform(slots.begin(), slots.end(), places.begin(), [&](uint16_t slot) { return ranks[slot]; });
+  XXH3_64bits_update(&state, places.data(), places.size() * sizeof places[0]);
   return XXH3_64bits_digest(&state);
 }
 
@@ -244,7 +245,7 @@ MaglevTable MaglevTable::build(std::string_view service, std::span<const MaglevB
   std::vector<Turn> turns = first_turns(backends, order);
   table.slots_.resize(size);
   fill(table.slots_, walkers, turns);
-  table.digest_ = digest_of(table.slots_, backends);
+  table.digest_ = digest_of(table.slots_, backends, order);
   return table;
 }
 
