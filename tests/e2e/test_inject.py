@@ -52,9 +52,8 @@ def balances(env, mode, queues=1, families=(4, 6), backend_family=None, transmit
         expect_equal(placeholders(lab), [], "placeholders after the stop")
 
 
-for _queues in (1, 2):
-    add(f"injects_dsr_l2_on_{_queues}_queues", functools.partial(balances, mode="dsr-l2", queues=_queues))
-    add(f"injects_ipip_on_{_queues}_queues", functools.partial(balances, mode="ipip", queues=_queues))
+for _mode, _queues in (("dsr-l2", 1), ("dsr-l2", 2), ("ipip", 2)):
+    add(f"injects_{_mode.replace('-', '_')}_on_{_queues}_queues", functools.partial(balances, mode=_mode, queues=_queues))
 for _inner, _outer in ((4, 6), (6, 4)):
     add(f"injects_ipip_ipv{_inner}_in_ipv{_outer}",
         functools.partial(balances, mode="ipip", families=(_inner,), backend_family=_outer))

@@ -28,10 +28,9 @@ def balances(env, mode, queues=1, **options):
             expect_equal(packets["transmit_errors"], 0, "transmit errors")
 
 
-for _mode in ("dsr-l2", "ipip"):
-    for _queues in (1, 2):
-        add(f"forwards_packets_of_mtu_9000_{_mode.replace('-', '_')}_on_{_queues}_queues",
-            functools.partial(balances, mode=_mode, queues=_queues))
+for _mode, _queues in (("dsr-l2", 1), ("ipip", 2)):
+    add(f"forwards_packets_of_mtu_9000_{_mode.replace('-', '_')}_on_{_queues}_queues",
+        functools.partial(balances, mode=_mode, queues=_queues))
 
 
 @case()
