@@ -36,7 +36,8 @@ struct FlowTableConfig {
   uint32_t max_inserts_per_s = 1'000'000;  ///< beyond it new flows are forwarded unremembered
 };
 
-/// What a lookup answers. `backend_id` is what insert() or move() stored. Eight bytes, so that it is returned in one
+/// What a lookup answers. `backend_id` is what insert() or move() stored (never
+/// FlowTable::kNoBackend). Eight bytes, so that it is returned in one
 /// register: with a bool it was built on the stack and read back before the stores were done; perf showed 40 % of
 /// lookup() waiting there, and does no more.
 struct FlowHit {
@@ -90,6 +91,11 @@ class FlowTable {
   /// established one it may be forged, so it changes nothing. now_ns: monotonic.
   FlowHit lookup(const FlowKey& key, const FlowProbe& probe, uint8_t tcp_flags, uint64_t now_ns);
 
+  /// The usual case of lookup() in two steps. First, changing nothing: the backend of the flow, if it is still where
+  /// prefetch_entry() saw it. kNoBackend: ask lookup(). Then its age and TCP state.
+  uint32_t guessed(const FlowKey& key, const FlowProbe& probe, uint64_t now_ns) const;
+  void advance_guessed(const FlowProbe& probe, uint8_t tcp_flags, uint64_t now_ns);
+
   /// Finds a live flow and changes nothing, neither age nor state: for a packet that only speaks about it
   /// (ICMP errors).
   FlowHit peek(const FlowKey& key, const FlowProbe& probe, uint64_t now_ns) const;
@@ -124,6 +130,7 @@ class FlowTable {
   static uint32_t tick_of(uint64_t now_ns) { return static_cast<uint32_t>(now_ns >> kTickShift); }
   static uint32_t timeout_ticks(uint32_t seconds);
 
+  Place place_of(uint32_t slot) const { return {buckets_ + slot / kBucketPlaces, slot % kBucketPlaces}; }
   uint32_t scale(uint32_t value) const { return static_cast<uint32_t>((uint64_t{value} * count_) >> 32); }
   uint32_t other(uint32_t bucket, uint16_t tag) const;
   FlowBucket* other(const FlowBucket* bucket, uint16_t tag) const {
@@ -217,20 +224,27 @@ inline void FlowTable::advance(Place p, uint8_t tcp_flags, uint32_t tick) {
   if (p.bucket->seen[p.index] != tick) p.bucket->seen[p.index] = tick;
 }
 
-inline FlowHit FlowTable::lookup(const FlowKey& key, const FlowProbe& probe, uint8_t tcp_flags,
-                                 uint64_t now_ns) {
-  const uint32_t tick = tick_of(now_ns);
+inline uint32_t FlowTable::guessed(const FlowKey& key, const FlowProbe& probe, uint64_t now_ns) const {
+  if (probe.slot == FlowHit::kNoSlot) return kNoBackend;
+  const Place place = place_of(probe.slot);
   // A packet of the same batch may have moved or ended what was seen there: the tag is compared again. A flow has one
   // place, so this one is its own.
-  if (probe.slot != FlowHit::kNoSlot) {
-    const Place place{buckets_ + probe.slot / kBucketPlaces, probe.slot % kBucketPlaces};
-    const bool open = state_at(place) != FlowState::closing && !expired(place, tick);
-    if (open && place.bucket->tags[place.index] == probe.tag && holds(*place.bucket, place.index, key)) {
-      advance(place, tcp_flags, tick);
-      return {.backend_id = place.bucket->backends[place.index], .slot = probe.slot};
-    }
-  }
-  return search(key, probe, tcp_flags, tick);
+  const FlowBucket& bucket = *place.bucket;
+  if (bucket.tags[place.index] != probe.tag || !holds(bucket, place.index, key)) return kNoBackend;
+  if (state_at(place) == FlowState::closing || expired(place, tick_of(now_ns))) return kNoBackend;
+  return bucket.backends[place.index];
+}
+
+inline void FlowTable::advance_guessed(const FlowProbe& probe, uint8_t tcp_flags, uint64_t now_ns) {
+  advance(place_of(probe.slot), tcp_flags, tick_of(now_ns));
+}
+
+inline FlowHit FlowTable::lookup(const FlowKey& key, const FlowProbe& probe, uint8_t tcp_flags,
+                                 uint64_t now_ns) {
+  const uint32_t backend = guessed(key, probe, now_ns);
+  if (backend == kNoBackend) return search(key, probe, tcp_flags, tick_of(now_ns));
+  advance_guessed(probe, tcp_flags, now_ns);
+  return {.backend_id = backend, .slot = probe.slot};
 }
 
 }  // namespace xebec

@@ -11,6 +11,7 @@
 #include <cstdint>
 #include <cstring>
 
+#include "dataplane/checksum.h"
 #include "dataplane/parse.h"
 #include "dataplane/wire.h"
 
@@ -25,6 +26,21 @@ inline Word load(const uint8_t* bytes) {
   return word;
 }
 
+/// The protocol as the last word of a pseudo header.
+constexpr uint64_t kTcpOnWire = kProtoTcp << 8;
+constexpr uint64_t kUdpOnWire = kProtoUdp << 8;
+
+/// Sum of four words, for checksum_fold(): the carries are added back in.
+inline uint64_t sum_of(const uint64_t (&words)[4]) {
+  uint64_t sum = words[0];
+  for (const uint64_t word : {words[1], words[2], words[3]}) {
+    sum += word;
+    sum += sum < word;
+  }
+  // Room for the rest of the pseudo header.
+  return (sum & 0xffffffff) + (sum >> 32);
+}
+
 /// The key in five whole words: a word read back from stores of its parts would wait until they have retired.
 inline void write_key(FlowKey& key, const uint64_t (&addresses)[4], uint32_t ports, uint8_t protocol) {
   const uint64_t words[5] = {addresses[0], addresses[1], addresses[2], addresses[3],
@@ -34,20 +50,25 @@ inline void write_key(FlowKey& key, const uint64_t (&addresses)[4], uint32_t por
   std::memcpy(&key, words, sizeof words);
 }
 
-/// Ports and TCP flags; false unless parse() would accept the header, too. `length`: of header and payload.
-inline bool parse_l4(const uint8_t* l4, uint32_t length, ParsedPacket& out) {
-  if (out.protocol == kProtoTcp) {
+/// Ports, TCP flags and whether the checksum is partial; false unless parse() would accept the header, too. `length`: of
+/// header and payload. `addresses`: their checksum sum.
+inline bool parse_l4(const uint8_t* l4, uint32_t length, uint8_t protocol, uint64_t addresses,
+                     ParsedPacket& out) {
+  if (protocol == kProtoTcp) {
     const auto& tcp = *view_as<TcpHeader>(l4);
     if (length < sizeof(TcpHeader)) return false;
     const uint32_t header_length = (tcp.data_offset >> 4) * 4u;
     if (header_length < sizeof(TcpHeader) || header_length > length) return false;
     out.tcp_flags = tcp.flags;
+    const Be16 length_on_wire = Be16::from_host(static_cast<uint16_t>(length));
+    out.looks_partial = checksum_is_partial(tcp.checksum, addresses + kTcpOnWire + length_on_wire.raw());
     return true;
   }
   const auto& udp = *view_as<UdpHeader>(l4);
   const uint32_t udp_length = udp.length.host();
-  if (out.protocol != kProtoUdp || udp_length < sizeof(UdpHeader) || udp_length > length) return false;
+  if (protocol != kProtoUdp || udp_length < sizeof(UdpHeader) || udp_length > length) return false;
   out.tcp_flags = 0;
+  out.looks_partial = checksum_is_partial(udp.checksum, addresses + kUdpOnWire + udp.length.raw());
   return out.ip_version == 4 || udp.checksum.raw() != 0;
 }
 
@@ -80,7 +101,8 @@ inline bool parse_ipv4(const uint8_t* frame, uint32_t length, ParsedPacket& out)
   write_key(out.key,
             {0, kMapped | uint64_t{ip.source.raw()} << 32, 0, kMapped | uint64_t{ip.destination.raw()} << 32},
             load<uint32_t>(frame + kL4), ip.protocol);
-  return parse_l4(frame + kL4, ip_length - static_cast<uint32_t>(sizeof(Ipv4Header)), out);
+  return parse_l4(frame + kL4, ip_length - static_cast<uint32_t>(sizeof(Ipv4Header)), ip.protocol,
+                  uint64_t{ip.source.raw()} + ip.destination.raw(), out);
 }
 
 inline bool parse_ipv6(const uint8_t* frame, uint32_t length, ParsedPacket& out) {
@@ -108,7 +130,7 @@ inline bool parse_ipv6(const uint8_t* frame, uint32_t length, ParsedPacket& out)
   out.ip_length = l4_length + static_cast<uint32_t>(sizeof(Ipv6Header));
   out.fragment_id = 0;
   write_key(out.key, addresses, load<uint32_t>(frame + kL4), ip.next_header);
-  return parse_l4(frame + kL4, l4_length, out);
+  return parse_l4(frame + kL4, l4_length, ip.next_header, sum_of(addresses), out);
 }
 
 }  // namespace plain
