@@ -58,12 +58,13 @@ struct FlowTableStats {
 };
 
 /// Where a flow may be: its two buckets and, once prefetch_entry() has looked, the place whose tag fits. Computed once a
-/// packet and kept from stage to stage.
+/// packet and kept from stage to stage; as pointers, because from an index each stage had to multiply by 192 again.
 struct FlowProbe {
-  uint32_t first = 0;
-  uint32_t second = 0;
-  uint32_t slot = FlowHit::kNoSlot;  ///< a guess: lookup() compares the key
-  uint16_t tag = 0;                  ///< never 0 in a probe of some flow
+  FlowBucket* first = nullptr;
+  FlowBucket* second = nullptr;
+  FlowBucket* guess = nullptr;  ///< lookup() compares the key; null: none
+  uint16_t tag = 0;             ///< never 0 in a probe of some flow
+  uint16_t guess_place = 0;
 };
 
 class FlowTable {
@@ -130,7 +131,6 @@ class FlowTable {
   static uint32_t tick_of(uint64_t now_ns) { return static_cast<uint32_t>(now_ns >> kTickShift); }
   static uint32_t timeout_ticks(uint32_t seconds);
 
-  Place place_of(uint32_t slot) const { return {buckets_ + slot / kBucketPlaces, slot % kBucketPlaces}; }
   uint32_t scale(uint32_t value) const { return static_cast<uint32_t>((uint64_t{value} * count_) >> 32); }
   uint32_t other(uint32_t bucket, uint16_t tag) const;
   FlowBucket* other(const FlowBucket* bucket, uint16_t tag) const {
@@ -168,34 +168,33 @@ class FlowTable {
 /// it is the same bucket, which costs such a flow half its places and nothing else.
 inline uint32_t FlowTable::other(uint32_t bucket, uint16_t tag) const {
   const uint32_t sum = scale(tag * 0x9e3779b1u);
-  return sum >= bucket ? sum - bucket : sum + (count_ - bucket);
+  const uint32_t difference = sum - bucket;
+  return sum >= bucket ? difference : difference + count_;
 }
 
 inline FlowProbe FlowTable::probe(uint64_t hash) const {
-  FlowProbe probe;
   // 0 stands for a free place, so one of the 65,536 tags is twice as frequent.
-  const auto tag = static_cast<uint16_t>(hash);
-  probe.tag = tag != 0 ? tag : uint16_t{1};
-  probe.first = scale(static_cast<uint32_t>(hash >> 32));
-  probe.second = other(probe.first, probe.tag);
-  return probe;
+  const auto low = static_cast<uint16_t>(hash);
+  const uint16_t tag = low != 0 ? low : uint16_t{1};
+  const uint32_t first = scale(static_cast<uint32_t>(hash >> 32));
+  return {.first = buckets_ + first, .second = buckets_ + other(first, tag), .tag = tag};
 }
 
 inline void FlowTable::prefetch(const FlowProbe& probe) const {
-  __builtin_prefetch(buckets_ + probe.first);
-  __builtin_prefetch(buckets_ + probe.second);
+  __builtin_prefetch(probe.first);
+  __builtin_prefetch(probe.second);
 }
 
 inline uint32_t FlowTable::prefetch_entry(FlowProbe& probe) const {
-  const uint32_t matches = match_tags(buckets_[probe.first], buckets_[probe.second], probe.tag);
+  const uint32_t matches = match_tags(*probe.first, *probe.second, probe.tag);
   if (matches == 0) return kNoBackend;
   // A second fit is one flow in 10,000: lookup() will find it without having been asked for.
   const auto bit = static_cast<uint32_t>(std::countr_zero(matches));
-  const uint32_t bucket = bit < kBucketPlaces ? probe.first : probe.second;
   const uint32_t place = bit % kBucketPlaces;
-  probe.slot = bucket * kBucketPlaces + place;
-  __builtin_prefetch(&buckets_[bucket].addresses[place]);
-  return buckets_[bucket].backends[place];
+  probe.guess = bit < kBucketPlaces ? probe.first : probe.second;
+  probe.guess_place = static_cast<uint16_t>(place);
+  __builtin_prefetch(&probe.guess->addresses[place]);
+  return probe.guess->backends[place];
 }
 
 inline uint32_t FlowTable::ports_of(const FlowKey& key) {
@@ -225,26 +224,30 @@ inline void FlowTable::advance(Place p, uint8_t tcp_flags, uint32_t tick) {
 }
 
 inline uint32_t FlowTable::guessed(const FlowKey& key, const FlowProbe& probe, uint64_t now_ns) const {
-  if (probe.slot == FlowHit::kNoSlot) return kNoBackend;
-  const Place place = place_of(probe.slot);
+  if (probe.guess == nullptr) return kNoBackend;
+  const Place place{probe.guess, probe.guess_place};
   // A packet of the same batch may have moved or ended what was seen there: the tag is compared again. A flow has one
   // place, so this one is its own.
-  const FlowBucket& bucket = *place.bucket;
-  if (bucket.tags[place.index] != probe.tag || !holds(bucket, place.index, key)) return kNoBackend;
+  if (place.bucket->tags[place.index] != probe.tag || !holds(*place.bucket, place.index, key))
+    return kNoBackend;
   if (state_at(place) == FlowState::closing || expired(place, tick_of(now_ns))) return kNoBackend;
-  return bucket.backends[place.index];
+  return place.bucket->backends[place.index];
 }
 
 inline void FlowTable::advance_guessed(const FlowProbe& probe, uint8_t tcp_flags, uint64_t now_ns) {
-  advance(place_of(probe.slot), tcp_flags, tick_of(now_ns));
+  advance({probe.guess, probe.guess_place}, tcp_flags, tick_of(now_ns));
 }
 
 inline FlowHit FlowTable::lookup(const FlowKey& key, const FlowProbe& probe, uint8_t tcp_flags,
                                  uint64_t now_ns) {
-  const uint32_t backend = guessed(key, probe, now_ns);
-  if (backend == kNoBackend) return search(key, probe, tcp_flags, tick_of(now_ns));
+  if (guessed(key, probe, now_ns) == kNoBackend) return search(key, probe, tcp_flags, tick_of(now_ns));
   advance_guessed(probe, tcp_flags, now_ns);
-  return {.backend_id = backend, .slot = probe.slot};
+  return hit_of({probe.guess, probe.guess_place});
+}
+
+inline FlowHit FlowTable::hit_of(Place p) const {
+  const auto bucket = static_cast<uint32_t>(p.bucket - buckets_);
+  return {.backend_id = p.bucket->backends[p.index], .slot = bucket * kBucketPlaces + p.index};
 }
 
 }  // namespace xebec

@@ -51,12 +51,11 @@ struct PacketInHand {
     flow,     ///< one of a flow, whole, to a service that remembers: the usual case
     special,  ///< anything else; decide() knows
   };
-  FlowProbe probe;                  ///< tag 0: no flow to look up
+  FlowProbe probe{};                ///< tag 0: no flow to look up
   uint64_t hash = 0;                ///< of the flow, or of a later fragment's datagram
   uint32_t service = Table::kNone;  ///< index into the table's services
   Way way = Way::settled;
 };
-static_assert(sizeof(PacketInHand) == 32);
 
 /// What one worker remembers between batches.
 struct ForwardState {

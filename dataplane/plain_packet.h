@@ -41,13 +41,15 @@ inline uint64_t sum_of(const uint64_t (&words)[4]) {
   return (sum & 0xffffffff) + (sum >> 32);
 }
 
-/// The key in five whole words: a word read back from stores of its parts would wait until they have retired.
+/// The key in five whole words: a word read back from stores of its parts would wait until they have retired. Stored
+/// one by one, so that the compiler sees what is read back and keeps it in registers.
 inline void write_key(FlowKey& key, const uint64_t (&addresses)[4], uint32_t ports, uint8_t protocol) {
-  const uint64_t words[5] = {addresses[0], addresses[1], addresses[2], addresses[3],
-                             ports | uint64_t{protocol} << 32};
-  static_assert(sizeof words == sizeof key && offsetof(FlowKey, source_port) == 32 &&
+  auto* at = reinterpret_cast<uint8_t*>(&key);
+  static_assert(sizeof key == 40 && offsetof(FlowKey, source_port) == 32 &&
                 offsetof(FlowKey, protocol) == 36);
-  std::memcpy(&key, words, sizeof words);
+  for (std::size_t i = 0; i < 4; ++i) std::memcpy(at + 8 * i, &addresses[i], 8);
+  const uint64_t rest = ports | uint64_t{protocol} << 32;
+  std::memcpy(at + 32, &rest, 8);
 }
 
 /// Ports, TCP flags and whether the checksum is partial; false unless parse() would accept the header, too. `length`: of
@@ -135,16 +137,28 @@ inline bool parse_ipv6(const uint8_t* frame, uint32_t length, ParsedPacket& out)
 
 }  // namespace plain
 
-/// True: the frame is a plain packet and `out` is what parse() makes of it. False: ask parse(); `out` means nothing.
-/// Reads only inside the frame.
-inline bool parse_plain(const uint8_t* frame, uint32_t length, ParsedPacket& out) {
+/// What a frame could be a plain packet of. `none`: it is none.
+enum class PlainFamily : uint8_t { none, ipv4, ipv6 };
+
+inline PlainFamily plain_family(const uint8_t* frame, uint32_t length) {
   constexpr uint32_t kShortest = sizeof(EthernetHeader) + sizeof(Ipv4Header) + sizeof(UdpHeader);
-  if (length < kShortest) return false;
+  if (length < kShortest) return PlainFamily::none;
   // EtherType, version and (IPv4) header length at once, in memory order.
   const uint32_t type_version = plain::load<uint32_t>(frame + 12);
-  if ((type_version & 0x00ffffff) == 0x00450008) return plain::parse_ipv4(frame, length, out);
-  if ((type_version & 0x00f0ffff) == 0x0060dd86) return plain::parse_ipv6(frame, length, out);
-  return false;
+  if ((type_version & 0x00ffffff) == 0x00450008) return PlainFamily::ipv4;
+  if ((type_version & 0x00f0ffff) == 0x0060dd86) return PlainFamily::ipv6;
+  return PlainFamily::none;
+}
+
+/// True: the frame is a plain packet and `out` is what parse() makes of it. False: ask parse(); `out` means nothing.
+/// Reads only inside the frame. `family`: the frame's.
+[[gnu::always_inline]] inline bool parse_plain(PlainFamily family, const uint8_t* frame, uint32_t length,
+                                               ParsedPacket& out) {
+  if (family == PlainFamily::ipv4) return plain::parse_ipv4(frame, length, out);
+  return family == PlainFamily::ipv6 && plain::parse_ipv6(frame, length, out);
+}
+inline bool parse_plain(const uint8_t* frame, uint32_t length, ParsedPacket& out) {
+  return parse_plain(plain_family(frame, length), frame, length, out);
 }
 
 }  // namespace xebec
