@@ -8,8 +8,8 @@ namespace {
 // One packet on its way to a decision. Pending while its verdict is `forward`.
 class Decider {
  public:
-  Decider(const Table& table, ForwardState& state, std::size_t i, uint64_t now_ns)
-      : table_(table), state_(state), parsed_(state.parsed[i]), hand_(state.in_hand[i]), now_ns_(now_ns) {
+  Decider(const Table& table, ForwardState& state, const PacketInHand& hand, uint64_t now_ns)
+      : table_(table), state_(state), parsed_(hand.parsed), hand_(hand), now_ns_(now_ns) {
     decision_.verdict = Verdict::forward;
     decision_.service = hand_.service;
   }
@@ -178,8 +178,8 @@ FragmentKey fragment_key(const ParsedPacket& parsed) {
   return key;
 }
 
-Decision decide(const Table& table, ForwardState& state, std::size_t i, uint64_t now_ns) {
-  return Decider(table, state, i, now_ns).decide();
+Decision decide(const Table& table, ForwardState& state, const PacketInHand& hand, uint64_t now_ns) {
+  return Decider(table, state, hand, now_ns).decide();
 }
 
 }  // namespace xebec

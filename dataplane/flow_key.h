@@ -3,6 +3,7 @@
 #pragma once
 
 #include <array>
+#include <cstddef>
 #include <cstdint>
 #include <cstring>
 
@@ -49,9 +50,9 @@ class HashSecret {
 /// Packed in registers: bytes stored one by one and read back as words wait for the stores to retire.
 [[gnu::always_inline]] inline uint64_t flow_hash(const HashSecret& secret, const FlowKey& key, bool is_v4) {
   if (is_v4) {
-    const uint64_t packed[2] = {
-        key.source.v4().raw() | uint64_t{key.destination.v4().raw()} << 32,
-        key.source_port.raw() | uint64_t{key.destination_port.raw()} << 16 | uint64_t{key.protocol} << 32};
+    uint64_t packed[2] = {key.source.v4().raw() | uint64_t{key.destination.v4().raw()} << 32, 0};
+    static_assert(offsetof(FlowKey, zero) + sizeof FlowKey::zero == offsetof(FlowKey, source_port) + 8);
+    std::memcpy(&packed[1], reinterpret_cast<const uint8_t*>(&key) + offsetof(FlowKey, source_port), 8);
     return secret.hash(packed, sizeof packed);
   }
   return secret.hash(&key, sizeof key);

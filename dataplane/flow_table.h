@@ -204,22 +204,20 @@ inline uint32_t FlowTable::ports_of(const FlowKey& key) {
   return ports;
 }
 
-/// Four words at once without a branch: memcmp() was called, and made one for each half.
 inline bool FlowTable::holds(const FlowBucket& bucket, uint32_t i, const FlowKey& key) {
-  uint64_t have[4];
-  uint64_t want[4];
-  static_assert(sizeof have == sizeof(FlowAddresses));
-  std::memcpy(have, &bucket.addresses[i], sizeof have);
-  std::memcpy(want, &key, sizeof want);
-  const uint64_t differs =
-      (have[0] ^ want[0]) | (have[1] ^ want[1]) | (have[2] ^ want[2]) | (have[3] ^ want[3]);
-  return differs == 0 && bucket.ports[i] == ports_of(key) && bucket.protocols[i] == key.protocol;
+  static_assert(offsetof(FlowKey, source) == 0 && offsetof(FlowKey, destination) == sizeof(IpAddress));
+  return same_addresses(&bucket.addresses[i], &key) && bucket.ports[i] == ports_of(key) &&
+         bucket.protocols[i] == key.protocol;
 }
 
 inline void FlowTable::advance(Place p, uint8_t tcp_flags, uint32_t tick) {
-  const auto next = static_cast<uint8_t>(next_state(state_at(p), tcp_flags));
   // Most packets change neither; a line that is not written need not be written back.
-  if (p.bucket->states[p.index] != next) p.bucket->states[p.index] = next;
+  const FlowState state = state_at(p);
+  const bool stays = !gives_way(state) && !ends_connection(tcp_flags);  // next_state() says so in more steps
+  if (!stays) {
+    const auto next = static_cast<uint8_t>(next_state(state, tcp_flags));
+    if (p.bucket->states[p.index] != next) p.bucket->states[p.index] = next;
+  }
   if (p.bucket->seen[p.index] != tick) p.bucket->seen[p.index] = tick;
 }
 

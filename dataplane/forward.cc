@@ -34,66 +34,71 @@ constexpr uint32_t kCacheLine = 64;
 }
 
 // The same before anything was decided: what the caller's decision held is an older packet's.
-[[gnu::cold, gnu::noinline]] void refuse(ForwardState& state, std::size_t i, Decision& decision,
+[[gnu::cold, gnu::noinline]] void refuse(ForwardState& state, PacketInHand& hand, Decision& decision,
                                          DropReason reason) {
   decision = Decision{.verdict = Verdict::drop, .reason = reason};
-  state.in_hand[i] = PacketInHand{};
+  hand.probe = FlowProbe{};
+  hand.way = Way::settled;
   state.counters.drop(reason);
 }
 
 // Finds the service of a parsed packet and the places of its flow. False: it is refused.
-[[gnu::always_inline]] inline bool locate(const Table& table, ForwardState& state, std::size_t i,
+[[gnu::always_inline]] inline bool locate(const Table& table, ForwardState& state, PacketInHand& hand,
                                           LastService& last_service, Decision& decision) {
-  const ParsedPacket& parsed = state.parsed[i];
-  PacketInHand& hand = state.in_hand[i];
+  const ParsedPacket& parsed = hand.parsed;
   // Nobody else may speak as one of our addresses; answering or forwarding that could go round in circles.
   if (table.is_vip(parsed.key.source)) [[unlikely]] {
-    refuse(state, i, decision, DropReason::martian);
+    refuse(state, hand, decision, DropReason::martian);
     return false;
   }
   const uint32_t index = last_service.find(table, parsed.key);
   if (index == Table::kNone) [[unlikely]] {
     const bool error = parsed.kind == PacketKind::icmp_error;
-    refuse(state, i, decision, error ? DropReason::icmp_unhandled : DropReason::no_service);
+    refuse(state, hand, decision, error ? DropReason::icmp_unhandled : DropReason::no_service);
     return false;
   }
   const uint64_t hash = flow_hash(table.secret(), parsed.key, parsed.ip_version == 4);
   hand.hash = hash;
   hand.service = index;
   const Service& service = table.services()[index];
-  hand.probe = service.stateless ? FlowProbe{} : state.flows.probe(hash);
-  state.flows.prefetch(hand.probe);
-  if (service.stateless || opens_connection(parsed.tcp_flags)) {
-    if (!service.lookup->empty()) __builtin_prefetch(service.lookup->slot_of(hash));
+  if (service.stateless) [[unlikely]] {
+    hand.probe = FlowProbe{};
+  } else {
+    hand.probe = state.flows.probe(hash);
+    state.flows.prefetch(hand.probe);
+    if (!opens_connection(parsed.tcp_flags)) [[likely]]
+      return true;
   }
+  if (!service.lookup->empty()) __builtin_prefetch(service.lookup->slot_of(hash));
   return true;
 }
 
 // Parsing and locating a plain packet in one go, compiled once for each family, keeps what was parsed in registers. False:
 // it is not plain.
 [[gnu::always_inline]] inline bool locate_plain(PlainFamily family, const Table& table, ForwardState& state,
-                                                std::size_t i, const Packet& packet,
+                                                PacketInHand& hand, const Packet& packet,
                                                 LastService& last_service, Decision& decision) {
-  if (!parse_plain(family, packet.data, packet.length, state.parsed[i])) return false;
-  if (locate(table, state, i, last_service, decision)) state.in_hand[i].way = Way::flow;
+  if (!parse_plain(family, packet.data, packet.length, hand.parsed)) return false;
+  if (locate(table, state, hand, last_service, decision)) hand.way = Way::flow;
   return true;
 }
 
 // The same for every other packet.
-[[gnu::noinline]] void locate_general(const Table& table, ForwardState& state, std::size_t i,
+[[gnu::noinline]] void locate_general(const Table& table, ForwardState& state, PacketInHand& hand,
                                       const Packet& packet, LastService& last_service, Decision& decision) {
-  ParsedPacket& parsed = state.parsed[i];
-  PacketInHand& hand = state.in_hand[i];
+  ParsedPacket& parsed = hand.parsed;
   const auto reason = parse({packet.data, packet.length}, parsed, packet.rest_length);
-  if (reason) return refuse(state, i, decision, *reason);
+  if (reason) return refuse(state, hand, decision, *reason);
   if (parsed.kind == PacketKind::transport || parsed.kind == PacketKind::icmp_error) {
-    if (!locate(table, state, i, last_service, decision)) return;
+    if (!locate(table, state, hand, last_service, decision)) return;
     const bool whole = !parsed.first_fragment && packet.rest_length == 0;
     hand.way = whole && parsed.kind == PacketKind::transport ? Way::flow : Way::special;
     return;
   }
-  if (table.is_vip(parsed.key.source)) return refuse(state, i, decision, DropReason::martian);
-  hand = PacketInHand{.way = Way::special};
+  if (table.is_vip(parsed.key.source)) return refuse(state, hand, decision, DropReason::martian);
+  hand.probe = FlowProbe{};
+  hand.service = Table::kNone;
+  hand.way = Way::special;
   if (parsed.kind != PacketKind::later_fragment) return;
   const FragmentKey key = fragment_key(parsed);
   hand.hash = table.secret().hash(&key, sizeof key);
@@ -107,16 +112,17 @@ void locate_all(const Table& table, ForwardState& state, std::span<const Packet>
   for (std::size_t i = 0; i < packets.size(); ++i) {
     if (i + kParseAhead < packets.size()) __builtin_prefetch(packets[i + kParseAhead].data);
     const Packet& packet = packets[i];
+    PacketInHand& hand = state.in_hand[i];
     Decision& decision = decisions[i];
     bytes += packet.length + packet.rest_length;
     using enum PlainFamily;
     const PlainFamily family = packet.rest_length == 0 ? plain_family(packet.data, packet.length) : none;
     if (family == ipv4) {
-      if (locate_plain(ipv4, table, state, i, packet, last_service, decision)) continue;
+      if (locate_plain(ipv4, table, state, hand, packet, last_service, decision)) continue;
     } else if (family == ipv6) {
-      if (locate_plain(ipv6, table, state, i, packet, last_service, decision)) continue;
+      if (locate_plain(ipv6, table, state, hand, packet, last_service, decision)) continue;
     }
-    locate_general(table, state, i, packet, last_service, decision);
+    locate_general(table, state, hand, packet, last_service, decision);
   }
   state.counters.received.add(packets.size());
   state.counters.received_bytes.add(bytes);
@@ -152,13 +158,13 @@ void fetch_all(const Table& table, ForwardState& state, std::span<const Packet> 
 
 // The short way: one more packet of a flow whose place was seen, to a backend that takes it. False: nothing has
 // happened, and decide() is to be asked.
-inline bool forward_known(const Table& table, ForwardState& state, std::size_t i, Packet& packet,
-                          Decision& decision, uint64_t now_ns) {
-  const ParsedPacket& parsed = state.parsed[i];
-  const PacketInHand& hand = state.in_hand[i];
+[[gnu::always_inline]] inline bool forward_known(std::span<const Backend> backends, ForwardState& state,
+                                                 const PacketInHand& hand, Packet& packet, Decision& decision,
+                                                 uint64_t now_ns) {
+  const ParsedPacket& parsed = hand.parsed;
   const uint32_t backend_id = state.flows.guessed(parsed.key, hand.probe, now_ns);
-  if (backend_id >= table.backends().size()) return false;  // also kNoBackend
-  const Backend& backend = table.backends()[backend_id];
+  if (backend_id >= backends.size()) return false;  // also kNoBackend
+  const Backend& backend = backends[backend_id];
   if (!backend.takes_packets_of(hand.service) || !backend.next_hop.resolved) return false;
   uint8_t* const data = packet.data;
   const uint32_t length = packet.length;
@@ -202,21 +208,24 @@ void execute(const Table& table, ForwardState& state, const ParsedPacket& parsed
   count_forwarded(state.counters, decision, parsed, as_received.length + as_received.rest_length);
 }
 
-[[gnu::noinline]] void forward_special(const Table& table, ForwardState& state, std::size_t i, Packet& packet,
-                                       Decision& decision, uint64_t now_ns) {
-  decision = decide(table, state, i, now_ns);
-  execute(table, state, state.parsed[i], packet, decision);
+[[gnu::noinline]] void forward_special(const Table& table, ForwardState& state, const PacketInHand& hand,
+                                       Packet& packet, Decision& decision, uint64_t now_ns) {
+  decision = decide(table, state, hand, now_ns);
+  execute(table, state, hand.parsed, packet, decision);
 }
 
 void forward_all(const Table& table, ForwardState& state, std::span<Packet> packets,
                  std::span<Decision> decisions, uint64_t now_ns) {
+  const std::span<const Backend> backends = table.backends();
   uint64_t known = 0;
   for (std::size_t i = 0; i < packets.size(); ++i) {
-    const Way way = state.in_hand[i].way;
-    if (way == Way::flow && forward_known(table, state, i, packets[i], decisions[i], now_ns)) [[likely]] {
+    const PacketInHand& hand = state.in_hand[i];
+    const Way way = hand.way;
+    if (way == Way::flow && forward_known(backends, state, hand, packets[i], decisions[i], now_ns))
+        [[likely]] {
       ++known;
     } else if (way != Way::settled) {
-      forward_special(table, state, i, packets[i], decisions[i], now_ns);
+      forward_special(table, state, hand, packets[i], decisions[i], now_ns);
     }
   }
   WorkerCounters& counters = state.counters;

@@ -44,18 +44,20 @@ struct Decision {
 
 static_assert(sizeof(Decision) == 16);
 
-/// What the stages of a batch know of a packet, beside its headers (ParsedPacket).
-struct PacketInHand {
+/// What the stages of a batch know of a packet; two cache lines, and one address for all of it.
+struct alignas(64) PacketInHand {
   enum class Way : uint8_t {
     settled,  ///< dropped already
     flow,     ///< one of a flow, whole, to a service that remembers: the usual case
     special,  ///< anything else; decide() knows
   };
+  ParsedPacket parsed;
   FlowProbe probe{};                ///< tag 0: no flow to look up
   uint64_t hash = 0;                ///< of the flow, or of a later fragment's datagram
   uint32_t service = Table::kNone;  ///< index into the table's services
   Way way = Way::settled;
 };
+static_assert(sizeof(PacketInHand) == 128);
 
 /// What one worker remembers between batches.
 struct ForwardState {
@@ -67,7 +69,6 @@ struct ForwardState {
   WorkerCounters counters;
 
   // Scratch of the batch in hand, here so that nothing is allocated or zeroed per batch.
-  std::array<ParsedPacket, kBatchSize> parsed;
   std::array<PacketInHand, kBatchSize> in_hand;
 };
 
