@@ -6,6 +6,7 @@
 // adjacent even-length pieces may simply be added.
 #pragma once
 
+#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -18,13 +19,14 @@ namespace xebec {
 /// Sum of bytes, an odd last byte padded with zero.
 uint64_t checksum_sum(const uint8_t* bytes, std::size_t length);
 
-/// Folds a sum to 16 bits, carries added back in.
+/// Folds a sum to 16 bits, carries added back in. A number added to itself with the halves swapped has the sum of both
+/// halves in its upper half, and the carry of that sum has come in from the lower one: six instructions, where
+/// masking and adding twice for each of the two steps took fourteen.
 constexpr uint16_t checksum_fold(uint64_t sum) {
-  sum = (sum & 0xffffffffu) + (sum >> 32);
-  sum = (sum & 0xffffffffu) + (sum >> 32);
-  sum = (sum & 0xffffu) + (sum >> 16);
-  sum = (sum & 0xffffu) + (sum >> 16);
-  return static_cast<uint16_t>(sum);
+  sum += std::rotl(sum, 32);
+  auto half = static_cast<uint32_t>(sum >> 32);
+  half += std::rotl(half, 16);
+  return static_cast<uint16_t>(half >> 16);
 }
 
 /// The value to store in a checksum field, from the sum of everything it covers.
@@ -50,7 +52,9 @@ uint64_t pseudo_header_sum_v6(const uint8_t* source16, const uint8_t* destinatio
                               uint32_t l4_length);
 
 /// True if `field` is what a sender with transmit checksum offload leaves (Linux CHECKSUM_PARTIAL): the
-/// folded pseudo-header sum, not complemented. A false positive (1 in 65,536) is harmless to a caller who
+/// folded pseudo-header sum, not complemented. The pseudo-header is never all zeros, and a sum of anything else never
+/// folds to 0 but to 0xffff: a UDP field of 0 (no checksum) is not taken for a partial one, and Linux's csum_fold()
+/// leaves the same representation as ours. A false positive (1 in 65,536) is harmless to a caller who
 /// then computes the full checksum, because that is right either way.
 inline bool checksum_is_partial(Be16 field, uint64_t pseudo_header_sum) {
   return field.raw() == checksum_fold(pseudo_header_sum);

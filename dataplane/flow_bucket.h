@@ -12,6 +12,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 
 #include "dataplane/flow_key.h"
 
@@ -55,7 +56,25 @@ inline uint32_t match_tags_portable(const FlowBucket& first, const FlowBucket& s
   return matches;
 }
 
+/// The addresses of two flows, without a branch: memcmp() was called, and made one for each half.
+inline bool same_addresses_portable(const void* a, const void* b) {
+  uint64_t have[4];
+  uint64_t want[4];
+  static_assert(sizeof have == sizeof(FlowAddresses));
+  std::memcpy(have, a, sizeof have);
+  std::memcpy(want, b, sizeof want);
+  return ((have[0] ^ want[0]) | (have[1] ^ want[1]) | (have[2] ^ want[2]) | (have[3] ^ want[3])) == 0;
+}
+
 #if XEBEC_SSE2_TAGS
+inline bool same_addresses(const void* a, const void* b) {
+  const auto* have = static_cast<const __m128i*>(a);
+  const auto* want = static_cast<const __m128i*>(b);
+  const __m128i sources = _mm_cmpeq_epi8(_mm_loadu_si128(have), _mm_loadu_si128(want));
+  const __m128i destinations = _mm_cmpeq_epi8(_mm_loadu_si128(have + 1), _mm_loadu_si128(want + 1));
+  return _mm_movemask_epi8(_mm_and_si128(sources, destinations)) == 0xffff;
+}
+
 inline uint32_t match_tags_sse2(const FlowBucket& first, const FlowBucket& second, uint16_t tag) {
   const __m128i low = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(first.tags.data()));
   const __m128i high = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(second.tags.data()));
@@ -68,6 +87,9 @@ inline uint32_t match_tags(const FlowBucket& first, const FlowBucket& second, ui
   return match_tags_sse2(first, second, tag);
 }
 #else
+inline bool same_addresses(const void* a, const void* b) {
+  return same_addresses_portable(a, b);
+}
 inline uint32_t match_tags(const FlowBucket& first, const FlowBucket& second, uint16_t tag) {
   return match_tags_portable(first, second, tag);
 }

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <array>
+#include <cstddef>
 #include <cstdint>
 #include <cstring>
 
@@ -47,14 +48,17 @@ class HashSecret {
 
 /// Hash of a flow. IPv4 keys are packed into 16 bytes first: XXH3's 9-to-16-byte path is a third of the 40-byte one.
 /// Packed in registers: bytes stored one by one and read back as words wait for the stores to retire.
-[[gnu::always_inline]] inline uint64_t flow_hash(const HashSecret& secret, const FlowKey& key) {
-  if (key.destination.is_v4()) {
-    const uint64_t packed[2] = {
-        key.source.v4().raw() | uint64_t{key.destination.v4().raw()} << 32,
-        key.source_port.raw() | uint64_t{key.destination_port.raw()} << 16 | uint64_t{key.protocol} << 32};
+[[gnu::always_inline]] inline uint64_t flow_hash(const HashSecret& secret, const FlowKey& key, bool is_v4) {
+  if (is_v4) {
+    uint64_t packed[2] = {key.source.v4().raw() | uint64_t{key.destination.v4().raw()} << 32, 0};
+    static_assert(offsetof(FlowKey, zero) + sizeof FlowKey::zero == offsetof(FlowKey, source_port) + 8);
+    std::memcpy(&packed[1], reinterpret_cast<const uint8_t*>(&key) + offsetof(FlowKey, source_port), 8);
     return secret.hash(packed, sizeof packed);
   }
   return secret.hash(&key, sizeof key);
+}
+[[gnu::always_inline]] inline uint64_t flow_hash(const HashSecret& secret, const FlowKey& key) {
+  return flow_hash(secret, key, key.destination.is_v4());
 }
 
 }  // namespace xebec

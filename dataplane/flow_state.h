@@ -23,9 +23,13 @@ inline bool opens_connection(uint8_t tcp_flags) {
   return (tcp_flags & (kTcpSyn | kTcpAck)) == kTcpSyn;
 }
 
+inline bool ends_connection(uint8_t tcp_flags) {
+  return (tcp_flags & (kTcpFin | kTcpRst)) != 0;
+}
+
 inline FlowState first_state(uint8_t protocol, uint8_t tcp_flags) {
   if (protocol != kProtoTcp) return FlowState::datagram;
-  if (tcp_flags & (kTcpFin | kTcpRst)) return FlowState::closing;
+  if (ends_connection(tcp_flags)) return FlowState::closing;
   // A SYN with ACK never comes from a client unasked: if it is remembered at all, then as what gives way
   // first.
   return (tcp_flags & kTcpSyn) ? FlowState::half_open : FlowState::picked_up;
@@ -33,7 +37,7 @@ inline FlowState first_state(uint8_t protocol, uint8_t tcp_flags) {
 
 inline FlowState next_state(FlowState state, uint8_t tcp_flags) {
   if (state == FlowState::datagram || state == FlowState::closing) return state;
-  if (tcp_flags & (kTcpFin | kTcpRst)) return FlowState::closing;
+  if (ends_connection(tcp_flags)) return FlowState::closing;
   return opens_connection(tcp_flags) ? state : FlowState::established;
 }
 

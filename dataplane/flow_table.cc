@@ -53,14 +53,9 @@ void FlowTable::forget(Place p) {
   --stats_.used;
 }
 
-FlowHit FlowTable::hit_of(Place p) const {
-  const auto bucket = static_cast<uint32_t>(p.bucket - buckets_);
-  return {.backend_id = p.bucket->backends[p.index], .slot = bucket * kBucketPlaces + p.index};
-}
-
 FlowTable::Place FlowTable::find(const FlowKey& key, const FlowProbe& probe) const {
-  FlowBucket* first = buckets_ + probe.first;
-  FlowBucket* second = buckets_ + probe.second;
+  FlowBucket* first = probe.first;
+  FlowBucket* second = probe.second;
   for (uint32_t matches = match_tags(*first, *second, probe.tag); matches != 0; matches &= matches - 1) {
     const auto bit = static_cast<uint32_t>(std::countr_zero(matches));
     FlowBucket* bucket = bit < kBucketPlaces ? first : second;
@@ -94,7 +89,7 @@ FlowTable::Place FlowTable::choose(const FlowProbe& at, FlowState newcomer, uint
   Place free;
   Place weakest;
   uint32_t fewest = kBucketPlaces;
-  for (FlowBucket* bucket : {buckets_ + at.first, buckets_ + at.second}) {
+  for (FlowBucket* bucket : {at.first, at.second}) {
     Place free_here;
     uint32_t taken_here = 0;
     for (uint32_t i = 0; i < kBucketPlaces; ++i) {
@@ -131,10 +126,10 @@ FlowTable::Place FlowTable::choose(const FlowProbe& at, FlowState newcomer, uint
 /// Sends one flow to its other bucket. One step only: with a quarter of spare places it nearly always
 /// suffices, and the work stays bounded at eight lines when it does not.
 FlowTable::Place FlowTable::make_room(const FlowProbe& at, uint32_t tick) {
-  for (FlowBucket* bucket : {buckets_ + at.first, buckets_ + at.second}) {
+  for (FlowBucket* bucket : {at.first, at.second}) {
     for (uint32_t i = 0; i < kBucketPlaces; ++i) __builtin_prefetch(other(bucket, bucket->tags[i]));
   }
-  for (FlowBucket* bucket : {buckets_ + at.first, buckets_ + at.second}) {
+  for (FlowBucket* bucket : {at.first, at.second}) {
     for (uint32_t i = 0; i < kBucketPlaces; ++i) {
       FlowBucket* to = other(bucket, bucket->tags[i]);
       for (uint32_t j = 0; j < kBucketPlaces; ++j) {

@@ -36,7 +36,8 @@ struct FlowTableConfig {
   uint32_t max_inserts_per_s = 1'000'000;  ///< beyond it new flows are forwarded unremembered
 };
 
-/// What a lookup answers. `backend_id` is what insert() or move() stored. Eight bytes, so that it is returned in one
+/// What a lookup answers. `backend_id` is what insert() or move() stored (never
+/// FlowTable::kNoBackend). Eight bytes, so that it is returned in one
 /// register: with a bool it was built on the stack and read back before the stores were done; perf showed 40 % of
 /// lookup() waiting there, and does no more.
 struct FlowHit {
@@ -57,12 +58,13 @@ struct FlowTableStats {
 };
 
 /// Where a flow may be: its two buckets and, once prefetch_entry() has looked, the place whose tag fits. Computed once a
-/// packet and kept from stage to stage.
+/// packet and kept from stage to stage; as pointers, because from an index each stage had to multiply by 192 again.
 struct FlowProbe {
-  uint32_t first = 0;
-  uint32_t second = 0;
-  uint32_t slot = FlowHit::kNoSlot;  ///< a guess: lookup() compares the key
-  uint16_t tag = 0;                  ///< never 0 in a probe of some flow
+  FlowBucket* first = nullptr;
+  FlowBucket* second = nullptr;
+  FlowBucket* guess = nullptr;  ///< lookup() compares the key; null: none
+  uint16_t tag = 0;             ///< never 0 in a probe of some flow
+  uint16_t guess_place = 0;
 };
 
 class FlowTable {
@@ -89,6 +91,11 @@ class FlowTable {
   /// A SYN without ACK on a closing flow is a new connection: not found, the old entry is forgotten. On an
   /// established one it may be forged, so it changes nothing. now_ns: monotonic.
   FlowHit lookup(const FlowKey& key, const FlowProbe& probe, uint8_t tcp_flags, uint64_t now_ns);
+
+  /// The usual case of lookup() in two steps. First, changing nothing: the backend of the flow, if it is still where
+  /// prefetch_entry() saw it. kNoBackend: ask lookup(). Then its age and TCP state.
+  uint32_t guessed(const FlowKey& key, const FlowProbe& probe, uint64_t now_ns) const;
+  void advance_guessed(const FlowProbe& probe, uint8_t tcp_flags, uint64_t now_ns);
 
   /// Finds a live flow and changes nothing, neither age nor state: for a packet that only speaks about it
   /// (ICMP errors).
@@ -161,34 +168,33 @@ class FlowTable {
 /// it is the same bucket, which costs such a flow half its places and nothing else.
 inline uint32_t FlowTable::other(uint32_t bucket, uint16_t tag) const {
   const uint32_t sum = scale(tag * 0x9e3779b1u);
-  return sum >= bucket ? sum - bucket : sum + (count_ - bucket);
+  const uint32_t difference = sum - bucket;
+  return sum >= bucket ? difference : difference + count_;
 }
 
 inline FlowProbe FlowTable::probe(uint64_t hash) const {
-  FlowProbe probe;
   // 0 stands for a free place, so one of the 65,536 tags is twice as frequent.
-  const auto tag = static_cast<uint16_t>(hash);
-  probe.tag = tag != 0 ? tag : uint16_t{1};
-  probe.first = scale(static_cast<uint32_t>(hash >> 32));
-  probe.second = other(probe.first, probe.tag);
-  return probe;
+  const auto low = static_cast<uint16_t>(hash);
+  const uint16_t tag = low != 0 ? low : uint16_t{1};
+  const uint32_t first = scale(static_cast<uint32_t>(hash >> 32));
+  return {.first = buckets_ + first, .second = buckets_ + other(first, tag), .tag = tag};
 }
 
 inline void FlowTable::prefetch(const FlowProbe& probe) const {
-  __builtin_prefetch(buckets_ + probe.first);
-  __builtin_prefetch(buckets_ + probe.second);
+  __builtin_prefetch(probe.first);
+  __builtin_prefetch(probe.second);
 }
 
 inline uint32_t FlowTable::prefetch_entry(FlowProbe& probe) const {
-  const uint32_t matches = match_tags(buckets_[probe.first], buckets_[probe.second], probe.tag);
+  const uint32_t matches = match_tags(*probe.first, *probe.second, probe.tag);
   if (matches == 0) return kNoBackend;
   // A second fit is one flow in 10,000: lookup() will find it without having been asked for.
   const auto bit = static_cast<uint32_t>(std::countr_zero(matches));
-  const uint32_t bucket = bit < kBucketPlaces ? probe.first : probe.second;
   const uint32_t place = bit % kBucketPlaces;
-  probe.slot = bucket * kBucketPlaces + place;
-  __builtin_prefetch(&buckets_[bucket].addresses[place]);
-  return buckets_[bucket].backends[place];
+  probe.guess = bit < kBucketPlaces ? probe.first : probe.second;
+  probe.guess_place = static_cast<uint16_t>(place);
+  __builtin_prefetch(&probe.guess->addresses[place]);
+  return probe.guess->backends[place];
 }
 
 inline uint32_t FlowTable::ports_of(const FlowKey& key) {
@@ -198,39 +204,48 @@ inline uint32_t FlowTable::ports_of(const FlowKey& key) {
   return ports;
 }
 
-/// Four words at once without a branch: memcmp() was called, and made one for each half.
 inline bool FlowTable::holds(const FlowBucket& bucket, uint32_t i, const FlowKey& key) {
-  uint64_t have[4];
-  uint64_t want[4];
-  static_assert(sizeof have == sizeof(FlowAddresses));
-  std::memcpy(have, &bucket.addresses[i], sizeof have);
-  std::memcpy(want, &key, sizeof want);
-  const uint64_t differs =
-      (have[0] ^ want[0]) | (have[1] ^ want[1]) | (have[2] ^ want[2]) | (have[3] ^ want[3]);
-  return differs == 0 && bucket.ports[i] == ports_of(key) && bucket.protocols[i] == key.protocol;
+  static_assert(offsetof(FlowKey, source) == 0 && offsetof(FlowKey, destination) == sizeof(IpAddress));
+  return same_addresses(&bucket.addresses[i], &key) && bucket.ports[i] == ports_of(key) &&
+         bucket.protocols[i] == key.protocol;
 }
 
 inline void FlowTable::advance(Place p, uint8_t tcp_flags, uint32_t tick) {
-  const auto next = static_cast<uint8_t>(next_state(state_at(p), tcp_flags));
   // Most packets change neither; a line that is not written need not be written back.
-  if (p.bucket->states[p.index] != next) p.bucket->states[p.index] = next;
+  const FlowState state = state_at(p);
+  const bool stays = !gives_way(state) && !ends_connection(tcp_flags);  // next_state() says so in more steps
+  if (!stays) {
+    const auto next = static_cast<uint8_t>(next_state(state, tcp_flags));
+    if (p.bucket->states[p.index] != next) p.bucket->states[p.index] = next;
+  }
   if (p.bucket->seen[p.index] != tick) p.bucket->seen[p.index] = tick;
+}
+
+inline uint32_t FlowTable::guessed(const FlowKey& key, const FlowProbe& probe, uint64_t now_ns) const {
+  if (probe.guess == nullptr) return kNoBackend;
+  const Place place{probe.guess, probe.guess_place};
+  // A packet of the same batch may have moved or ended what was seen there: the tag is compared again. A flow has one
+  // place, so this one is its own.
+  if (place.bucket->tags[place.index] != probe.tag || !holds(*place.bucket, place.index, key))
+    return kNoBackend;
+  if (state_at(place) == FlowState::closing || expired(place, tick_of(now_ns))) return kNoBackend;
+  return place.bucket->backends[place.index];
+}
+
+inline void FlowTable::advance_guessed(const FlowProbe& probe, uint8_t tcp_flags, uint64_t now_ns) {
+  advance({probe.guess, probe.guess_place}, tcp_flags, tick_of(now_ns));
 }
 
 inline FlowHit FlowTable::lookup(const FlowKey& key, const FlowProbe& probe, uint8_t tcp_flags,
                                  uint64_t now_ns) {
-  const uint32_t tick = tick_of(now_ns);
-  // A packet of the same batch may have moved or ended what was seen there: the tag is compared again. A flow has one
-  // place, so this one is its own.
-  if (probe.slot != FlowHit::kNoSlot) {
-    const Place place{buckets_ + probe.slot / kBucketPlaces, probe.slot % kBucketPlaces};
-    const bool open = state_at(place) != FlowState::closing && !expired(place, tick);
-    if (open && place.bucket->tags[place.index] == probe.tag && holds(*place.bucket, place.index, key)) {
-      advance(place, tcp_flags, tick);
-      return {.backend_id = place.bucket->backends[place.index], .slot = probe.slot};
-    }
-  }
-  return search(key, probe, tcp_flags, tick);
+  if (guessed(key, probe, now_ns) == kNoBackend) return search(key, probe, tcp_flags, tick_of(now_ns));
+  advance_guessed(probe, tcp_flags, now_ns);
+  return hit_of({probe.guess, probe.guess_place});
+}
+
+inline FlowHit FlowTable::hit_of(Place p) const {
+  const auto bucket = static_cast<uint32_t>(p.bucket - buckets_);
+  return {.backend_id = p.bucket->backends[p.index], .slot = bucket * kBucketPlaces + p.index};
 }
 
 }  // namespace xebec

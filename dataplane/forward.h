@@ -17,6 +17,7 @@
 #include "dataplane/fragment_table.h"
 #include "dataplane/limits.h"
 #include "dataplane/parse.h"
+#include "dataplane/rate_limit.h"
 #include "dataplane/rewrite.h"
 #include "dataplane/table.h"
 
@@ -41,18 +42,22 @@ struct Decision {
   uint32_t backend = Table::kNone;  ///< backend id
 };
 
-/// Tokens refilled with time: at most `per_second` a second, `burst` at once. Time is passed in.
-class RateLimit {
- public:
-  RateLimit(uint32_t per_second, uint32_t burst) : per_second_(per_second), burst_(burst), tokens_(burst) {}
-  bool take(uint64_t now_ns);
+static_assert(sizeof(Decision) == 16);
 
- private:
-  uint64_t per_second_;
-  uint64_t burst_;
-  uint64_t tokens_;
-  uint64_t refilled_ns_ = 0;
+/// What the stages of a batch know of a packet; two cache lines, and one address for all of it.
+struct alignas(64) PacketInHand {
+  enum class Way : uint8_t {
+    settled,  ///< dropped already
+    flow,     ///< one of a flow, whole, to a service that remembers: the usual case
+    special,  ///< anything else; decide() knows
+  };
+  ParsedPacket parsed;
+  FlowProbe probe{};                ///< tag 0: no flow to look up
+  uint64_t hash = 0;                ///< of the flow, or of a later fragment's datagram
+  uint32_t service = Table::kNone;  ///< index into the table's services
+  Way way = Way::settled;
 };
+static_assert(sizeof(PacketInHand) == 128);
 
 /// What one worker remembers between batches.
 struct ForwardState {
@@ -64,9 +69,7 @@ struct ForwardState {
   WorkerCounters counters;
 
   // Scratch of the batch in hand, here so that nothing is allocated or zeroed per batch.
-  std::array<ParsedPacket, kBatchSize> parsed;
-  std::array<uint64_t, kBatchSize> hashes;
-  std::array<FlowProbe, kBatchSize> probes;  ///< tag 0: no flow to look up
+  std::array<PacketInHand, kBatchSize> in_hand;
 };
 
 /// Decides and rewrites. packets.size() == decisions.size() <= kBatchSize. Packets with verdict forward or

@@ -7,6 +7,7 @@
 // to a backend that verifies it.
 #include "dataplane/parse.h"
 
+#include "dataplane/checksum.h"
 #include "dataplane/limits.h"
 #include "dataplane/wire.h"
 
@@ -221,6 +222,10 @@ Result parse_tcp(const Bytes& packet, ParsedPacket& out) {
   out.tcp_flags = header.flags;
   out.key.source_port = header.source_port;
   out.key.destination_port = header.destination_port;
+  // A TCP segment reaches to the end of its IP packet.
+  const uint32_t length = out.l3_offset + out.ip_length - out.l4_offset;
+  out.looks_partial =
+      !out.first_fragment && checksum_is_partial(header.checksum, pseudo_header_sum(out, length));
   return kOk;
 }
 
@@ -234,6 +239,9 @@ Result parse_udp(const Bytes& packet, ParsedPacket& out) {
   if (out.ip_version == 6 && header.checksum.raw() == 0) return DropReason::bad_l4_header;
   out.key.source_port = header.source_port;
   out.key.destination_port = header.destination_port;
+  // UDP says its own length, and its checksum covers that much (RFC 768).
+  out.looks_partial =
+      !out.first_fragment && checksum_is_partial(header.checksum, pseudo_header_sum(out, length));
   return kOk;
 }
 
@@ -335,6 +343,15 @@ std::optional<DropReason> parse(std::span<const uint8_t> frame, ParsedPacket& ou
     out.first_fragment = true;
   }
   return parse_l4(bytes.up_to(out.l3_offset + std::size_t{out.ip_length}), out);
+}
+
+uint64_t pseudo_header_sum(const ParsedPacket& parsed, uint32_t l4_length) {
+  const IpAddress& source = parsed.key.source;
+  const IpAddress& destination = parsed.key.destination;
+  if (parsed.ip_version == 4) {
+    return pseudo_header_sum_v4(source.v4(), destination.v4(), parsed.protocol, l4_length);
+  }
+  return pseudo_header_sum_v6(source.bytes.data(), destination.bytes.data(), parsed.protocol, l4_length);
 }
 
 }  // namespace xebec

@@ -8,85 +8,16 @@
 
 #include "dataplane/checksum.h"
 #include "dataplane/limits.h"
+#include "dataplane/outer_header.h"
+#include "dataplane/plain_rewrite.h"
 #include "dataplane/wire.h"
 
 namespace xebec {
 namespace {
 
-constexpr uint8_t kOuterTtl = 64;
 constexpr uint8_t kReplyTtl = 64;
 constexpr uint32_t kMaxIpv4Length = 65535;
 constexpr uint32_t kMaxIpv6Payload = 65535;
-
-// Cuts what lies behind the IP packet (link padding, or a trailer somebody added) and pads with zeros, never
-// with the old bytes of the frame.
-void fit_length(Packet& packet, uint32_t length) {
-  // A packet in several frames is far from needing padding, and its end is not in this one.
-  if (packet.rest_length != 0) return;
-  packet.length = length;
-  const uint32_t padded = std::min(kMinFrameLength, packet.room);
-  if (length >= padded) return;
-  packet.length = padded;
-  constexpr uint32_t kLastWord = kMinFrameLength - sizeof(uint64_t);
-  if (length >= kLastWord && padded == kMinFrameLength) {
-    // A bare TCP segment, the usual short packet: one masked word, where calling memset() took 14 instructions (callgrind).
-    uint64_t word;
-    std::memcpy(&word, packet.data + kLastWord, sizeof word);
-    word &= (uint64_t{1} << (length - kLastWord) * 8) - 1;
-    std::memcpy(packet.data + kLastWord, &word, sizeof word);
-    return;
-  }
-  std::memset(packet.data + length, 0, padded - length);
-}
-
-void set_link_addresses(const Packet& packet, const NextHop& next_hop) {
-  // Both at once, in the order of the wire: two stores.
-  static_assert(offsetof(NextHop, source) == offsetof(NextHop, destination) + sizeof(MacAddress));
-  std::memcpy(packet.data, reinterpret_cast<const uint8_t*>(&next_hop) + offsetof(NextHop, destination),
-              2 * sizeof(MacAddress));
-}
-
-uint8_t tunnel_protocol(const ParsedPacket& parsed) {
-  return parsed.ip_version == 4 ? kProtoIpip : kProtoIpv6;
-}
-
-// Put together and summed in registers: written as fields and summed from memory, the sum waited for the small stores it
-// loaded as words.
-void write_outer_v4(uint8_t* at, const ParsedPacket& parsed, const Backend& backend) {
-  const auto length = static_cast<uint16_t>(parsed.ip_length + sizeof(Ipv4Header));
-  // 0x45, TOS (RFC 6040 section 4.1, normal mode: both fields are copied), length, id 0 (RFC 6864 section 4.1: free
-  // where DF is set), DF.
-  const uint64_t first = 0x45 | uint64_t{parsed.dscp_ecn} << 8 |
-                         uint64_t{Be16::from_host(length).raw()} << 16 |
-                         uint64_t{Be16::from_host(kIpv4DontFragment).raw()} << 48;
-  // TTL, protocol, checksum, source.
-  const uint64_t second =
-      kOuterTtl | uint64_t{tunnel_protocol(parsed)} << 8 | uint64_t{backend.tunnel_source.v4().raw()} << 32;
-  const uint32_t destination = backend.address.v4().raw();
-  const uint64_t sum =
-      (first & 0xffffffff) + (first >> 32) + (second & 0xffffffff) + (second >> 32) + destination;
-  const uint64_t summed = second | uint64_t{checksum_finish(sum).raw()} << 16;
-  static_assert(offsetof(Ipv4Header, checksum) == 10 && offsetof(Ipv4Header, destination) == 16);
-  std::memcpy(at, &first, sizeof first);
-  std::memcpy(at + 8, &summed, sizeof summed);
-  std::memcpy(at + 16, &destination, sizeof destination);
-}
-
-// RFC 6438: the label lets routers spread tunnelled flows. The same flow always gets the same one.
-uint32_t flow_label(const FlowKey& key) {
-  return static_cast<uint32_t>(XXH3_64bits(&key, sizeof key) & 0xfffff);
-}
-
-void write_outer_v6(uint8_t* at, const ParsedPacket& parsed, const Backend& backend) {
-  auto* outer = view_as<Ipv6Header>(at);
-  const uint32_t traffic_class = parsed.dscp_ecn;
-  outer->version_class_flow = Be32::from_host(6u << 28 | traffic_class << 20 | flow_label(parsed.key));
-  outer->payload_length = Be16::from_host(static_cast<uint16_t>(parsed.ip_length));
-  outer->next_header = tunnel_protocol(parsed);
-  outer->hop_limit = kOuterTtl;
-  std::memcpy(outer->source, backend.tunnel_source.bytes.data(), sizeof outer->source);
-  std::memcpy(outer->destination, backend.address.bytes.data(), sizeof outer->destination);
-}
 
 std::optional<DropReason> encapsulate(Packet& packet, const ParsedPacket& parsed, const Backend& backend) {
   const bool outer_v4 = backend.address.is_v4();
@@ -113,7 +44,8 @@ std::optional<DropReason> encapsulate(Packet& packet, const ParsedPacket& parsed
   } else {
     write_outer_v6(outer, parsed, backend);
   }
-  fit_length(packet, parsed.l3_offset + outer_length);
+  // A packet in several frames is far from needing padding, and its end is not in this one.
+  if (packet.rest_length == 0) fit_length(packet, parsed.l3_offset + outer_length);
   return std::nullopt;
 }
 
@@ -137,35 +69,25 @@ uint64_t packet_sum(const Packet& packet, uint32_t offset, uint32_t length) {
   return sum;
 }
 
-uint64_t pseudo_header_sum(const ParsedPacket& parsed, uint32_t l4_length) {
-  const IpAddress& source = parsed.key.source;
-  const IpAddress& destination = parsed.key.destination;
-  if (parsed.ip_version == 4) {
-    return pseudo_header_sum_v4(source.v4(), destination.v4(), parsed.protocol, l4_length);
-  }
-  return pseudo_header_sum_v6(source.bytes.data(), destination.bytes.data(), parsed.protocol, l4_length);
-}
-
 }  // namespace
 
+void pad(Packet& packet) {
+  const uint32_t padded = std::min(kMinFrameLength, packet.room);
+  if (packet.length >= padded) return;
+  std::memset(packet.data + packet.length, 0, padded - packet.length);
+  packet.length = padded;
+}
+
 bool complete_partial_checksum(const Packet& packet, const ParsedPacket& parsed) {
-  if (parsed.kind != PacketKind::transport || parsed.first_fragment) return false;
+  if (!parsed.looks_partial) return false;
   const uint8_t* l4 = packet.data + parsed.l4_offset;
   const bool is_udp = parsed.protocol == kProtoUdp;
-  // UDP says its own length, and its checksum covers that much (RFC 768); TCP reaches to the end of the IP
-  // packet.
   const uint32_t l4_length =
       is_udp ? view_as<UdpHeader>(l4)->length.host() : parsed.l3_offset + parsed.ip_length - parsed.l4_offset;
   Be16* field = l4_checksum(packet, parsed);
-  const uint64_t pseudo = pseudo_header_sum(parsed, l4_length);
-  // The pseudo-header is never all zeros, and a sum of anything else never folds to 0 but to 0xffff: a UDP
-  // field of 0 (no checksum) is not taken for a partial one, and Linux's csum_fold() leaves the same
-  // representation as ours.
-  if (!checksum_is_partial(*field, pseudo)) return false;
-
   // The field is part of what is summed: taken out again by adding its complement.
-  const uint64_t sum =
-      pseudo + packet_sum(packet, parsed.l4_offset, l4_length) + static_cast<uint16_t>(~field->raw());
+  const uint64_t sum = pseudo_header_sum(parsed, l4_length) +
+                       packet_sum(packet, parsed.l4_offset, l4_length) + static_cast<uint16_t>(~field->raw());
   *field = checksum_finish(sum);
   if (is_udp && field->raw() == 0) *field = Be16::from_raw(0xffff);  // 0 would say "none"
   return true;
@@ -178,7 +100,7 @@ std::optional<DropReason> rewrite_to_backend(Packet& packet, const ParsedPacket&
   } else {
     const uint32_t mtu = backend.next_hop.mtu;
     if (mtu != 0 && parsed.ip_length > mtu) return DropReason::too_big;
-    fit_length(packet, parsed.l3_offset + parsed.ip_length);
+    if (packet.rest_length == 0) fit_length(packet, parsed.l3_offset + parsed.ip_length);
   }
   set_link_addresses(packet, backend.next_hop);
   return std::nullopt;
@@ -215,7 +137,7 @@ void rewrite_to_echo_reply(Packet& packet, const ParsedPacket& parsed) {
   const uint32_t length = parsed.l3_offset + parsed.ip_length - parsed.l4_offset;
   if (icmp->checksum.raw() == 0 && packet_sum(packet, parsed.l4_offset, length) == 0)
     icmp->checksum = Be16::from_raw(0xffff);
-  fit_length(packet, parsed.l3_offset + parsed.ip_length);
+  if (packet.rest_length == 0) fit_length(packet, parsed.l3_offset + parsed.ip_length);
 }
 
 }  // namespace xebec

@@ -23,8 +23,10 @@ struct Packet {
   std::span<const std::span<const uint8_t>> rest{};  ///< those bytes, frame by frame
 };
 
-/// Completes the TCP or UDP checksum if the sender left it to its NIC (checksum.h). True if it did. Not for
-/// fragments: their checksum covers bytes that are elsewhere.
+/// Pads with zeros to kMinFrameLength, as far as there is room.
+void pad(Packet& packet);
+
+/// Completes the TCP or UDP checksum if the sender left it to its NIC (ParsedPacket::looks_partial). True if it did.
 bool complete_partial_checksum(const Packet& packet, const ParsedPacket& parsed);
 
 /// Turns the packet into the frame to send to `backend`: MAC addresses, VLAN tags kept as received, for

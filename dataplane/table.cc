@@ -124,6 +124,8 @@ Table::Table(TableParts parts) : parts_(std::move(parts)) {
   const std::size_t vips = parts_.services.size() + parts_.local_vips.size();
   vip_filter_.resize(std::bit_ceil(std::max(kMinFilterBits, kFilterBitsPerVip * vips)) / 64);
   filter_shift_ = static_cast<uint32_t>(64 - std::countr_zero(vip_filter_.size() * 64));
+  for (const Backend& backend : parts_.backends)
+    encapsulates_ = encapsulates_ || (backend.usable && backend.mode == Mode::ipip);
   for (const IpAddress& vip : parts_.local_vips) index_vip(vip, false);
   for (uint32_t i = 0; i < parts_.services.size(); ++i) index_service(i);
 }
@@ -155,6 +157,10 @@ std::size_t Table::position_of(const Key& key) const {
   std::size_t i = parts_.secret.hash(packed, sizeof packed) & mask;
   while (index_[i].value != kNone && !(index_[i].key == key)) i = (i + 1) & mask;
   return i;
+}
+
+bool Table::is_indexed_vip(const IpAddress& address) const {
+  return find(Key::of(address, Be16{}, 0)) != kNone;
 }
 
 uint32_t Table::find_service(const IpAddress& vip, uint8_t protocol, Be16 port) const {

@@ -3,6 +3,7 @@
 // thread, published by one pointer, read by the workers (dataplane/published.h).
 #pragma once
 
+#include <bit>
 #include <cstdint>
 #include <cstring>
 #include <memory>
@@ -41,6 +42,9 @@ struct alignas(64) Backend {
   uint32_t service = 0;  ///< index into Table::services()
   Mode mode = Mode::dsr_l2;
   bool usable = false;  ///< false: takes no packet, neither new flows nor remembered ones
+
+  /// An id that a flow remembers may mean another service's backend by now.
+  bool takes_packets_of(uint32_t asking) const { return usable && service == asking; }
 };
 static_assert(sizeof(Backend) == 64);
 
@@ -84,6 +88,8 @@ class Table {
   const HashSecret& secret() const { return parts_.secret; }
   std::span<const Service> services() const { return parts_.services; }
   std::span<const Backend> backends() const { return parts_.backends; }
+  /// True if some usable backend has a mode that puts a header in front of the packet.
+  bool encapsulates() const { return encapsulates_; }
 
   static constexpr uint32_t kNone = UINT32_MAX;
 
@@ -91,9 +97,7 @@ class Table {
   /// the wire.
   uint32_t find_service(const IpAddress& vip, uint8_t protocol, Be16 port) const;
   /// True if some service has this address.
-  bool is_vip(const IpAddress& address) const {
-    return may_be_vip(address) && find(Key::of(address, Be16{}, 0)) != kNone;
-  }
+  bool is_vip(const IpAddress& address) const { return may_be_vip(address) && is_indexed_vip(address); }
   /// True if some service at this address has a usable backend with weight: the VIP is alive, and answers
   /// echo requests.
   bool is_vip_served(const IpAddress& address) const;
@@ -124,6 +128,7 @@ class Table {
   static constexpr uint32_t kVipIdle = 0;    // value of a VIP's slot: no service there has a usable backend
   static constexpr uint32_t kVipServed = 1;  // ... some service has
 
+  bool is_indexed_vip(const IpAddress& address) const;
   /// Position in index_ of the slot that holds `key`, or of the free one where it would stand.
   std::size_t position_of(const Key& key) const;
   bool may_be_vip(const IpAddress& address) const {
@@ -133,13 +138,15 @@ class Table {
   // Not keyed: who knows it can make his packets take the walk, which is all that is saved here.
   uint64_t filter_bit_of(const IpAddress& address) const {
     const Key key = Key::of(address, Be16{}, 0);
-    return ((key.address[0] * 0x9e3779b97f4a7c15u ^ key.address[1]) * 0xc2b2ae3d27d4eb4fu) >> filter_shift_;
+    // Turned, so that the low halves of prefix and host part do not meet. One multiplication: the bit is waited for.
+    return ((std::rotl(key.address[0], 29) + key.address[1]) * 0x9e3779b97f4a7c15u) >> filter_shift_;
   }
   void index_vip(const IpAddress& address, bool served);
   void index_service(uint32_t service);
   uint32_t find(const Key& key) const { return index_[position_of(key)].value; }
 
   TableParts parts_;
+  bool encapsulates_ = false;
   std::vector<Slot>
       index_;  // open addressing, power of two, at most half full; VIPs stand in it with protocol 0
   // One bit a VIP among 32 or more, to say "not a VIP" of every packet's source without a walk. A walk that ends at a free

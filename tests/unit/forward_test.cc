@@ -215,6 +215,19 @@ TEST_F(Forward, DropsWhatItCannotAddressYetAndRemembersNothing) {
   EXPECT_EQ(send_one(tcp(1000, kTcpSyn)).origin, FlowOrigin::created);
 }
 
+TEST_F(Forward, DropsAKnownFlowWhoseBackendCannotBeAddressedAndKeepsIt) {
+  const uint32_t backend = send_one(tcp(1000, kTcpSyn)).backend;
+  EXPECT_EQ(send_one(tcp(1000, kTcpAck)).origin, FlowOrigin::hit);
+  story.at(backend).next_hop.resolved = false;
+  table = story.make();
+  expect_drop(tcp(1000, kTcpAck), DropReason::next_hop_unresolved);
+  story.at(backend).next_hop.resolved = true;
+  table = story.make();
+  const Decision again = send_one(tcp(1000, kTcpAck));
+  EXPECT_EQ(again.origin, FlowOrigin::hit);
+  EXPECT_EQ(again.backend, backend);
+}
+
 TEST_F(Forward, ForwardsUnrememberedWhatTheFlowTableRefuses) {
   state = std::make_unique<ForwardState>(
       FlowTableConfig{.capacity = 4096, .timeouts = {}, .max_inserts_per_s = 0});

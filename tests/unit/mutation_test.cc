@@ -231,7 +231,7 @@ class PlainParse {
     std::copy(frame.begin(), frame.end(), memory.get());
     ParsedPacket plain;
     std::memset(static_cast<void*>(&plain), fill_ ^= 0xff, sizeof plain);
-    plain.first_fragment = plain.dont_fragment = true;  // a bool has no other bits
+    plain.first_fragment = plain.dont_fragment = plain.looks_partial = true;  // a bool has no other bits
     if (!parse_plain(memory.get(), static_cast<uint32_t>(frame.size()), plain)) return;
     ++accepted_;
     ParsedPacket general;

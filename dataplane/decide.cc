@@ -1,0 +1,185 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Which way a packet goes that is not simply the next one of a known flow.
+#include "dataplane/decide.h"
+
+namespace xebec {
+namespace {
+
+// One packet on its way to a decision. Pending while its verdict is `forward`.
+class Decider {
+ public:
+  Decider(const Table& table, ForwardState& state, const PacketInHand& hand, uint64_t now_ns)
+      : table_(table), state_(state), parsed_(hand.parsed), hand_(hand), now_ns_(now_ns) {
+    decision_.verdict = Verdict::forward;
+    decision_.service = hand_.service;
+  }
+
+  Decision decide() {
+    switch (parsed_.kind) {
+      case PacketKind::transport:
+        decide_transport();
+        break;
+      case PacketKind::later_fragment:
+        decide_later_fragment();
+        break;
+      case PacketKind::icmp_error:
+        decide_icmp_error();
+        break;
+      case PacketKind::icmp_echo:
+        decide_echo();
+        break;
+    }
+    return decision_;
+  }
+
+ private:
+  void drop(DropReason reason) {
+    decision_.verdict = Verdict::drop;
+    decision_.reason = reason;
+  }
+
+  void decide_transport();
+  void decide_later_fragment();
+  void decide_icmp_error();
+  void decide_echo();
+
+  bool takes_packets(uint32_t backend_id, uint32_t service) const;
+  uint32_t pick() const;
+  uint32_t pick_for_unknown();
+  bool choose(uint32_t backend_id, FlowOrigin origin);
+  void choose_new(const FlowHit& stale);
+
+  const Table& table_;
+  ForwardState& state_;
+  const ParsedPacket& parsed_;
+  const PacketInHand& hand_;
+  uint64_t now_ns_;
+  Decision decision_;
+};
+
+// A remembered backend may be gone since, or its id may mean another service's by now.
+bool Decider::takes_packets(uint32_t backend_id, uint32_t service) const {
+  return backend_id < table_.backends().size() && table_.backends()[backend_id].takes_packets_of(service);
+}
+
+uint32_t Decider::pick() const {
+  const Service& service = table_.services()[decision_.service];
+  const uint16_t index = service.lookup->pick(hand_.hash);
+  return index == MaglevTable::kNone ? Table::kNone : service.backend_ids[index];
+}
+
+// Nothing is remembered of it. If it cannot open a connection it belongs to one that some table placed: if that was
+// before the last change, and the backend of then still takes packets, it goes on there.
+uint32_t Decider::pick_for_unknown() {
+  const uint32_t current = pick();
+  const uint32_t service = decision_.service;
+  const PreviousLookup* previous = table_.services()[service].previous.get();
+  if (previous == nullptr || now_ns_ >= previous->until_ns) return current;
+  if (parsed_.key.protocol != kProtoTcp || opens_connection(parsed_.tcp_flags)) return current;
+  const uint16_t index = previous->lookup->pick(hand_.hash);
+  if (index == MaglevTable::kNone) return current;
+  const uint32_t before = previous->backend_ids[index];
+  if (before == current || !takes_packets(before, service)) return current;
+  state_.counters.second_chances.add(1);
+  return before;
+}
+
+// False: it cannot be sent there (yet), and is dropped.
+bool Decider::choose(uint32_t backend_id, FlowOrigin origin) {
+  if (backend_id == Table::kNone) {
+    drop(DropReason::no_backend);
+    return false;
+  }
+  const Backend& backend = table_.backends()[backend_id];
+  decision_.backend = backend_id;
+  decision_.interface = backend.next_hop.interface;
+  decision_.origin = origin;
+  if (backend.next_hop.resolved) return true;
+  drop(DropReason::next_hop_unresolved);
+  return false;
+}
+
+// Nothing usable is remembered. `stale` is found if something unusable is.
+void Decider::choose_new(const FlowHit& stale) {
+  const uint32_t backend_id = stale.found() ? pick() : pick_for_unknown();
+  // What could not be sent is not remembered: the sender's next try looks again.
+  if (!choose(backend_id, stale.found() ? FlowOrigin::moved : FlowOrigin::created)) return;
+  if (stale.found()) {
+    state_.flows.move(stale.slot, backend_id);
+    return;
+  }
+  if (!state_.flows.insert(parsed_.key, hand_.probe, backend_id, parsed_.tcp_flags, now_ns_)) {
+    decision_.origin = FlowOrigin::unremembered;
+  }
+}
+
+void Decider::decide_transport() {
+  if (table_.services()[decision_.service].stateless) {
+    choose(pick(), FlowOrigin::stateless);
+  } else {
+    const FlowHit hit = state_.flows.lookup(parsed_.key, hand_.probe, parsed_.tcp_flags, now_ns_);
+    (hit.found() ? state_.counters.flow_hits : state_.counters.flow_misses).add(1);
+    if (hit.found() && takes_packets(hit.backend_id, decision_.service)) {
+      choose(hit.backend_id, FlowOrigin::hit);
+    } else {
+      choose_new(hit);
+    }
+  }
+  if (parsed_.first_fragment && decision_.verdict == Verdict::forward) {
+    const FragmentKey key = fragment_key(parsed_);
+    state_.fragments.remember(key, table_.secret().hash(&key, sizeof key), decision_.backend, now_ns_);
+  }
+}
+
+void Decider::decide_later_fragment() {
+  const auto backend_id = state_.fragments.find(fragment_key(parsed_), hand_.hash, now_ns_);
+  if (!backend_id) return drop(DropReason::fragment_unknown);
+  // The rest of the datagram is of no use to any other backend.
+  if (*backend_id >= table_.backends().size()) return drop(DropReason::no_backend);
+  const Backend& backend = table_.backends()[*backend_id];
+  if (!backend.usable || table_.services()[backend.service].vip != parsed_.key.destination) {
+    return drop(DropReason::no_backend);
+  }
+  decision_.service = backend.service;
+  choose(*backend_id, FlowOrigin::hit);
+}
+
+// Goes where its flow goes, and changes nothing of what is remembered: anybody can send one.
+void Decider::decide_icmp_error() {
+  const uint32_t service = decision_.service;
+  if (!table_.services()[service].stateless) {
+    const FlowHit hit = state_.flows.peek(parsed_.key, hand_.probe, now_ns_);
+    if (hit.found() && takes_packets(hit.backend_id, service)) {
+      choose(hit.backend_id, FlowOrigin::hit);
+      return;
+    }
+  }
+  choose(pick(), FlowOrigin::stateless);
+}
+
+void Decider::decide_echo() {
+  const IpAddress& vip = parsed_.key.destination;
+  if (!table_.is_vip(vip)) return drop(DropReason::no_service);
+  if (!table_.is_vip_served(vip)) return drop(DropReason::no_backend);
+  if (!state_.echo_replies.take(now_ns_)) return drop(DropReason::icmp_echo_limited);
+  decision_.verdict = Verdict::reply;
+}
+
+}  // namespace
+
+FragmentKey fragment_key(const ParsedPacket& parsed) {
+  FragmentKey key;
+  key.source = parsed.key.source;
+  key.destination = parsed.key.destination;
+  key.id = parsed.fragment_id;
+  // RFC 791 tells datagrams apart by protocol too. RFC 8200 section 4.5 does not, and a later fragment may
+  // name an extension header where the first one's walk went on to TCP.
+  key.protocol = parsed.ip_version == 4 ? parsed.protocol : uint8_t{0};
+  return key;
+}
+
+Decision decide(const Table& table, ForwardState& state, const PacketInHand& hand, uint64_t now_ns) {
+  return Decider(table, state, hand, now_ns).decide();
+}
+
+}  // namespace xebec
