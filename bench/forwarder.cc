@@ -2,8 +2,6 @@
 // Our side: a ring of frames filled, forwarded by batches, checked.
 #include "bench/forwarder.h"
 
-#include <sys/mman.h>
-
 #include <algorithm>
 #include <cstring>
 
@@ -66,14 +64,10 @@ Forwarder::Forwarder(const Scenario& scenario, const Traffic& traffic, uint32_t 
       flows_in_frames_(kFrames),
       packets_(kFrames),
       decisions_(kFrames) {
-  void* memory = mmap(nullptr, std::size_t{kFrames} * kFrameSize, PROT_READ | PROT_WRITE,
-                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
-  require(memory != MAP_FAILED, "no memory for frames");
-  memory_ = static_cast<uint8_t*>(memory);
-}
-
-Forwarder::~Forwarder() {
-  munmap(memory_, std::size_t{kFrames} * kFrameSize);
+  auto mapped = UmemMemory::anonymous(std::size_t{kFrames} * kFrameSize);
+  require(mapped.has_value(), "no memory for frames");
+  frames_ = std::move(*mapped);
+  memory_ = frames_.data();
 }
 
 // Writes the next packets of the sequence into the first `count` frames, as the kernel copies them there.

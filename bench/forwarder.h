@@ -9,13 +9,13 @@
 
 #include "bench/traffic.h"
 #include "dataplane/forward.h"
+#include "dataplane/umem_memory.h"
 
 namespace xebec::bench {
 
 class Forwarder {
  public:
   Forwarder(const Scenario& scenario, const Traffic& traffic, uint32_t capacity);
-  ~Forwarder();
   Forwarder(const Forwarder&) = delete;
   Forwarder& operator=(const Forwarder&) = delete;
 
@@ -34,6 +34,7 @@ class Forwarder {
   const Traffic& traffic_;
   std::unique_ptr<const Table> table_;
   std::unique_ptr<ForwardState> state_;
+  UmemMemory frames_;  ///< the memory that a worker's frames have
   uint8_t* memory_;
   std::vector<uint32_t> flows_in_frames_;  ///< position in the sequence of the packet in each frame
   std::vector<Packet> packets_;

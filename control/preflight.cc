@@ -81,7 +81,9 @@ void check_host(Preflight& out) {
   }
   const std::string huge = read_first_line("/sys/kernel/mm/hugepages/hugepages-2048kB/free_hugepages");
   if (huge.empty() || huge == "0") {
-    out.ok("no free hugepages: packet memory is on small pages");
+    out.ok(
+        "no free hugepages: packet memory is on transparent ones if the kernel makes them, else on small "
+        "pages");
   } else {
     out.ok(fmt::format("{} free hugepages of 2 MiB", huge));
   }
