@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""The rows of scripts/bench for people: a table, or one self-contained page of HTML with bars in SVG, in groups."""
+"""The rows of scripts/bench for people: a table (also as Markdown), or one self-contained page of HTML with bars in SVG, in groups."""
 import html
 import json
 import os
@@ -79,11 +79,22 @@ def print_html(rows):
     print('</html>')
 
 
+def print_markdown(rows):
+    """For docs/benchmarks.md: what has a target, and what was compared beside it; CPU rows folded into their row."""
+    cpu = {row['bench'][:-len('-cpu')]: row for row in rows if row['bench'].endswith('-cpu')}
+    print('| bench | ours | peer | unit | ratio | spread | target | | CPU ratio |\n|---|---|---|---|---|---|---|---|---|')
+    for row in rows:
+        if row['bench'].endswith('-cpu'):
+            continue
+        beside = cpu.get(row['bench'])
+        print('| ' + ' | '.join(cells(row, row['bench']) + [number(beside['ratio']) if beside else '']) + ' |')
+
+
 def main():
     kind, path = sys.argv[1:]
     with open(path, encoding='utf-8') as lines:
         rows = [json.loads(line) for line in lines]
-    {'table': print_table, 'html': print_html}[kind](rows)
+    {'table': print_table, 'html': print_html, 'markdown': print_markdown}[kind](rows)
 
 
 main()
