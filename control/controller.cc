@@ -9,11 +9,19 @@
 #include <spdlog/spdlog.h>
 
 #include "control/text_file.h"
+#include "dataplane/limits.h"
 
 namespace xebec {
 namespace {
 
 using namespace std::chrono_literals;
+
+/// The sockets were bound when the MTU was smaller.
+std::string too_long(const std::string& interface, uint32_t mtu) {
+  return fmt::format(
+      "interface {}: received packets longer than {} bytes are lost until a restart, the MTU is {} now",
+      interface, kMaxFrameLength, mtu);
+}
 
 /// Of the workers' clock, CLOCK_MONOTONIC.
 uint64_t monotonic_now_ns() {
@@ -25,6 +33,7 @@ uint64_t monotonic_now_ns() {
 // Workers pass a quiescent point every round, so a retired table is free microseconds later and the first look
 // finds it so. A worker stuck in the kernel delays memory, nothing else.
 constexpr auto kReclaimDelay = 50ms;
+constexpr auto kReviewDelay = 1s;
 
 ChangeError error(ChangeError::Kind kind, std::string message, std::string hint = {}) {
   return {kind, std::move(message), std::move(hint), {}};
@@ -98,6 +107,7 @@ tl::expected<std::unique_ptr<Controller>, StartError> Controller::start(EventLoo
 Controller::~Controller() {
   if (reclaim_timer_ != 0) loop_.cancel(reclaim_timer_);
   if (feature_watch_ != 0) loop_.unwatch(feature_watch_);
+  if (review_timer_ != 0) loop_.cancel(review_timer_);
 }
 
 NetworkView Controller::network() const {
@@ -119,6 +129,12 @@ tl::expected<void, std::string> Controller::rebuild() {
   const auto before = builder_.status();
   const NetworkView view = network();
   if (auto r = engine_->set_macs(view.links); !r) return r;
+  for (std::size_t i = 0; i < view.links.size(); ++i) {
+    const ServedLink& link = view.links[i];
+    const bool news = i >= seen_.links.size() || seen_.links[i].mtu != link.mtu;
+    if (news && link.mtu > kMaxSingleFrameMtu && !engine_->interfaces()[i].multi_frame)
+      spdlog::warn(too_long(link.name, link.mtu));
+  }
   seen_ = {hops_->all(), view.links};
   auto table = builder_.build(config_, view, monotonic_now_ns());
   if (!table) return tl::unexpected(table.error());
@@ -146,9 +162,18 @@ void Controller::follow_xdp_features() {
   feature_events_ = std::move(*events);
   feature_watch_ = loop_.watch(feature_events_->fd(), POLLIN, [this](short) {
     feature_events_->drain();
-    engine_->review_transmit();
+    review_transmit();
   });
-  engine_->review_transmit();  // what changed between the choice and the watch
+  review_transmit();  // what changed between the choice and the watch
+}
+
+void Controller::review_transmit() {
+  if (engine_->review_transmit() || review_timer_ != 0) return;
+  // Nothing would tell when the kernel answers again (descriptors or memory were short).
+  review_timer_ = loop_.after(kReviewDelay, [this] {
+    review_timer_ = 0;
+    review_transmit();
+  });
 }
 
 void Controller::follow_destinations() {
@@ -321,6 +346,8 @@ std::vector<std::string> Controller::problems() const {
       problems.push_back(fmt::format("interface {}: gone", i.config.name));
     } else if (!link->up || !link->carrier) {
       problems.push_back(fmt::format("interface {}: {}", i.config.name, link->up ? "no carrier" : "down"));
+    } else if (link->mtu > kMaxSingleFrameMtu && !i.multi_frame) {
+      problems.push_back(too_long(i.config.name, link->mtu));
     }
   }
   for (const auto& [key, status] : builder_.status()) {

@@ -91,6 +91,7 @@ class Controller {
   tl::expected<void, std::string> rebuild();
   void follow_destinations();
   void follow_xdp_features();
+  void review_transmit();
   void on_network_change();
   /// What the last table was built from, to tell whether a change of the network changes it.
   struct SeenNetwork {
@@ -114,6 +115,7 @@ class Controller {
   EventLoop::TimerId reclaim_timer_ = 0;
   std::unique_ptr<XdpFeatureEvents> feature_events_;  // null: the kernel does not tell
   EventLoop::WatchId feature_watch_ = 0;
+  EventLoop::TimerId review_timer_ = 0;
   std::chrono::steady_clock::time_point started_at_;
 };
 

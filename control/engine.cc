@@ -201,14 +201,16 @@ tl::expected<Engine::Parts, IoError> Engine::open_ports(const std::vector<std::s
   parts.injector = std::move(plan.injector);
   parts.transmit = std::move(plan.choices);
   for (std::size_t k = 0; k < interfaces.size(); ++k) {
-    const ServedInterface& served = interfaces_[interfaces[k]];
+    ServedInterface& served = interfaces_[interfaces[k]];
+    served.multi_frame = multi_frame;
     PortOptions options;
     options.interface = served.config.name;
     options.interface_index = static_cast<uint16_t>(interfaces[k]);
     options.queue = queue;
     options.zerocopy = zerocopy;
     options.multi_frame = multi_frame;
-    if (parts.transmit[k].inject) options.inject = parts.injector->options(served.ifindex);
+    if (parts.transmit[k].inject)
+      options.inject = parts.injector->options(served.ifindex, mtu_of(served.config.name));
     parts.ports.push_back({std::make_unique<XskPort>(std::move(options)), served.shim->heartbeat(queue)});
   }
   auto memory = parts.injector ? parts.injector->memory()
@@ -244,11 +246,14 @@ void Engine::report_transmit(const std::vector<std::size_t>& interfaces, const P
   }
 }
 
-void Engine::review_transmit() {
+bool Engine::review_transmit() {
+  bool complete = true;
   for (std::size_t i = 0; i < interfaces_.size(); ++i) {
     ServedInterface& served = interfaces_[i];
     if (!served.may_inject) continue;
-    const TransmitChoice now = choose_transmit({served.config.transmit, false, xdp_features(served.ifindex)});
+    const auto features = xdp_features(served.ifindex);
+    complete &= features.has_value() || features.error().never;
+    const TransmitChoice now = choose_transmit({served.config.transmit, false, features});
     if (now.ready == served.injects) continue;
     for (const auto& worker : workers_) {
       for (const WorkerPort& p : worker->ports()) {
@@ -262,6 +267,7 @@ void Engine::review_transmit() {
         fmt::format("{}: transmit by {} ({})", served.config.name, now.ready ? "inject" : "ring", now.why);
     spdlog::log(now.in_vain ? spdlog::level::warn : spdlog::level::info, text);
   }
+  return complete;
 }
 
 Idle Engine::choose_idle(const std::vector<std::size_t>& interfaces, const std::vector<WorkerPort>& ports,

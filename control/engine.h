@@ -41,6 +41,7 @@ struct ServedInterface {
   uint32_t queues = 0;  ///< served: 0 .. queues - 1
   std::string driver;
   std::string transmit_why;  ///< why its ports send the way they do
+  bool multi_frame = false;  ///< its sockets take packets longer than a frame
   bool may_inject = false;   ///< its ports have an injector
   bool injects = false;      ///< and the driver takes redirected packets at present
   std::unique_ptr<Steering> shim;
@@ -62,8 +63,9 @@ class Engine {
   /// Frees tables no worker can hold any more; returns how many still wait.
   std::size_t reclaim() { return tables_->reclaim(); }
   const Table& table() const { return tables_->current(); }
-  /// Asks the kernel anew which drivers take redirected packets, and has the injectors act on it.
-  void review_transmit();
+  /// Asks the kernel anew which drivers take redirected packets, and has the injectors act on it. False: it would not
+  /// say of one, which sends by the ring until asked again.
+  bool review_transmit();
 
   const std::vector<ServedInterface>& interfaces() const { return interfaces_; }
   const std::vector<std::unique_ptr<Worker>>& workers() const { return workers_; }

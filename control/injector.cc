@@ -6,6 +6,7 @@
 #include <bpf/libbpf.h>
 #include <sys/mman.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <optional>
@@ -53,8 +54,10 @@ class LoadedInjector final : public Injector {
     return UmemMemory::shared(bpf_map__fd(skeleton_->maps.inject_umem),
                               static_cast<std::size_t>(frames_) * kFrameSize);
   }
-  InjectOptions options(int ifindex) const override {
-    return {program_fd(), list_, static_cast<uint32_t>(ifindex), XEBEC_INJECT_MAX_BEGIN, max_length_};
+  InjectOptions options(int ifindex, uint32_t mtu) const override {
+    constexpr uint32_t kLinkHeader = 14 + 4;
+    return {program_fd(), list_, static_cast<uint32_t>(ifindex), XEBEC_INJECT_MAX_BEGIN,
+            std::min(max_length_, mtu + kLinkHeader)};
   }
   uint32_t max_length() const override { return max_length_; }
   const std::string& placeholder() const override { return placeholder_->name(); }

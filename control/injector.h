@@ -25,8 +25,9 @@ class Injector {
 
   /// The packet memory, for the worker's UMEM.
   virtual tl::expected<UmemMemory, IoError> memory() const = 0;
-  /// For a port of that worker that sends by the interface.
-  virtual InjectOptions options(int ifindex) const = 0;
+  /// For a port of that worker that sends by the interface, whose MTU is known: the kernel redirects no frame that is longer
+  /// than MTU, Ethernet header and one VLAN tag (include/linux/netdevice.h, is_skb_forwardable()), and says so nowhere.
+  virtual InjectOptions options(int ifindex, uint32_t mtu) const = 0;
   /// Longest packet that a live frame holds here.
   virtual uint32_t max_length() const = 0;
   virtual const std::string& placeholder() const = 0;  ///< the device's name

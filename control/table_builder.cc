@@ -13,6 +13,9 @@
 namespace xebec {
 namespace {
 
+// CLOCK_MONOTONIC_COARSE moves at most so much at once (HZ=100), and as much again.
+constexpr uint64_t kClockTickNs = 20'000'000;
+
 bool same_backends(const std::vector<MaglevBackend>& a, const std::vector<MaglevBackend>& b) {
   return std::equal(a.begin(), a.end(), b.begin(), b.end(),
                     [](const MaglevBackend& x, const MaglevBackend& y) {
@@ -254,19 +257,32 @@ bool TableBuilder::keep_replaced_backends(const ServiceConfig& config, Service& 
   return true;
 }
 
-/// A service without a usable backend places nothing: the array before that stays the last one.
+/// Which array an unknown connection may have been placed by, for so long after a change. One that has stood for longer
+/// than that is the likeliest: those that came and went since (a backend that flaps, a change in steps) placed few. If it
+/// is in force again there is nothing to ask. A service without a usable backend places nothing.
 void TableBuilder::remember_previous(Service& service, uint64_t now_ns) {
-  if (service.stateless) return;
   Cached& cached = lookups_[service.name];
+  if (service.stateless) {  // what it places meanwhile cannot be told from what was placed before
+    cached.last = {};
+    cached.previous.reset();
+    return;
+  }
   if (cached.previous && now_ns >= cached.previous->until_ns) cached.previous.reset();
-  PreviousLookup& last = cached.last;
-  const bool same = last.lookup == service.lookup && last.backend_ids == service.backend_ids;
+  const bool same = cached.last.lookup == service.lookup && cached.last.backend_ids == service.backend_ids;
   if (!service.lookup->empty() && !same) {
-    if (last.lookup) {
-      last.until_ns = now_ns + kSecondChanceNs;
-      cached.previous = std::make_shared<const PreviousLookup>(std::move(last));
+    if (cached.last.lookup) {
+      PreviousLookup previous = cached.last;
+      // The workers' clock may be a tick behind this one.
+      previous.replaced_ns = now_ns - std::min(now_ns, kClockTickNs);
+      const bool stood = now_ns - cached.last_since_ns >= kSecondChanceNs;
+      if (!stood && cached.previous) previous = *cached.previous;
+      previous.until_ns = now_ns + kSecondChanceNs;
+      cached.previous.reset();
+      if (previous.lookup->digest() != service.lookup->digest())
+        cached.previous = std::make_shared<const PreviousLookup>(std::move(previous));
     }
-    last = {service.lookup, service.backend_ids, 0};
+    cached.last = {service.lookup, service.backend_ids, 0, 0};
+    cached.last_since_ns = now_ns;
   }
   service.previous = cached.previous;
 }

@@ -8,7 +8,6 @@
 #include <fmt/format.h>
 
 #include "control/netdev.h"
-#include "control/xdp_features.h"
 #include "dataplane/limits.h"
 
 namespace xebec {
@@ -25,9 +24,12 @@ TransmitChoice choose_transmit(const TransmitFacts& facts) {
   if (facts.zerocopy) return ring(facts.wanted, "zero-copy");
   const bool by_name = facts.wanted == TransmitMode::inject;
   if (!facts.features) {
+    const XdpFeaturesError& error = facts.features.error();
     // What a driver that takes none is given is lost without a word; who asks for it by name knows the driver.
-    if (!by_name) return ring(facts.wanted, facts.features.error());
-    return {.inject = true, .ready = true, .in_vain = false, .why = "configured; " + facts.features.error()};
+    if (error.never && by_name)
+      return {.inject = true, .ready = true, .in_vain = false, .why = "configured; " + error.message};
+    if (error.never) return ring(facts.wanted, error.message);
+    return {.inject = true, .ready = false, .in_vain = by_name, .why = error.message};
   }
   if ((*facts.features & kXdpRedirectTarget) == 0) {
     return {.inject = true,

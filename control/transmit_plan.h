@@ -11,6 +11,7 @@
 
 #include "control/config.h"
 #include "control/injector.h"
+#include "control/xdp_features.h"
 
 namespace xebec {
 
@@ -25,7 +26,7 @@ struct TransmitChoice {
 struct TransmitFacts {
   TransmitMode wanted = TransmitMode::automatic;
   bool zerocopy = false;
-  tl::expected<uint64_t, std::string> features = 0u;  ///< as xdp_features() has them
+  tl::expected<uint64_t, XdpFeaturesError> features = 0u;  ///< as xdp_features() has them
 };
 
 /// Pure. What is known before an injector is loaded.

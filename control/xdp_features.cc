@@ -127,38 +127,41 @@ uint32_t group_id(const Socket& socket) {
   return id;
 }
 
-tl::unexpected<std::string> cannot_ask() {
-  return tl::unexpected(fmt::format("cannot ask the kernel for XDP features: {}", std::strerror(errno)));
+std::string cannot_ask() {
+  return fmt::format("cannot ask the kernel for XDP features: {}", std::strerror(errno));
 }
 
 }  // namespace
 
-tl::expected<uint64_t, std::string> xdp_features(int ifindex) {
+tl::expected<uint64_t, XdpFeaturesError> xdp_features(int ifindex) {
   const Socket socket(mnl_socket_open2(NETLINK_GENERIC, SOCK_CLOEXEC));
   if (!socket || mnl_socket_bind(socket.get(), 0, MNL_SOCKET_AUTOPID) < 0) {
-    return cannot_ask();
+    return tl::unexpected(XdpFeaturesError{false, cannot_ask()});
   }
   const auto family = family_id(socket);
-  if (!family) return tl::unexpected(std::string(kNoFamily));
+  if (!family)
+    return tl::unexpected(XdpFeaturesError{errno == ENOENT, errno == ENOENT ? kNoFamily : cannot_ask()});
   Question question(socket);
   nlmsghdr* request = question.begin(*family, kCmdDevGet, kVersion);
   mnl_attr_put_u32(request, kAttrIfindex, static_cast<uint32_t>(ifindex));
   const nlattr* features = question.ask(request, kAttrFeatures);
   if (features == nullptr) {
-    return tl::unexpected(fmt::format("the kernel does not tell the XDP features: {}", std::strerror(errno)));
+    return tl::unexpected(XdpFeaturesError{
+        false, fmt::format("the kernel does not tell the XDP features: {}", std::strerror(errno))});
   }
   return mnl_attr_get_u64(features);
 }
 
 tl::expected<std::unique_ptr<XdpFeatureEvents>, std::string> XdpFeatureEvents::open() {
   Socket socket(mnl_socket_open2(NETLINK_GENERIC, SOCK_CLOEXEC));
-  if (!socket || mnl_socket_bind(socket.get(), 0, MNL_SOCKET_AUTOPID) < 0) return cannot_ask();
+  if (!socket || mnl_socket_bind(socket.get(), 0, MNL_SOCKET_AUTOPID) < 0)
+    return tl::unexpected(cannot_ask());
   uint32_t group = group_id(socket);
   if (group == 0) return tl::unexpected(std::string(kNoFamily));
   const int fd = mnl_socket_get_fd(socket.get());
   if (mnl_socket_setsockopt(socket.get(), NETLINK_ADD_MEMBERSHIP, &group, sizeof group) < 0 ||
       fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK) < 0) {
-    return cannot_ask();
+    return tl::unexpected(cannot_ask());
   }
   return std::unique_ptr<XdpFeatureEvents>(new XdpFeatureEvents(socket.release()));
 }

@@ -16,9 +16,14 @@ namespace xebec {
 /// Bits of enum netdev_xdp_act, include/uapi/linux/netdev.h, which Debian 12 has not.
 inline constexpr uint64_t kXdpRedirectTarget = 1u << 2;  ///< NETDEV_XDP_ACT_NDO_XMIT: ndo_xdp_xmit works now
 
+struct XdpFeaturesError {
+  bool never = false;   ///< this kernel tells of no interface (before 6.3); else it may another time
+  std::string message;  ///< a sentence
+};
+
 /// The interface's feature bits. They change while it is up: a veth is a redirect target only while its peer
-/// has an XDP program or GRO. The error is a sentence.
-tl::expected<uint64_t, std::string> xdp_features(int ifindex);
+/// has an XDP program or GRO.
+tl::expected<uint64_t, XdpFeaturesError> xdp_features(int ifindex);
 
 /// Tells when any interface's bits have changed.
 class XdpFeatureEvents {

@@ -57,6 +57,12 @@ class Decider {
   Decision decision_;
 };
 
+// New connections that are not remembered, or not any more.
+uint64_t forgotten_by(const FlowTable& flows) {
+  const FlowTableStats& stats = flows.stats();
+  return stats.refused_full + stats.refused_rate + stats.evicted_half_open;
+}
+
 // A remembered backend may be gone since, or its id may mean another service's by now.
 bool Decider::takes_packets(uint32_t backend_id, uint32_t service) const {
   return backend_id < table_.backends().size() && table_.backends()[backend_id].takes_packets_of(service);
@@ -69,12 +75,14 @@ uint32_t Decider::pick() const {
 }
 
 // Nothing is remembered of it. If it cannot open a connection it belongs to one that some table placed: if that was
-// before the last change, and the backend of then still takes packets, it goes on there.
+// before the last change, and the backend of then still takes packets, it goes on there. Not if this worker had to let a
+// new connection go unremembered since: such ones were placed by the array of now, and nothing tells them apart.
 uint32_t Decider::pick_for_unknown() {
   const uint32_t current = pick();
   const uint32_t service = decision_.service;
   const PreviousLookup* previous = table_.services()[service].previous.get();
   if (previous == nullptr || now_ns_ >= previous->until_ns) return current;
+  if (state_.forgot_ns >= previous->replaced_ns) return current;
   if (parsed_.key.protocol != kProtoTcp || opens_connection(parsed_.tcp_flags)) return current;
   const uint16_t index = previous->lookup->pick(hand_.hash);
   if (index == MaglevTable::kNone) return current;
@@ -108,9 +116,11 @@ void Decider::choose_new(const FlowHit& stale) {
     state_.flows.move(stale.slot, backend_id);
     return;
   }
+  const uint64_t forgotten = forgotten_by(state_.flows);
   if (!state_.flows.insert(parsed_.key, hand_.probe, backend_id, parsed_.tcp_flags, now_ns_)) {
     decision_.origin = FlowOrigin::unremembered;
   }
+  if (forgotten_by(state_.flows) != forgotten) state_.forgot_ns = now_ns_;
 }
 
 void Decider::decide_transport() {

@@ -67,6 +67,8 @@ struct ForwardState {
   FragmentTable fragments;
   RateLimit echo_replies{kEchoRepliesPerSecond, kEchoReplyBurst};
   WorkerCounters counters;
+  /// When a new connection last went unremembered or was forgotten; then no unknown one has a second chance.
+  uint64_t forgot_ns = 0;
 
   // Scratch of the batch in hand, here so that nothing is allocated or zeroed per batch.
   std::array<PacketInHand, kBatchSize> in_hand;

@@ -19,6 +19,22 @@ constexpr uint8_t kReplyTtl = 64;
 constexpr uint32_t kMaxIpv4Length = 65535;
 constexpr uint32_t kMaxIpv6Payload = 65535;
 
+// fit_length() for a packet in one frame or several.
+void fit_frames(Packet& packet, uint32_t length) {
+  const uint32_t beyond = length - std::min(length, packet.length);
+  if (beyond < packet.rest_length) {
+    std::size_t frames = 0;
+    for (uint32_t left = beyond; left != 0; ++frames) {
+      auto& piece = packet.rest[frames];
+      piece = piece.first(std::min<std::size_t>(piece.size(), left));
+      left -= static_cast<uint32_t>(piece.size());
+    }
+    packet.rest = packet.rest.first(frames);
+    packet.rest_length = beyond;
+  }
+  if (packet.rest_length == 0) fit_length(packet, length);
+}
+
 std::optional<DropReason> encapsulate(Packet& packet, const ParsedPacket& parsed, const Backend& backend) {
   const bool outer_v4 = backend.address.is_v4();
   const auto overhead = static_cast<uint32_t>(outer_v4 ? sizeof(Ipv4Header) : sizeof(Ipv6Header));
@@ -44,8 +60,7 @@ std::optional<DropReason> encapsulate(Packet& packet, const ParsedPacket& parsed
   } else {
     write_outer_v6(outer, parsed, backend);
   }
-  // A packet in several frames is far from needing padding, and its end is not in this one.
-  if (packet.rest_length == 0) fit_length(packet, parsed.l3_offset + outer_length);
+  fit_frames(packet, parsed.l3_offset + outer_length);
   return std::nullopt;
 }
 
@@ -100,7 +115,7 @@ std::optional<DropReason> rewrite_to_backend(Packet& packet, const ParsedPacket&
   } else {
     const uint32_t mtu = backend.next_hop.mtu;
     if (mtu != 0 && parsed.ip_length > mtu) return DropReason::too_big;
-    if (packet.rest_length == 0) fit_length(packet, parsed.l3_offset + parsed.ip_length);
+    fit_frames(packet, parsed.l3_offset + parsed.ip_length);
   }
   set_link_addresses(packet, backend.next_hop);
   return std::nullopt;
@@ -137,7 +152,7 @@ void rewrite_to_echo_reply(Packet& packet, const ParsedPacket& parsed) {
   const uint32_t length = parsed.l3_offset + parsed.ip_length - parsed.l4_offset;
   if (icmp->checksum.raw() == 0 && packet_sum(packet, parsed.l4_offset, length) == 0)
     icmp->checksum = Be16::from_raw(0xffff);
-  if (packet.rest_length == 0) fit_length(packet, parsed.l3_offset + parsed.ip_length);
+  fit_frames(packet, parsed.l3_offset + parsed.ip_length);
 }
 
 }  // namespace xebec

@@ -20,7 +20,8 @@ struct Packet {
   uint32_t headroom = 0;     ///< bytes free before data
   uint32_t room = 0;         ///< bytes from data to the end of the frame; length <= room
   uint32_t rest_length = 0;  ///< bytes of the packet in further frames
-  std::span<const std::span<const uint8_t>> rest{};  ///< those bytes, frame by frame
+  std::span<std::span<const uint8_t>>
+      rest{};  ///< those bytes, frame by frame; what is cut off gets shorter here, too
 };
 
 /// Pads with zeros to kMinFrameLength, as far as there is room.
@@ -31,7 +32,7 @@ bool complete_partial_checksum(const Packet& packet, const ParsedPacket& parsed)
 
 /// Turns the packet into the frame to send to `backend`: MAC addresses, VLAN tags kept as received, for
 /// Mode::ipip the outer header (DF, TTL 64, DSCP and ECN per RFC 6040, id 0 per RFC 6864). Bytes behind the
-/// IP length are cut, except of a packet in several frames; a frame shorter than kMinFrameLength is padded with zeros. Empty optional: done.
+/// IP length are cut; a frame shorter than kMinFrameLength is padded with zeros. Empty optional: done.
 /// Otherwise the packet is unchanged and the reason says why it cannot go.
 std::optional<DropReason> rewrite_to_backend(Packet& packet, const ParsedPacket& parsed,
                                              const Backend& backend);

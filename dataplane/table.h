@@ -48,11 +48,12 @@ struct alignas(64) Backend {
 };
 static_assert(sizeof(Backend) == 64);
 
-/// What a service's lookup array was before its backends last changed. A packet from the middle of a connection that
-/// is not remembered (after a restart, or when ECMP moved the flow from another node) was placed by it.
+/// The lookup array that a service had before its backends changed. A packet from the middle of a connection that
+/// is not remembered (after a restart, or when ECMP moved the flow from another node) was most likely placed by it.
 struct PreviousLookup {
   std::shared_ptr<const MaglevTable> lookup;
   std::vector<uint32_t> backend_ids;  ///< lookup's index -> id; an id may be gone by now
+  uint64_t replaced_ns = 0;           ///< monotonic: a connection opened since was placed by another array
   uint64_t until_ns = 0;              ///< monotonic; not asked from then on
 };
 

@@ -68,6 +68,7 @@ class Frame {
     address_ = address;
     length_ = length;
   }
+  void end_packet() { continues_ = false; }
 
  private:
   friend class Umem;

@@ -196,7 +196,8 @@ void Worker::dispatch(std::size_t ingress, std::span<Frame> frames, std::span<co
   std::size_t next_frame = 0;
   for (std::size_t i = 0; i < packets.size(); ++i) {
     const std::size_t first = next_frame;
-    next_frame = first + 1 + packets[i].rest.size();
+    while (frames[next_frame++].continues()) {
+    }
     std::size_t egress = kNoPort;
     if (decisions[i].verdict == Verdict::forward) egress = port_of_interface_[decisions[i].interface];
     if (decisions[i].verdict == Verdict::reply) egress = ingress;
@@ -209,9 +210,23 @@ void Worker::dispatch(std::size_t ingress, std::span<Frame> frames, std::span<co
     out_port = egress;
     out_verdict = decisions[i].verdict;
     frames[first].set_packet(static_cast<uint64_t>(packets[i].data - umem_->memory()), packets[i].length);
-    for (std::size_t f = first; f < next_frame; ++f) out[out_count++] = std::move(frames[f]);
+    if (frames[first].continues()) cut(frames.subspan(first, next_frame - first), packets[i]);
+    for (std::size_t f = first; f < next_frame; ++f) {
+      if (!frames[f].empty()) out[out_count++] = std::move(frames[f]);
+    }
   }
   flush_run();
+}
+
+/// Takes from a packet's frames what the packet has no longer.
+void Worker::cut(std::span<Frame> frames, const Packet& packet) {
+  const std::size_t kept = packet.rest.size();
+  for (std::size_t i = 0; i < kept; ++i) {
+    Frame& frame = frames[i + 1];
+    frame.set_packet(frame.address(), static_cast<uint32_t>(packet.rest[i].size()));
+  }
+  frames[kept].end_packet();
+  for (Frame& frame : frames.subspan(kept + 1)) umem_->recycle(std::move(frame));
 }
 
 /// Counts a frame as forwarded or replied once a ring has it, and as dropped (tx_full) if none would:

@@ -85,6 +85,7 @@ class Worker {
   uint32_t serve(std::size_t port_index);
   void dispatch(std::size_t ingress, std::span<Frame> frames, std::span<const Packet> packets,
                 std::span<const Decision> decisions);
+  void cut(std::span<Frame> frames, const Packet& packet);
   void send(std::size_t port_index, Verdict verdict, std::span<Frame> frames);
   bool finish_round(bool more);
   void drain();

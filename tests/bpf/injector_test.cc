@@ -80,7 +80,7 @@ class Wire {
 /// Returns how many the program refused.
 uint32_t inject(const Injector& injector, const UmemMemory& memory, int ifindex,
                 const std::vector<Bytes>& frames, uint16_t begin = kFrameHeadroom) {
-  const InjectOptions options = injector.options(ifindex);
+  const InjectOptions options = injector.options(ifindex, 4000);
   InjectList& list = *options.list;
   for (std::size_t i = 0; i < frames.size(); ++i) {
     std::copy(frames[i].begin(), frames[i].end(), memory.data() + i * kFrameSize + begin);
@@ -215,7 +215,8 @@ TEST(XdpFeatures, SaysWhyThereIsNoAnswer) {
   const PrivateNetwork network;
   const auto features = xdp_features(999);
   ASSERT_FALSE(features);
-  EXPECT_THAT(features.error(), HasSubstr("No such device"));
+  EXPECT_THAT(features.error().message, HasSubstr("No such device"));
+  EXPECT_FALSE(features.error().never);
 }
 
 }  // namespace

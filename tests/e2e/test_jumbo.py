@@ -4,7 +4,7 @@ import functools
 
 import peers
 from cases import add, case, expect, expect_equal, expect_served
-from lab import VIP
+from lab import VIP, wait_until
 
 JUMBO = {"mtu": 9100, "client_mtu": 9000}
 
@@ -44,3 +44,15 @@ def answers_long_pings_and_drops_nothing_of_them(env):
                 expect(" 5 received" in done.stdout, f"ping of {size} bytes: {done.stdout}")
             expect(daemon.packets()["replied"] >= 20, daemon.packets())
             daemon.expect_no_drops()
+
+
+@case()
+def says_that_an_mtu_raised_later_needs_a_restart(env):
+    with env.lab(mtu=1500) as lab:
+        with env.daemon(lab) as daemon:
+            lab.lb.ns.ip("link set eth0 mtu 9000")
+            problem = "received packets longer than 3840 bytes are lost until a restart, the MTU is 9000 now"
+            wait_until(lambda: any(problem in p for p in daemon.problems()), lambda: f"the problem: {daemon.problems()}", 5)
+            expect(problem in daemon.said(), f"no warning:\n{daemon.said()}")
+            lab.lb.ns.ip("link set eth0 mtu 1500")
+            wait_until(lambda: not any(problem in p for p in daemon.problems()), "the problem to be over", 5)

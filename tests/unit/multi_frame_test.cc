@@ -125,6 +125,24 @@ TEST(MultiFrame, IsTruncatedIfAllItsFramesTogetherAreShorterThanItSays) {
   }
 }
 
+// A trailer may fill frames of its own, and the packet may end in any frame, the first included.
+TEST(MultiFrame, IsCutAtItsIpLength) {
+  for (const Row& row : rows()) {
+    for (const Mode mode : {Mode::dsr_l2, Mode::ipip}) {
+      const Outcome whole = forwarded(row.packet, {}, mode);
+      Bytes longer = row.packet;
+      longer.resize(longer.size() + 400, 0xee);
+      for (std::size_t cut = row.headers; cut < longer.size(); cut += 3) {
+        ASSERT_EQ(forwarded(longer, {cut}, mode), whole) << row.what << " cut at " << cut;
+        for (std::size_t second = cut + 1; second < longer.size(); second += 11) {
+          ASSERT_EQ(forwarded(longer, {cut, second}, mode), whole)
+              << row.what << " cut at " << cut << ", " << second;
+        }
+      }
+    }
+  }
+}
+
 // The ring gives whole packets: what is cut off at its end waits.
 TEST(MultiFrame, WholePacketsAreCountedUpToTheLastThatEnds) {
   const auto umem = Umem::create_unregistered(8);

@@ -47,8 +47,8 @@ class SecondChance : public testing::Test {
   void publish() {
     TableParts parts = after_.parts();
     const Service& was = old_->services()[0];
-    parts.services[0].previous =
-        std::make_shared<const PreviousLookup>(PreviousLookup{was.lookup, was.backend_ids, kUntil});
+    parts.services[0].previous = std::make_shared<const PreviousLookup>(
+        PreviousLookup{was.lookup, was.backend_ids, kNow - kSecond, kUntil});
     table_ = Table::make(std::move(parts));
   }
 
@@ -106,6 +106,26 @@ TEST_F(SecondChance, IsNotForConnectionsThatOpenNow) {
   }
 }
 
+// Its SYN went by the array of now: so must the rest, whoever else has to do without.
+TEST_F(SecondChance, IsNotForConnectionsThatCouldNotBeRemembered) {
+  ForwardState state(FlowTableConfig{.capacity = 4096, .timeouts = {}, .max_inserts_per_s = 0});
+  for (uint16_t port = 1000; port < 2000; ++port) {
+    const Decision opened = send(*table_, state, tcp(port, kTcpSyn), kNow);
+    ASSERT_EQ(opened.origin, FlowOrigin::unremembered);
+    ASSERT_EQ(send(*table_, state, tcp(port, kTcpAck), kNow).backend, opened.backend);
+  }
+}
+
+TEST_F(SecondChance, IsNotForConnectionsThatGaveWayToOthers) {
+  ForwardState state(FlowTableConfig{.capacity = 64, .timeouts = {}});
+  std::map<uint16_t, uint32_t> opened;
+  for (uint16_t port = 1000; port < 2000; ++port)
+    opened[port] = send(*table_, state, tcp(port, kTcpSyn), kNow).backend;
+  ASSERT_GT(state.flows.stats().evicted_half_open, 800u);
+  for (const auto& [port, backend] : opened)
+    ASSERT_EQ(send(*table_, state, tcp(port, kTcpAck), kNow).backend, backend);
+}
+
 TEST_F(SecondChance, EndsWithItsTime) {
   EXPECT_NE(placed(*table_, kTcpAck, kUntil - 1), placed(*table_, kTcpAck, kUntil));
   EXPECT_EQ(placed(*table_, kTcpAck, kUntil), placed(*table_, kTcpSyn, kNow));
@@ -133,7 +153,7 @@ TEST_F(SecondChance, LeavesToACurrentPickWhatWasAnotherServices) {
   parts.services[0].lookup =
       std::make_shared<const MaglevTable>(MaglevTable::build("web", left, 1, kDefaultLookupSize));
   parts.services[0].previous = std::make_shared<const PreviousLookup>(
-      PreviousLookup{old_->services()[0].lookup, old_->services()[0].backend_ids, kUntil});
+      PreviousLookup{old_->services()[0].lookup, old_->services()[0].backend_ids, kNow - kSecond, kUntil});
   table_ = Table::make(std::move(parts));
   for (const auto& [port, backend] : placed(*table_, kTcpAck, kNow)) EXPECT_NE(backend, 2u) << port;
 }
@@ -146,9 +166,9 @@ TEST_F(SecondChance, IsRefusedInATableWhereItLeadsNowhere) {
     EXPECT_THROW(Table::make(std::move(parts)), std::invalid_argument);
   };
   const Service& was = old_->services()[0];
-  refused({nullptr, was.backend_ids, kUntil});
-  refused({was.lookup, {0, 1, 2}, kUntil});
-  refused({was.lookup, was.backend_ids, kUntil}, true);
+  refused({nullptr, was.backend_ids, 0, kUntil});
+  refused({was.lookup, {0, 1, 2}, 0, kUntil});
+  refused({was.lookup, was.backend_ids, 0, kUntil}, true);
 }
 
 }  // namespace

@@ -236,6 +236,39 @@ TEST_F(TableBuilderTest, KeepsTheLookupArrayOfBeforeAChangeForItsTime) {
   EXPECT_EQ(previous(), nullptr);
 }
 
+// A backend that flaps must not send its connections to where the moment without it would have had them.
+TEST_F(TableBuilderTest, AsksNothingOnceTheArrayOfBeforeIsBack) {
+  build();
+  now_ += 10 * kSecondChanceNs;
+  hops_[backend(4)].state = ResolvedHop::State::failed;
+  EXPECT_NE(build().services()[0].previous, nullptr);
+  now_ += 300'000'000;
+  hops_[backend(4)].state = ResolvedHop::State::reachable;
+  EXPECT_EQ(build().services()[0].previous, nullptr);
+}
+
+TEST_F(TableBuilderTest, AsksTheArrayThatStoodForLongWhenChangesFollowEachOther) {
+  const auto stood = build().services()[0].lookup;
+  now_ += 10 * kSecondChanceNs;
+  for (uint8_t i = 5; i <= 8; ++i) {
+    add_backend(i);
+    ASSERT_NE(build().services()[0].previous, nullptr);
+    EXPECT_EQ(last_->services()[0].previous->lookup, stood);
+    EXPECT_EQ(last_->services()[0].previous->until_ns, now_ + kSecondChanceNs);
+    now_ += 1'000'000'000;
+  }
+}
+
+TEST_F(TableBuilderTest, ForgetsWhatStoodBeforeAStatelessTime) {
+  build();
+  config_.services[0].stateless = true;
+  build();
+  add_backend(5);
+  build();
+  config_.services[0].stateless = false;
+  EXPECT_EQ(build().services()[0].previous, nullptr);
+}
+
 TEST_F(TableBuilderTest, TakesNoServiceWithoutBackendsForWhatWasBefore) {
   build();
   const auto first = last_->services()[0].lookup;

@@ -12,7 +12,10 @@ namespace {
 
 using testing::HasSubstr;
 
-const tl::expected<uint64_t, std::string> kUnknown = tl::unexpected(std::string("the kernel does not tell"));
+const tl::expected<uint64_t, XdpFeaturesError> kUnknown =
+    tl::unexpected(XdpFeaturesError{true, "the kernel does not tell"});
+const tl::expected<uint64_t, XdpFeaturesError> kNotNow =
+    tl::unexpected(XdpFeaturesError{false, "Too many open files"});
 
 struct Row {
   const char* what;
@@ -38,6 +41,8 @@ TEST(TransmitPlan, ChoosesTheEngineAndSaysWhy) {
       {"ring by name", {ring, false, kXdpRedirectTarget}, false, false, false, "configured"},
       {"inject by name", {inject, false, kXdpRedirectTarget}, true, true, false, "configured"},
       {"inject by name, old kernel", {inject, false, kUnknown}, true, true, false, "configured"},
+      {"auto, no answer now", {automatic, false, kNotNow}, true, false, false, "Too many"},
+      {"inject by name, no answer now", {inject, false, kNotNow}, true, false, true, "Too many"},
       {"inject by name, no target", {inject, false, 0u}, true, false, true, "no redirected packets"},
       {"inject and zero-copy by name", {inject, true, kXdpRedirectTarget}, false, false, true, "zero-copy"},
   };
