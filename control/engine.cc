@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <cerrno>
 #include <iterator>
+#include <set>
+#include <utility>
 
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
@@ -338,9 +340,14 @@ tl::expected<void, std::string> Engine::set_macs(const std::vector<ServedLink>& 
 
 tl::expected<void, std::string> Engine::publish(std::unique_ptr<const Table> table) {
   std::vector<SteeredService> wanted = services_of(*table);
+  // What stays until the table is there: also a service that another of the same address and protocol replaces (one port
+  // by any), whose packets would go to the host in between.
+  std::set<std::pair<IpAddress, uint8_t>> served;
+  for (const SteeredService& s : wanted) served.emplace(s.vip, s.protocol);
   std::vector<SteeredService> kept;
-  std::set_intersection(wanted.begin(), wanted.end(), steered_.begin(), steered_.end(),
-                        std::back_inserter(kept));
+  std::copy_if(steered_.begin(), steered_.end(), std::back_inserter(kept), [&](const SteeredService& s) {
+    return served.contains({s.vip, s.protocol});
+  });
   tl::expected<void, std::string> result;
   if (kept != steered_) result = steer(kept);
   tables_->publish(std::move(table));
@@ -348,8 +355,7 @@ tl::expected<void, std::string> Engine::publish(std::unique_ptr<const Table> tab
   if (kept != wanted) {
     if (auto r = steer(wanted); !r && result) result = r;
   }
-  // After an error the maps hold something in between; steer() compares with the maps themselves, so the next
-  // call mends it.
+  // After an error the maps hold something in between, and ServiceMaps knows what: the next call mends it.
   steered_ = result ? std::move(wanted) : std::move(kept);
   return result;
 }

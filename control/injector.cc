@@ -27,6 +27,7 @@ namespace {
 
 // dataplane/ does not see bpf/abi.h: here both are in sight.
 static_assert(kFrameSize == XEBEC_INJECT_CHUNK);
+static_assert(kInjectTemplateLength == XEBEC_INJECT_TEMPLATE);
 static_assert(kInjectCapacity == XEBEC_INJECT_MAX_PACKETS);
 static_assert(sizeof(InjectList) == sizeof(xebec_inject_list));
 static_assert(offsetof(InjectList, next) == offsetof(xebec_inject_list, next));

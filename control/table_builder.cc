@@ -13,6 +13,9 @@
 namespace xebec {
 namespace {
 
+// An array that was in force for less has placed too few connections to be asked.
+constexpr uint64_t kStoodNs = 10'000'000'000;
+
 // CLOCK_MONOTONIC_COARSE moves at most so much at once (HZ=100), and as much again.
 constexpr uint64_t kClockTickNs = 20'000'000;
 
@@ -257,9 +260,10 @@ bool TableBuilder::keep_replaced_backends(const ServiceConfig& config, Service& 
   return true;
 }
 
-/// Which array an unknown connection may have been placed by, for so long after a change. One that has stood for longer
-/// than that is the likeliest: those that came and went since (a backend that flaps, a change in steps) placed few. If it
-/// is in force again there is nothing to ask. A service without a usable backend places nothing.
+/// Which array an unknown connection may have been placed by, for so long after a change. The one that stood longest is
+/// the likeliest: those that came and went since (a backend that flaps, a change in steps) placed few, and those of a
+/// start, while neighbours answer one after the other, none. If it is in force again there is nothing to ask. A
+/// service without a usable backend places nothing.
 void TableBuilder::remember_previous(Service& service, uint64_t now_ns) {
   Cached& cached = lookups_[service.name];
   if (service.stateless) {  // what it places meanwhile cannot be told from what was placed before
@@ -274,12 +278,17 @@ void TableBuilder::remember_previous(Service& service, uint64_t now_ns) {
       PreviousLookup previous = cached.last;
       // The workers' clock may be a tick behind this one.
       previous.replaced_ns = now_ns - std::min(now_ns, kClockTickNs);
-      const bool stood = now_ns - cached.last_since_ns >= kSecondChanceNs;
-      if (!stood && cached.previous) previous = *cached.previous;
+      uint64_t stood_ns = now_ns - cached.last_since_ns;
+      if (cached.previous && cached.previous_stood_ns > stood_ns) {
+        previous = *cached.previous;
+        stood_ns = cached.previous_stood_ns;
+      }
       previous.until_ns = now_ns + kSecondChanceNs;
       cached.previous.reset();
-      if (previous.lookup->digest() != service.lookup->digest())
+      if (stood_ns >= kStoodNs && previous.lookup->digest() != service.lookup->digest()) {
         cached.previous = std::make_shared<const PreviousLookup>(std::move(previous));
+        cached.previous_stood_ns = stood_ns;
+      }
     }
     cached.last = {service.lookup, service.backend_ids, 0, 0};
     cached.last_since_ns = now_ns;

@@ -70,9 +70,10 @@ class TableBuilder {
     std::shared_ptr<const MaglevTable> lookup;
     std::vector<double> shares;  ///< of `backends` in `lookup`
     std::vector<std::pair<uint32_t, Backend>>
-        entries;                 ///< of the last table in which the service had a usable backend
-    PreviousLookup last;         ///< lookup and ids of that table
-    uint64_t last_since_ns = 0;  ///< and when they came into force
+        entries;                     ///< of the last table in which the service had a usable backend
+    PreviousLookup last;             ///< lookup and ids of that table
+    uint64_t last_since_ns = 0;      ///< and when they came into force
+    uint64_t previous_stood_ns = 0;  ///< how long `previous` was in force
     std::shared_ptr<const PreviousLookup> previous;
   };
   Backend resolve(const Config& config, const ServiceConfig& service, const BackendConfig& backend,

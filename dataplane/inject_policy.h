@@ -48,12 +48,13 @@ class InjectPolicy {
   static constexpr uint64_t kPatienceNs = 500'000;
   /// After a hold that was in vain there is none for so long.
   static constexpr uint64_t kRestNs = 100'000'000;
-  /// After a packet that only the ring can carry, its flow's others go there, too.
+  /// After a packet that only the ring can carry all go there for so long: its flow's others must, and nobody asks which
+  /// those are.
   static constexpr uint64_t kMisfitNs = 1'000'000'000;
 
-  /// Calls that do not bring enough packets while more keep coming: one in so long, after a few at once. The kernel makes a page pool for each
-  /// call and keeps it for a second if a receiver still holds frames of it, and each pool's end walks the list of
-  /// all: at 4,800 calls a second that was 11 % of two CPUs (iperf3 over veth, 350,000 packets a second).
+  /// Calls that do not bring enough packets while more keep coming: one in so long, after a few at once. The kernel
+  /// makes a page pool for each call and keeps it for a second if a receiver still holds frames of it, and each
+  /// pool's end walks the list of all: at 4,800 calls a second that was 11 % of two CPUs (iperf3 over veth, 350,000 packets a second).
   static constexpr uint64_t kCallNs = 500'000;
   static constexpr uint64_t kCallsAtOnce = 4;
   /// Gathering is looked after this often, to see the end of a burst: a lone request behind one took 510 us

@@ -23,8 +23,8 @@ constexpr uint32_t kEnough = 256;
 // ns a packet with 64, 108 with 128, 145 with 256.
 constexpr uint32_t kKernelBatch = 64;
 
-// What each XDP frame holds before the program writes it: XEBEC_INJECT_TEMPLATE bytes, of any kind.
-constexpr std::array<uint8_t, 64> kTemplate{};
+// What each XDP frame holds before the program writes it; any bytes do.
+constexpr std::array<uint8_t, kInjectTemplateLength> kTemplate{};
 
 uint64_t now_ns() {
   timespec t;

@@ -26,6 +26,9 @@ namespace xebec {
 /// a packet, 63 with a million).
 inline constexpr std::size_t kInjectCapacity = 1024;
 
+/// Length of each XDP frame before the program sets it: XEBEC_INJECT_TEMPLATE (bpf/abi.h).
+inline constexpr std::size_t kInjectTemplateLength = 64;
+
 /// The list that the program works on, as it lies in the memory that both map: bpf/abi.h struct
 /// xebec_inject_list.
 struct InjectList {

@@ -190,3 +190,24 @@ def bodies_too_deep_or_with_a_key_twice_are_refused(env):
                 status, answer = daemon.http(method, where, body)
                 expect_equal((status, answer["error"]["code"]), (422, "invalid_config"), f"{method} {where} {body[:40]}")
             expect_equal(daemon.ask("backend", "list", "web4")["backends"][0]["weight"], 100, "the weight afterwards")
+
+
+@case()
+def replacing_a_port_by_any_port_lets_nothing_past(env):
+    """What is to the service before and after never reaches the balancer's own stack, which would answer a SYN with a reset."""
+    with env.lab() as lab:
+        peers.serve(lab)
+        settings = config(lab, families=(4,))
+        with env.daemon(lab, settings) as daemon:
+            load = peers.http_load(lab, 4)
+            before = lab.lb.ns.snmp()
+            web = next(s for s in settings["services"] if s["port"] == peers.HTTP_PORT)
+            settings["services"] = [web]
+            for port in ("any", peers.HTTP_PORT) * 15:
+                web["port"] = port
+                daemon.write(settings)
+                daemon.cli("config", "apply", daemon.file)
+            report = load.stop()
+            after = lab.lb.ns.snmp()
+            expect_equal(report["failed"], 0, f"requests that failed ({report['errors']})")
+            expect_equal(after["Ip.InAddrErrors"] - before["Ip.InAddrErrors"], 0, "packets for the VIP that reached the host")

@@ -217,12 +217,29 @@ TEST_F(TableBuilderTest, BuildsAServiceWithoutBackends) {
   EXPECT_TRUE(table.services()[0].lookup->empty());
 }
 
+constexpr uint64_t kLong =
+    10 * kSecondChanceNs;  // an array that stood for so long has placed many connections
+
+// At a start neighbours answer one after the other, and each makes an array that placed nobody.
+TEST_F(TableBuilderTest, AsksNoArrayOfWhichThereWasNoTimeToPlaceMuch) {
+  for (auto& [address, hop] : hops_) hop.state = ResolvedHop::State::resolving;
+  for (uint8_t i = 1; i <= 4; ++i) {
+    hops_[backend(i)].state = ResolvedHop::State::reachable;
+    EXPECT_EQ(build().services()[0].previous, nullptr) << int{i};
+    now_ += 1'000'000'000;
+  }
+  now_ += kLong;
+  add_backend(5);
+  EXPECT_NE(build().services()[0].previous, nullptr);
+}
+
 TEST_F(TableBuilderTest, KeepsTheLookupArrayOfBeforeAChangeForItsTime) {
   const auto previous = [&]() -> const PreviousLookup* { return build().services()[0].previous.get(); };
   EXPECT_EQ(previous(), nullptr);
   const auto first = last_->services()[0].lookup;
   const auto first_ids = last_->services()[0].backend_ids;
   EXPECT_EQ(previous(), nullptr) << "nothing has changed";
+  now_ += kLong;
   add_backend(5);
   ASSERT_NE(previous(), nullptr);
   EXPECT_EQ(last_->services()[0].previous->lookup, first);
@@ -239,7 +256,7 @@ TEST_F(TableBuilderTest, KeepsTheLookupArrayOfBeforeAChangeForItsTime) {
 // A backend that flaps must not send its connections to where the moment without it would have had them.
 TEST_F(TableBuilderTest, AsksNothingOnceTheArrayOfBeforeIsBack) {
   build();
-  now_ += 10 * kSecondChanceNs;
+  now_ += kLong;
   hops_[backend(4)].state = ResolvedHop::State::failed;
   EXPECT_NE(build().services()[0].previous, nullptr);
   now_ += 300'000'000;
@@ -249,7 +266,7 @@ TEST_F(TableBuilderTest, AsksNothingOnceTheArrayOfBeforeIsBack) {
 
 TEST_F(TableBuilderTest, AsksTheArrayThatStoodForLongWhenChangesFollowEachOther) {
   const auto stood = build().services()[0].lookup;
-  now_ += 10 * kSecondChanceNs;
+  now_ += kLong;
   for (uint8_t i = 5; i <= 8; ++i) {
     add_backend(i);
     ASSERT_NE(build().services()[0].previous, nullptr);
@@ -261,6 +278,7 @@ TEST_F(TableBuilderTest, AsksTheArrayThatStoodForLongWhenChangesFollowEachOther)
 
 TEST_F(TableBuilderTest, ForgetsWhatStoodBeforeAStatelessTime) {
   build();
+  now_ += kLong;
   config_.services[0].stateless = true;
   build();
   add_backend(5);
@@ -276,6 +294,7 @@ TEST_F(TableBuilderTest, TakesNoServiceWithoutBackendsForWhatWasBefore) {
   build();
   EXPECT_TRUE(last_->services()[0].lookup->empty());
   EXPECT_EQ(last_->services()[0].previous, nullptr);
+  now_ += kLong;
   for (auto& [address, hop] : hops_) hop.state = ResolvedHop::State::reachable;
   hops_[backend(4)].state = ResolvedHop::State::failed;
   build();
@@ -287,6 +306,7 @@ TEST_F(TableBuilderTest, TakesNoServiceWithoutBackendsForWhatWasBefore) {
 TEST_F(TableBuilderTest, GivesAStatelessServiceNoSecondChance) {
   config_.services[0].stateless = true;
   build();
+  now_ += kLong;
   add_backend(5);
   EXPECT_EQ(build().services()[0].previous, nullptr);
 }
