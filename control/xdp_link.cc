@@ -83,9 +83,8 @@ int create_link(int program_fd, int ifindex, uint32_t flags) {
 }
 
 /// Why the kernel refused, in the driver's words if it has any ("XDP expects number of rx queues not less than peer
-/// tx queues"). Those
-/// come only by netlink, so the same attachment is asked for there. Should it succeed against expectation, it
-/// is undone.
+/// tx queues"). Those come only by netlink, so the same attachment is asked for there. Should it succeed against
+/// expectation, it is undone.
 std::string refusal(int program_fd, int ifindex, uint32_t flags, int error) {
   LibbpfLog log;
   if (bpf_xdp_attach(ifindex, program_fd, flags | XDP_FLAGS_UPDATE_IF_NOEXIST, nullptr) == 0) {

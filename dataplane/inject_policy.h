@@ -7,9 +7,8 @@
 // made only
 //
 //   ring -> inject   once every packet of the ring is completed: the receiver has taken it out of its queue;
-//   inject -> ring   after kQuietNs without injecting: nothing tells what became of an injected packet, but
-//   it waits in the
-//                    receiver's queue for a softirq at most.
+//   inject -> ring   after kQuietNs without injecting: nothing tells what became of an injected packet, but it
+//                    waits in the receiver's queue for a softirq at most.
 //
 // Where a change is wanted and not yet allowed, packets keep to the old way or, if they cannot, are held for
 // a moment. And calls are rationed: beyond a rate that request and response never reach, packets gather for half a
@@ -69,8 +68,8 @@ class InjectPolicy {
  private:
   bool may_hold(const Gathered& gathered, uint64_t now_ns, uint64_t patience_ns);
 
-  uint64_t calls_paid_until_ns_ =
-      0;                   // each call pays kCallNs; in debt by more than kCallsAtOnce there is none
+  // Each call pays kCallNs; in debt by more than kCallsAtOnce there is none.
+  uint64_t calls_paid_until_ns_ = 0;
   bool injected_ = false;  // the last packets went this way
   uint64_t last_injected_ns_ = 0;
   bool misfit_seen_ = false;

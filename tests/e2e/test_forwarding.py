@@ -49,16 +49,21 @@ add("balances_ipip_on_2_queues_busy", functools.partial(balances, mode="ipip", q
 add("balances_ipip_on_2_queues_interrupt", functools.partial(balances, mode="ipip", queues=2, poll="interrupt"))
 
 
+def expect_iperf3_without_stalls(env, lab, daemon, what):
+    """iperf3 over both families, TCP and UDP, through a daemon that runs."""
+    iperf = peers.Iperf(lab, lab.backends[0])
+    for family in (4, 6):
+        for protocol in ("tcp", "udp"):
+            result = iperf.measure(family, protocol, env.seconds(2), rate="100M")
+            print(f"iperf3 {what} {protocol} IPv{family}: {result}")
+            expect_equal(result["stalls"], 0, f"{protocol} IPv{family}: half seconds without a byte")
+    daemon.expect_no_drops("tx_full")
+
+
 def iperf3_does_not_stall(env, mode, poll="adaptive", queues=1):
     with env.lab(tunnel=mode == "ipip", queues=queues) as lab:
         with env.daemon(lab, mode=mode, poll=poll) as daemon:
-            iperf = peers.Iperf(lab, lab.backends[0])
-            for family in (4, 6):
-                for protocol in ("tcp", "udp"):
-                    result = iperf.measure(family, protocol, env.seconds(2), rate="100M")
-                    print(f"iperf3 {mode} {protocol} IPv{family}: {result}")
-                    expect_equal(result["stalls"], 0, f"{protocol} IPv{family}: half seconds without a byte")
-            daemon.expect_no_drops("tx_full")
+            expect_iperf3_without_stalls(env, lab, daemon, mode)
 
 
 for _mode in ("dsr-l2", "ipip"):

@@ -260,4 +260,14 @@ bool accounts_balance(const WorkerCounters& counters) {
   return sum == counters.received.read();
 }
 
+Backend backend_at(std::string_view text, Mode mode, uint16_t mtu) {
+  Backend b;
+  b.address = address(text);
+  b.mode = mode;
+  b.tunnel_source = address(b.address.is_v4() ? "198.51.100.1" : "2001:db8:51::1");
+  b.next_hop = {next_hop_mac(0), kEgressMac, 0, mtu, true};
+  b.usable = true;
+  return b;
+}
+
 }  // namespace xebec::test

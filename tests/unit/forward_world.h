@@ -32,6 +32,9 @@ class TableStory {
   TableParts parts_;
 };
 
+/// A usable backend on its own, with the next hop of id 0 and a tunnel source for either mode.
+Backend backend_at(std::string_view text, Mode mode, uint16_t mtu = 1500);
+
 /// The MAC address that TableStory gives a backend's next hop, and the one it sends from.
 MacAddress next_hop_mac(uint32_t backend_id);
 inline constexpr MacAddress kEgressMac = {{0x02, 0, 0, 0, 0xee, 0x01}};

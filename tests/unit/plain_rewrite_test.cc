@@ -11,21 +11,11 @@
 namespace xebec {
 namespace {
 
-using test::address;
+using test::backend_at;
 using test::Bytes;
 using test::bytes_of;
 using test::FrameBuilder;
 using test::HeapFrame;
-
-Backend backend_at(const char* text, Mode mode, uint16_t mtu) {
-  Backend b;
-  b.address = address(text);
-  b.mode = mode;
-  b.tunnel_source = address(b.address.is_v4() ? "198.51.100.1" : "2001:db8:51::1");
-  b.next_hop = {test::next_hop_mac(0), test::kEgressMac, 0, mtu, true};
-  b.usable = true;
-  return b;
-}
 
 struct Outcome {
   bool done;

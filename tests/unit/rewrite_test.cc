@@ -12,7 +12,7 @@
 namespace xebec {
 namespace {
 
-using test::address;
+using test::backend_at;
 using test::Bytes;
 using test::bytes_of;
 using test::ChecksumField;
@@ -25,16 +25,6 @@ constexpr const char* kClient6 = "2001:db8:c::1";
 constexpr const char* kVip6 = "2001:db8::10";
 constexpr const char* kHopMac = "02:00:00:00:bb:00";
 constexpr const char* kOutMac = "02:00:00:00:ee:01";
-
-Backend backend_at(const char* text, Mode mode, uint16_t mtu = 1500) {
-  Backend b;
-  b.address = address(text);
-  b.mode = mode;
-  b.tunnel_source = address(b.address.is_v4() ? "198.51.100.1" : "2001:db8:51::1");
-  b.next_hop = {test::next_hop_mac(0), test::kEgressMac, 0, mtu, true};
-  b.usable = true;
-  return b;
-}
 
 ParsedPacket parsed_of(const Packet& packet) {
   ParsedPacket parsed;
