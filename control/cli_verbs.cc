@@ -23,8 +23,8 @@ namespace {
 constexpr std::size_t kMaxFile = std::size_t{64} << 20;
 
 constexpr std::string_view kServiceSettings[] = {"mode", "algorithm", "hash", "table_size", "stateless"};
-constexpr std::string_view kBackendSettings[] = {"weight", "admin", "mode", "mac", "port"};
-constexpr std::string_view kBackendChanges[] = {"weight", "admin", "mode", "mac"};
+constexpr std::string_view kBackendSettings[] = {"weight", "admin", "mode", "mac", "vlan", "port"};
+constexpr std::string_view kBackendChanges[] = {"weight", "admin", "mode", "mac", "vlan"};
 
 bool wants_colour() {
   const char* no_color = std::getenv("NO_COLOR");  // no-color.org

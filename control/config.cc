@@ -43,6 +43,20 @@ bool operator==(const Config& a, const Config& b) {
          a_tunnel == b_tunnel && a_services == b_services && a_control == b_control;
 }
 
+TunnelConfig TunnelConfig::over(const TunnelConfig& outer) const {
+  // Structured bindings: a field added stops the build here until it is inherited as well.
+  TunnelConfig merged = *this;
+  auto& [source4, source6, port_, variant, vni_, mac, checksum] = merged;
+  if (!source4) source4 = outer.source_ipv4;
+  if (!source6) source6 = outer.source_ipv6;
+  if (!port_) port_ = outer.port;
+  if (!variant) variant = outer.gue_variant;
+  if (!vni_) vni_ = outer.vni;
+  if (!mac) mac = outer.inner_mac;
+  if (!checksum) checksum = outer.udp6_checksum;
+  return merged;
+}
+
 std::string_view to_string(Mode mode) {
   return name_in(kModeWords, mode);
 }

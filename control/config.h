@@ -35,6 +35,27 @@ struct InterfaceConfig {
   bool operator==(const InterfaceConfig&) const = default;
 };
 
+/// Where the outer header of a tunnel comes from: one address, or a prefix that flows are spread over.
+struct TunnelSource {
+  IpAddress address;
+  uint8_t spread_bits = 0;  ///< so many low bits are chosen per flow
+  bool operator==(const TunnelSource&) const = default;
+};
+
+/// What tunnels are made of. Of the configuration, of a service, of a backend: the innermost that has a value gives it.
+struct TunnelConfig {
+  std::optional<TunnelSource> source_ipv4;  ///< absent = the address the kernel's route prefers
+  std::optional<TunnelSource> source_ipv6;
+  std::optional<uint16_t> port;         ///< gue, vxlan: UDP destination; absent = 6080, 4789
+  std::optional<uint8_t> gue_variant;   ///< absent = 1
+  std::optional<uint32_t> vni;          ///< vxlan: required
+  std::optional<MacAddress> inner_mac;  ///< vxlan: required
+  std::optional<bool> udp6_checksum;    ///< absent = true
+  bool operator==(const TunnelConfig&) const = default;
+  /// These values, and those of `outer` where there is none.
+  TunnelConfig over(const TunnelConfig& outer) const;
+};
+
 struct BackendConfig {
   IpAddress address;
   uint16_t port =
@@ -43,6 +64,8 @@ struct BackendConfig {
   Admin admin = Admin::ready;
   std::optional<Mode> mode;       ///< overrides the service's
   std::optional<MacAddress> mac;  ///< static next hop, instead of the kernel's neighbour
+  std::optional<uint16_t> vlan;   ///< NextHop::vlan; absent = as its route says
+  TunnelConfig tunnel;
   bool operator==(const BackendConfig&) const = default;
 };
 
@@ -55,13 +78,8 @@ struct ServiceConfig {
   uint32_t table_size = kDefaultLookupSize;
   bool stateless = false;
   std::vector<BackendConfig> backends;
+  TunnelConfig tunnel;
   bool operator==(const ServiceConfig&) const = default;
-};
-
-struct TunnelConfig {
-  std::optional<IpAddress> source_ipv4;  ///< outer source; absent = the address the kernel's route prefers
-  std::optional<IpAddress> source_ipv6;
-  bool operator==(const TunnelConfig&) const = default;
 };
 
 struct ControlConfig {

@@ -57,8 +57,10 @@ constexpr Word word(std::string_view text, Enum value) {
   return {text, static_cast<uint8_t>(value)};
 }
 
-inline constexpr Word kModeWordList[] = {word("dsr-l2", Mode::dsr_l2), word("ipip", Mode::ipip)};
-inline constexpr std::string_view kPlannedModes[] = {"dnat", "nat", "gue", "gre", "vxlan"};
+inline constexpr Word kModeWordList[] = {word("dsr-l2", Mode::dsr_l2), word("ipip", Mode::ipip),
+                                         word("gue", Mode::gue), word("gre", Mode::gre),
+                                         word("vxlan", Mode::vxlan)};
+inline constexpr std::string_view kPlannedModes[] = {"dnat", "nat"};
 inline constexpr Words kModeWords{"mode", kModeWordList, kPlannedModes};
 
 inline constexpr Word kXdpModeWordList[] = {word("auto", XdpMode::automatic), word("native", XdpMode::native),
@@ -103,6 +105,9 @@ inline constexpr Words kHashWords{"hash", kHashWordList, kPlannedHashes};
 // ---- Ranges ----
 inline constexpr Range kVersionRange{1, 1};
 inline constexpr Range kPortRange{1, 65535};
+inline constexpr Range kVlanRange{1, 4094};
+inline constexpr Range kGueVariantRange{0, 1};
+inline constexpr Range kVniRange{0, (1u << 24) - 1};
 inline constexpr Range kWeightRange{0, kMaxWeight};
 /// The upper end is the largest prime below 2^24: an array of 32 MiB, beyond which no balance is gained.
 inline constexpr Range kTableSizeRange{2, 16'777'213};
@@ -166,7 +171,15 @@ inline constexpr KeyRule kFlowTableKeys[] = {
 };
 inline constexpr ObjectRule kFlowTableRule{"flow_table", kFlowTableKeys};
 
-inline constexpr KeyRule kTunnelKeys[] = {{.name = "source_ipv4"}, {.name = "source_ipv6"}};
+inline constexpr KeyRule kTunnelKeys[] = {
+    {.name = "source_ipv4"},
+    {.name = "source_ipv6"},
+    {.name = "port", .range = kPortRange},
+    {.name = "gue_variant", .range = kGueVariantRange},
+    {.name = "vni", .range = kVniRange},
+    {.name = "inner_mac"},
+    {.name = "udp6_checksum"},
+};
 inline constexpr ObjectRule kTunnelRule{"tunnel", kTunnelKeys};
 
 inline constexpr KeyRule kServiceKeys[] = {
@@ -179,6 +192,7 @@ inline constexpr KeyRule kServiceKeys[] = {
     {.name = "hash", .words = &kHashWords},
     {.name = "table_size", .range = kTableSizeRange},
     {.name = "stateless"},
+    {.name = "tunnel"},
     {.name = "backends"},
     {.name = "health", .use = KeyUse::planned},
     {.name = "fail", .use = KeyUse::planned},
@@ -194,6 +208,7 @@ inline constexpr KeyRule kBackendKeys[] = {
     {.name = "address", .use = KeyUse::required}, {.name = "port", .range = kPortRange},
     {.name = "weight", .range = kWeightRange},    {.name = "admin", .words = &kAdminWords},
     {.name = "mode", .words = &kModeWords},       {.name = "mac"},
+    {.name = "vlan", .range = kVlanRange},        {.name = "tunnel"},
     {.name = "health", .use = KeyUse::planned},
 };
 inline constexpr ObjectRule kBackendRule{"backend", kBackendKeys};

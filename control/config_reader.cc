@@ -135,18 +135,6 @@ void read_flow_table(const JsonNode& node, const std::string& pointer, FlowTable
   fields.number("max_inserts_per_s", flows.max_inserts_per_s);
 }
 
-void read_tunnel(const JsonNode& node, const std::string& pointer, TunnelConfig& tunnel, Findings& findings) {
-  ObjectReader fields(node, pointer, kTunnelRule, findings);
-  const auto source = [&](std::string_view key, std::optional<IpAddress>& target) {
-    if (fields.find(key) == nullptr) return;
-    IpAddress address;
-    fields.address(key, address);
-    target = address;
-  };
-  source("source_ipv4", tunnel.source_ipv4);
-  source("source_ipv6", tunnel.source_ipv6);
-}
-
 /// Reads the whole document; what could not be read has its default, and is spoiled in `findings`.
 Config read_top(const JsonNode& root, Findings& findings) {
   Config config;
@@ -159,7 +147,8 @@ Config read_top(const JsonNode& root, Findings& findings) {
   if (const JsonNode* node = fields.find("defaults")) read_defaults(*node, "/defaults", config, findings);
   if (const JsonNode* node = fields.find("flow_table"))
     read_flow_table(*node, "/flow_table", config.flows, findings);
-  if (const JsonNode* node = fields.find("tunnel")) read_tunnel(*node, "/tunnel", config.tunnel, findings);
+  if (const JsonNode* node = fields.find("tunnel"))
+    config.tunnel = read_tunnel_node(*node, "/tunnel", findings);
   if (const JsonNode* node = fields.find("control")) {
     ObjectReader(*node, "/control", kControlRule, findings).text("socket", config.control.socket);
   }

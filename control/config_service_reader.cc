@@ -2,6 +2,9 @@
 // Services and backends: JSON nodes -> ServiceConfig, BackendConfig.
 #include "control/config_service_reader.h"
 
+#include <algorithm>
+#include <type_traits>
+
 #include <fmt/format.h>
 
 namespace xebec {
@@ -53,7 +56,59 @@ void read_seed_protocol(ObjectReader& fields, uint8_t& protocol) {
   if (const auto value = fields.lookup("protocol", kProtocolWords, lower(node->text))) protocol = *value;
 }
 
+/// One address, or a prefix "198.51.100.0/24" whose host bits are spread over flows.
+void read_tunnel_source(ObjectReader& fields, std::string_view key, std::optional<TunnelSource>& target) {
+  const JsonNode* node = fields.expect(key, Kind::string);
+  if (node == nullptr) return;
+  const std::size_t slash = node->text.find('/');
+  const auto address = IpAddress::parse(node->text.substr(0, slash));
+  if (!address)
+    return fields.report(key, fmt::format("{} is not an IPv4 or IPv6 address", quote(node->text)));
+  target = TunnelSource{*address, 0};
+  if (slash == std::string::npos) return;
+  const uint64_t width = address->is_v4() ? 32 : 128;
+  const auto length = decimal(std::string_view(node->text).substr(slash + 1));
+  if (!length || *length > width || *length < 8)
+    return fields.report(key, fmt::format("{} is not a prefix of 8 to {} bits", quote(node->text), width));
+  target->spread_bits = static_cast<uint8_t>(std::min<uint64_t>(width - *length, 32));
+}
+
+/// A VLAN id, "keep" or "none".
+void read_vlan(ObjectReader& fields, std::optional<uint16_t>& target) {
+  const JsonNode* node = fields.find("vlan");
+  if (node == nullptr) return;
+  uint16_t vlan = kVlanKeep;
+  if (node->kind == Kind::number) {
+    fields.number("vlan", vlan);
+  } else if (node->kind == Kind::string && (node->text == "keep" || node->text == "none")) {
+    vlan = node->text == "keep" ? kVlanKeep : kVlanNone;
+  } else {
+    return fields.report_kind("vlan", "a number from 1 to 4094, \"keep\" or \"none\"");
+  }
+  target = vlan;
+}
+
 }  // namespace
+
+TunnelConfig read_tunnel_node(const JsonNode& node, const std::string& pointer, Findings& findings) {
+  TunnelConfig tunnel;
+  ObjectReader fields(node, pointer, kTunnelRule, findings);
+  const auto number = [&](std::string_view key, auto& target) {
+    std::remove_reference_t<decltype(*target)> value{};
+    fields.number(key, value);
+    if (fields.find(key) != nullptr) target = value;
+  };
+  read_tunnel_source(fields, "source_ipv4", tunnel.source_ipv4);
+  read_tunnel_source(fields, "source_ipv6", tunnel.source_ipv6);
+  number("port", tunnel.port);
+  number("gue_variant", tunnel.gue_variant);
+  number("vni", tunnel.vni);
+  fields.mac("inner_mac", tunnel.inner_mac);
+  bool checksum = true;
+  fields.flag("udp6_checksum", checksum);
+  if (fields.find("udp6_checksum") != nullptr) tunnel.udp6_checksum = checksum;
+  return tunnel;
+}
 
 BackendConfig read_backend_node(const JsonNode& node, const std::string& pointer,
                                 const ServiceConfig& service, Findings& findings) {
@@ -71,6 +126,9 @@ BackendConfig read_backend_node(const JsonNode& node, const std::string& pointer
     backend.mode = mode;
   }
   fields.mac("mac", backend.mac);
+  read_vlan(fields, backend.vlan);
+  if (const JsonNode* tunnel = fields.find("tunnel"))
+    backend.tunnel = read_tunnel_node(*tunnel, pointer_to(pointer, "tunnel"), findings);
   return backend;
 }
 
@@ -89,6 +147,8 @@ ServiceConfig read_service_node(const JsonNode& node, const std::string& pointer
   fields.check_word("hash");
   fields.number("table_size", service.table_size);
   fields.flag("stateless", service.stateless);
+  if (const JsonNode* tunnel = fields.find("tunnel"))
+    service.tunnel = read_tunnel_node(*tunnel, pointer_to(pointer, "tunnel"), findings);
   if (const JsonNode* backends = fields.expect("backends", Kind::array)) {
     const std::string at = pointer_to(pointer, "backends");
     for (std::size_t i = 0; i < backends->children.size(); ++i) {

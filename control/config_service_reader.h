@@ -12,6 +12,9 @@ namespace xebec {
 // What could not be read has its default, and is spoiled in `findings`. Only single values are judged here:
 // what they mean together is config_validate.h's.
 
+/// Of the configuration, a service or a backend alike.
+TunnelConfig read_tunnel_node(const JsonNode& node, const std::string& pointer, Findings& findings);
+
 ServiceConfig read_service_node(const JsonNode& node, const std::string& pointer,
                                 const ServiceDefaults& defaults, Findings& findings);
 BackendConfig read_backend_node(const JsonNode& node, const std::string& pointer,

@@ -188,18 +188,42 @@ void check_totals(const Config& config, const ValidationSink& sink) {
   }
 }
 
-void check_tunnel(const TunnelConfig& tunnel, const ValidationSink& sink) {
-  if (tunnel.source_ipv4) {
-    const bool right = tunnel.source_ipv4->is_v4();
-    report_at(sink, "/tunnel/source_ipv4",
-              right ? unicast_fault(*tunnel.source_ipv4)
-                    : fmt::format("{} is not an IPv4 address", tunnel.source_ipv4->to_string()));
-  }
-  if (tunnel.source_ipv6) {
-    const bool right = !tunnel.source_ipv6->is_v4();
-    report_at(sink, "/tunnel/source_ipv6",
-              right ? unicast_fault(*tunnel.source_ipv6)
-                    : fmt::format("{} is not an IPv6 address", tunnel.source_ipv6->to_string()));
+std::string mac_fault(const MacAddress& mac) {
+  if ((mac.bytes[0] & 1) != 0) return fmt::format("{} is a multicast address, no host's", to_string(mac));
+  return mac == MacAddress{} ? "00:00:00:00:00:00 is no host's address" : "";
+}
+
+/// at: of the object that has the tunnel.
+void check_tunnel(const TunnelConfig& tunnel, const std::string& at, const ValidationSink& sink) {
+  const auto source = [&](const std::optional<TunnelSource>& value, bool v4, const char* key) {
+    if (!value) return;
+    report_at(sink, at + "/tunnel/" + key,
+              value->address.is_v4() == v4
+                  ? unicast_fault(value->address)
+                  : fmt::format("{} is not an {} address", value->address.to_string(), v4 ? "IPv4" : "IPv6"));
+  };
+  source(tunnel.source_ipv4, true, "source_ipv4");
+  source(tunnel.source_ipv6, false, "source_ipv6");
+  if (tunnel.inner_mac) report_at(sink, at + "/tunnel/inner_mac", mac_fault(*tunnel.inner_mac));
+}
+
+/// What mode vxlan cannot guess may stand with the backend, its service or the configuration.
+void check_vxlan_backends(const Config& config, const ValidationSink& sink) {
+  for (std::size_t i = 0; i < config.services.size(); ++i) {
+    const ServiceConfig& service = config.services[i];
+    for (std::size_t k = 0; k < service.backends.size(); ++k) {
+      const BackendConfig& backend = service.backends[k];
+      if (backend.mode.value_or(service.mode) != Mode::vxlan) continue;
+      const std::string at = pointer_to(pointer_to("/services", i) + "/backends", k);
+      const TunnelConfig tunnel = backend.tunnel.over(service.tunnel).over(config.tunnel);
+      const char* const where = "in a \"tunnel\" of the backend, its service or the configuration";
+      if (!tunnel.vni) report_at(sink, at, fmt::format("mode vxlan needs \"vni\" {}", where));
+      if (!tunnel.inner_mac) {
+        report_at(
+            sink, at,
+            fmt::format("mode vxlan needs \"inner_mac\", the MAC address the backend has inside, {}", where));
+      }
+    }
   }
 }
 
@@ -232,13 +256,8 @@ void check_backend(const BackendConfig& backend, const ServiceConfig& service, c
   if (backend.weight > kMaxWeight) {
     report_at(sink, at + "/weight", fmt::format("{} is out of range 0..{}", backend.weight, kMaxWeight));
   }
-  if (backend.mac) {
-    const MacAddress& mac = *backend.mac;
-    if ((mac.bytes[0] & 1) != 0) {
-      report_at(sink, at + "/mac", fmt::format("{} is a multicast address, no host's", to_string(mac)));
-    }
-    if (mac == MacAddress{}) report_at(sink, at + "/mac", "00:00:00:00:00:00 is no host's address");
-  }
+  if (backend.mac) report_at(sink, at + "/mac", mac_fault(*backend.mac));
+  check_tunnel(backend.tunnel, at, sink);
   const bool service_known = sink.usable(service_at + "/vip") && sink.usable(service_at + "/port") &&
                              sink.usable(service_at + "/mode");
   if (!service_known || !sink.usable(at + "/mode")) return;
@@ -269,6 +288,7 @@ void check_service(const ServiceConfig& service, const std::string& at, const Va
   if (service.protocol != kProtoTcp && service.protocol != kProtoUdp) {
     report_at(sink, at + "/protocol", fmt::format("protocol {} is neither tcp nor udp", service.protocol));
   }
+  check_tunnel(service.tunnel, at, sink);
   check_table_size(service, at, sink);
   check_backend_list(service, at, sink);
   for (std::size_t i = 0; i < service.backends.size(); ++i) {
@@ -280,11 +300,12 @@ void check_config(const Config& config, const ValidationSink& sink) {
   report_at(sink, "/instance", name_fault(config.instance));
   report_at(sink, "/defaults/table_size", prime_fault(config.defaults.table_size));
   check_interfaces(config, sink);
-  check_tunnel(config.tunnel, sink);
+  check_tunnel(config.tunnel, "", sink);
   check_socket(config.control.socket, sink);
   for (std::size_t i = 0; i < config.services.size(); ++i) {
     check_service(config.services[i], pointer_to("/services", i), sink);
   }
+  check_vxlan_backends(config, sink);
   check_service_names(config, sink);
   check_service_keys(config, sink);
   check_totals(config, sink);

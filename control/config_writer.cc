@@ -33,6 +33,29 @@ Json write_timeouts(const FlowTimeouts& timeouts) {
               {"udp_s", timeouts.udp_s}};
 }
 
+std::string tunnel_source(const TunnelSource& source) {
+  const int width = source.address.is_v4() ? 32 : 128;
+  if (source.spread_bits == 0) return source.address.to_string();
+  return fmt::format("{}/{}", source.address.to_string(), width - source.spread_bits);
+}
+
+void write_tunnel(const TunnelConfig& tunnel, Json& parent) {
+  Json out = Json::object();
+  if (tunnel.source_ipv4) out["source_ipv4"] = tunnel_source(*tunnel.source_ipv4);
+  if (tunnel.source_ipv6) out["source_ipv6"] = tunnel_source(*tunnel.source_ipv6);
+  if (tunnel.port) out["port"] = *tunnel.port;
+  if (tunnel.gue_variant) out["gue_variant"] = *tunnel.gue_variant;
+  if (tunnel.vni) out["vni"] = *tunnel.vni;
+  if (tunnel.inner_mac) out["inner_mac"] = to_string(*tunnel.inner_mac);
+  if (tunnel.udp6_checksum) out["udp6_checksum"] = *tunnel.udp6_checksum;
+  if (!out.empty()) parent["tunnel"] = std::move(out);
+}
+
+Json write_vlan(uint16_t vlan) {
+  if (vlan == kVlanKeep) return "keep";
+  return vlan == kVlanNone ? Json("none") : Json(vlan);
+}
+
 }  // namespace
 
 Json write_backend(const BackendConfig& backend) {
@@ -43,6 +66,8 @@ Json write_backend(const BackendConfig& backend) {
   out["admin"] = to_string(backend.admin);
   if (backend.mode) out["mode"] = to_string(*backend.mode);
   if (backend.mac) out["mac"] = to_string(*backend.mac);
+  if (backend.vlan) out["vlan"] = write_vlan(*backend.vlan);
+  write_tunnel(backend.tunnel, out);
   return out;
 }
 
@@ -55,6 +80,7 @@ Json write_service(const ServiceConfig& service) {
   out["mode"] = to_string(service.mode);
   out["table_size"] = service.table_size;
   out["stateless"] = service.stateless;
+  write_tunnel(service.tunnel, out);
   out["backends"] = Json::array();
   for (const BackendConfig& backend : service.backends) out["backends"].push_back(write_backend(backend));
   return out;
@@ -74,10 +100,7 @@ Json write_config(const Config& config, bool with_secrets) {
                          {"timeouts", write_timeouts(config.flows.timeouts)}};
   out["flow_table"] =
       Json{{"capacity", config.flows.capacity}, {"max_inserts_per_s", config.flows.max_inserts_per_s}};
-  Json tunnel = Json::object();
-  if (config.tunnel.source_ipv4) tunnel["source_ipv4"] = config.tunnel.source_ipv4->to_string();
-  if (config.tunnel.source_ipv6) tunnel["source_ipv6"] = config.tunnel.source_ipv6->to_string();
-  if (!tunnel.empty()) out["tunnel"] = std::move(tunnel);
+  write_tunnel(config.tunnel, out);
   out["services"] = Json::array();
   for (const ServiceConfig& service : config.services) out["services"].push_back(write_service(service));
   if (!config.control.socket.empty()) out["control"] = Json{{"socket", config.control.socket}};

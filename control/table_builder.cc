@@ -46,6 +46,20 @@ int served_index(const NetworkView& network, int ifindex) {
   return -1;
 }
 
+// IANA: gue 6080, vxlan 4789.
+constexpr uint16_t kGuePort = 6080;
+constexpr uint16_t kVxlanPort = 4789;
+
+/// All but the source.
+void set_tunnel(const TunnelConfig& tunnel, Backend& b) {
+  b.tunnel_port = tunnel.port.value_or(b.mode == Mode::vxlan ? kVxlanPort : kGuePort);
+  b.gue_header = tunnel.gue_variant.value_or(1) == 0;
+  b.udp6_checksum = tunnel.udp6_checksum.value_or(true);
+  b.vni = tunnel.vni.value_or(0);
+  b.inner_destination = tunnel.inner_mac.value_or(MacAddress{});
+  b.inner_source = b.next_hop.source;
+}
+
 }  // namespace
 
 TableBuilder::TableBuilder(const std::array<uint8_t, 16>& hash_seed)
@@ -148,10 +162,14 @@ Backend TableBuilder::resolve(const Config& config, const ServiceConfig& service
     return b;
   }
   last_hops_[id] = b.next_hop;
-  if (b.mode == Mode::ipip) {
-    const auto& configured = backend.address.is_v4() ? config.tunnel.source_ipv4 : config.tunnel.source_ipv6;
+  if (backend.vlan) b.next_hop.vlan = *backend.vlan;
+  if (is_tunnel(b.mode)) {
+    const TunnelConfig tunnel = backend.tunnel.over(service.tunnel).over(config.tunnel);
+    set_tunnel(tunnel, b);
+    const auto& configured = backend.address.is_v4() ? tunnel.source_ipv4 : tunnel.source_ipv6;
     if (configured) {
-      b.tunnel_source = *configured;
+      b.tunnel_source = configured->address;
+      b.source_spread = configured->spread_bits;
     } else if (hop != nullptr && hop->preferred_source) {
       b.tunnel_source = *hop->preferred_source;
     } else {

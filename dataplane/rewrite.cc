@@ -7,91 +7,23 @@
 #include <utility>
 
 #include "dataplane/checksum.h"
+#include "dataplane/encapsulate.h"
 #include "dataplane/limits.h"
-#include "dataplane/outer_header.h"
-#include "dataplane/plain_rewrite.h"
+#include "dataplane/link_header.h"
+#include "dataplane/packet.h"
 #include "dataplane/wire.h"
 
 namespace xebec {
 namespace {
 
 constexpr uint8_t kReplyTtl = 64;
-constexpr uint32_t kMaxIpv4Length = 65535;
-constexpr uint32_t kMaxIpv6Payload = 65535;
-
-// fit_length() for a packet in one frame or several.
-void fit_frames(Packet& packet, uint32_t length) {
-  const uint32_t beyond = length - std::min(length, packet.length);
-  if (beyond < packet.rest_length) {
-    std::size_t frames = 0;
-    for (uint32_t left = beyond; left != 0; ++frames) {
-      auto& piece = packet.rest[frames];
-      piece = piece.first(std::min<std::size_t>(piece.size(), left));
-      left -= static_cast<uint32_t>(piece.size());
-    }
-    packet.rest = packet.rest.first(frames);
-    packet.rest_length = beyond;
-  }
-  if (packet.rest_length == 0) fit_length(packet, length);
-}
-
-std::optional<DropReason> encapsulate(Packet& packet, const ParsedPacket& parsed, const Backend& backend) {
-  const bool outer_v4 = backend.address.is_v4();
-  const auto overhead = static_cast<uint32_t>(outer_v4 ? sizeof(Ipv4Header) : sizeof(Ipv6Header));
-  const uint32_t outer_length = parsed.ip_length + overhead;
-  // An outer header cannot say more than 16 bits.
-  if (outer_v4 ? outer_length > kMaxIpv4Length : parsed.ip_length > kMaxIpv6Payload)
-    return DropReason::too_big;
-  if (backend.next_hop.mtu != 0 && outer_length > backend.next_hop.mtu) return DropReason::too_big;
-  if (packet.headroom < overhead) return DropReason::no_headroom;
-
-  packet.data -= overhead;
-  packet.length += overhead;
-  packet.headroom -= overhead;
-  packet.room += overhead;
-  // Ethernet and its tags to the front. Without tags there is nothing to move: addresses and type are written anew.
-  if (parsed.l3_offset != sizeof(EthernetHeader))
-    std::memmove(packet.data, packet.data + overhead, parsed.l3_offset);
-  uint8_t* outer = packet.data + parsed.l3_offset;
-  const Be16 type = Be16::from_host(outer_v4 ? kEtherIpv4 : kEtherIpv6);
-  std::memcpy(outer - sizeof type, type.bytes, sizeof type);
-  if (outer_v4) {
-    write_outer_v4(outer, parsed, backend);
-  } else {
-    write_outer_v6(outer, parsed, backend);
-  }
-  fit_frames(packet, parsed.l3_offset + outer_length);
-  return std::nullopt;
-}
 
 Be16* l4_checksum(const Packet& packet, const ParsedPacket& parsed) {
   uint8_t* l4 = packet.data + parsed.l4_offset;
   return parsed.protocol == kProtoTcp ? &view_as<TcpHeader>(l4)->checksum : &view_as<UdpHeader>(l4)->checksum;
 }
 
-// Sum of `length` bytes from `offset` on, over all frames of the packet.
-uint64_t packet_sum(const Packet& packet, uint32_t offset, uint32_t length) {
-  uint32_t here = std::min(length, packet.length - offset);
-  uint64_t sum = checksum_sum(packet.data + offset, here);
-  uint32_t done = here;
-  for (const auto& piece : packet.rest) {
-    here = static_cast<uint32_t>(std::min<std::size_t>(length - done, piece.size()));
-    const uint16_t words = checksum_fold(checksum_sum(piece.data(), here));
-    // Behind an odd number of bytes every byte stands in the other half of its word (RFC 1071 section 2B).
-    sum += done % 2 == 0 ? words : static_cast<uint16_t>(words << 8 | words >> 8);
-    done += here;
-  }
-  return sum;
-}
-
 }  // namespace
-
-void pad(Packet& packet) {
-  const uint32_t padded = std::min(kMinFrameLength, packet.room);
-  if (packet.length >= padded) return;
-  std::memset(packet.data + packet.length, 0, padded - packet.length);
-  packet.length = padded;
-}
 
 bool complete_partial_checksum(const Packet& packet, const ParsedPacket& parsed) {
   if (!parsed.looks_partial) return false;
@@ -110,13 +42,18 @@ bool complete_partial_checksum(const Packet& packet, const ParsedPacket& parsed)
 
 std::optional<DropReason> rewrite_to_backend(Packet& packet, const ParsedPacket& parsed,
                                              const Backend& backend) {
-  if (backend.mode == Mode::ipip) {
-    if (const auto reason = encapsulate(packet, parsed, backend)) return reason;
-  } else {
-    const uint32_t mtu = backend.next_hop.mtu;
-    if (mtu != 0 && parsed.ip_length > mtu) return DropReason::too_big;
-    fit_frames(packet, parsed.l3_offset + parsed.ip_length);
-  }
+  const uint32_t overhead = overhead_of(backend);
+  const uint32_t length = parsed.ip_length + overhead;
+  if (backend.next_hop.mtu != 0 && length > backend.next_hop.mtu) return DropReason::too_big;
+  if (overhead != 0 && !fits_outer_length(parsed, backend)) return DropReason::too_big;
+  const LinkHeader link = link_header_of(packet, parsed, backend.next_hop);
+  if (packet.headroom + parsed.l3_offset < overhead + link.length) return DropReason::no_headroom;
+
+  const uint16_t type =
+      overhead == 0 ? ether_type(parsed.ip_version) : ether_type(backend.address.is_v4() ? 4 : 6);
+  replace_link_header(packet, parsed.l3_offset, link, overhead, type);
+  fit_frames(packet, link.length + length);
+  if (overhead != 0) write_outer(packet, parsed, backend, link.length);
   set_link_addresses(packet, backend.next_hop);
   return std::nullopt;
 }

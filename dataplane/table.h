@@ -4,6 +4,7 @@
 #pragma once
 
 #include <bit>
+#include <cstddef>
 #include <cstdint>
 #include <cstring>
 #include <memory>
@@ -22,7 +23,18 @@ namespace xebec {
 enum class Mode : uint8_t {
   dsr_l2,  ///< only the MAC addresses change
   ipip,    ///< outer IPv4 or IPv6 around the packet (RFC 2003, 2473, 4213)
+  gue,     ///< the same and UDP between them, with or without a GUE header (draft-ietf-intarea-gue)
+  gre,     ///< the same and a GRE header between them (RFC 2784)
+  vxlan,   ///< the same and UDP, VXLAN and an inner Ethernet header between them (RFC 7348)
 };
+/// The packet travels inside another one.
+constexpr bool is_tunnel(Mode mode) {
+  return mode != Mode::dsr_l2;
+}
+
+/// NextHop::vlan, beside the VLAN ids 1 to 4094.
+inline constexpr uint16_t kVlanKeep = 0;           ///< tags leave as they came
+inline constexpr uint16_t kVlanNone = UINT16_MAX;  ///< no tag leaves
 
 /// Where to send a frame on the link.
 struct NextHop {
@@ -31,22 +43,33 @@ struct NextHop {
   uint16_t interface = 0;  ///< index into the daemon's interfaces
   uint16_t mtu = 0;        ///< of the egress interface, IP bytes
   bool resolved = false;
+  uint16_t vlan = kVlanKeep;  ///< host order: the one 802.1Q tag it leaves with, kVlanKeep or kVlanNone
 };
 
-/// One backend of one service; a cache line. Stands in Table::backends() at its id. An id stays with
-/// (service, address) from table to table, so that flows and counters outlive a change.
+/// One backend of one service. Stands in Table::backends() at its id. An id stays with (service, address) from table
+/// to table, so that flows and counters outlive a change. What dsr-l2 and ipip read is the first cache line.
 struct alignas(64) Backend {
   IpAddress address;
-  IpAddress tunnel_source;  ///< outer source, family of `address`; ipip only
+  IpAddress tunnel_source;  ///< outer source, family of `address`; tunnels only
   NextHop next_hop;
   uint32_t service = 0;  ///< index into Table::services()
   Mode mode = Mode::dsr_l2;
-  bool usable = false;  ///< false: takes no packet, neither new flows nor remembered ones
+  bool usable = false;        ///< false: takes no packet, neither new flows nor remembered ones
+  uint8_t source_spread = 0;  ///< low bits of tunnel_source that a hash of the flow replaces
+
+  // The second line.
+  bool gue_header = false;  ///< gue: variant 0, with its header; else variant 1, IP right behind UDP
+  bool udp6_checksum =
+      true;                  ///< gue, vxlan over IPv6: false sends 0, which the backend must allow (RFC 6935)
+  uint16_t tunnel_port = 0;  ///< gue, vxlan: UDP destination, host order
+  uint32_t vni = 0;          ///< vxlan: 24 bits
+  MacAddress inner_destination{};  ///< vxlan
+  MacAddress inner_source{};       ///< vxlan
 
   /// An id that a flow remembers may mean another service's backend by now.
   bool takes_packets_of(uint32_t asking) const { return usable && service == asking; }
 };
-static_assert(sizeof(Backend) == 64);
+static_assert(sizeof(Backend) == 128);
 
 /// The lookup array that a service had before its backends changed. A packet from the middle of a connection that
 /// is not remembered (after a restart, or when ECMP moved the flow from another node) was most likely placed by it.

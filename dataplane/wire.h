@@ -79,6 +79,7 @@ inline constexpr uint8_t kProtoUdp = 17;
 inline constexpr uint8_t kProtoIpv6 = 41;
 inline constexpr uint8_t kProtoRouting = 43;
 inline constexpr uint8_t kProtoFragment = 44;
+inline constexpr uint8_t kProtoGre = 47;
 inline constexpr uint8_t kProtoAh = 51;
 inline constexpr uint8_t kProtoIcmpv6 = 58;
 inline constexpr uint8_t kProtoNoNext = 59;
@@ -160,6 +161,26 @@ struct UdpHeader {
   Be16 checksum;
 };
 
+/// RFC 2784, with none of the optional fields.
+struct GreHeader {
+  Be16 flags_version;
+  Be16 protocol;  ///< EtherType of what is inside
+};
+
+/// draft-ietf-intarea-gue-09 section 3.1, version 0, with none of the optional fields.
+struct GueHeader {
+  uint8_t version_control_length;
+  uint8_t protocol;  ///< IP protocol number of what is inside
+  Be16 flags;
+};
+
+/// RFC 7348 section 5.
+struct VxlanHeader {
+  Be32 flags;  ///< 8 bits, of which I says that the identifier is valid; the rest reserved
+  Be32 vni;    ///< 24 bits and 8 reserved ones
+};
+inline constexpr uint32_t kVxlanFlagVni = 0x08000000;
+
 /// RFC 792 and RFC 4443 share these eight bytes.
 struct IcmpHeader {
   uint8_t type;
@@ -175,6 +196,9 @@ static_assert(sizeof(Ipv6Header) == 40 && alignof(Ipv6Header) == 1);
 static_assert(sizeof(Ipv6FragmentHeader) == 8 && alignof(Ipv6FragmentHeader) == 1);
 static_assert(sizeof(TcpHeader) == 20 && alignof(TcpHeader) == 1);
 static_assert(sizeof(UdpHeader) == 8 && alignof(UdpHeader) == 1);
+static_assert(sizeof(GreHeader) == 4 && alignof(GreHeader) == 1);
+static_assert(sizeof(GueHeader) == 4 && alignof(GueHeader) == 1);
+static_assert(sizeof(VxlanHeader) == 8 && alignof(VxlanHeader) == 1);
 static_assert(sizeof(IcmpHeader) == 8 && alignof(IcmpHeader) == 1);
 
 /// Lays a header over packet bytes. The caller has checked that sizeof(T) bytes are there.

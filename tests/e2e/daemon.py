@@ -21,7 +21,8 @@ def service(name, family, port, protocol, backends, mode="dsr-l2", backend_famil
             "backends": [{"address": host.address[backend_family or family], "weight": weight} for host, weight in rows]}
 
 
-def config(lab, mode="dsr-l2", poll="adaptive", xdp="auto", families=(4, 6), backend_family=None, backends=None):
+def config(lab, mode="dsr-l2", poll="adaptive", xdp="auto", families=(4, 6), backend_family=None, backends=None,
+           tunnel=None):
     """HTTP and UDP over the backends, and one backend alone for iperf3, on each family's VIP."""
     over = lab.backends if backends is None else backends
     services = []
@@ -32,7 +33,8 @@ def config(lab, mode="dsr-l2", poll="adaptive", xdp="auto", families=(4, 6), bac
         for protocol in ("tcp", "udp"):
             services.append(service(f"iperf{f}-{protocol}", f, IPERF_PORT + f, protocol, lab.backends[:1], **common))
     return {"version": 1, "instance": "lab", "hash_seed": SEED,
-            "interfaces": [{"name": "eth0", "queues": "auto", "mode": xdp, "poll": poll}], "services": services}
+            "interfaces": [{"name": "eth0", "queues": "auto", "mode": xdp, "poll": poll}], "services": services,
+            "tunnel": tunnel or {}}
 
 
 def sum_of(packets):

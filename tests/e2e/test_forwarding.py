@@ -19,10 +19,11 @@ def expect_as_configured(daemon, queues, poll, xdp):
         expect("busy polling is not possible" in daemon.said(), "the preflight says why polling is not busy")
 
 
-def balances(env, mode="dsr-l2", families=(4, 6), backend_family=None, queues=1, poll="adaptive", xdp="native"):
-    with env.lab(tunnel=mode == "ipip", queues=queues) as lab:
+def balances(env, mode="dsr-l2", families=(4, 6), backend_family=None, queues=1, poll="adaptive", xdp="native", tunnel=None):
+    with env.lab(tunnel=mode != "dsr-l2", queues=queues) as lab:
         peers.serve(lab)
-        with env.daemon(lab, mode=mode, poll=poll, xdp=xdp, families=families, backend_family=backend_family) as daemon:
+        with env.daemon(lab, mode=mode, poll=poll, xdp=xdp, families=families, backend_family=backend_family,
+                        tunnel=tunnel) as daemon:
             expect_as_configured(daemon, queues, poll, xdp)
             for family in families:
                 expect_served(peers.http(lab, family, 400), lab.backends, f"HTTP over IPv{family}")
@@ -45,6 +46,11 @@ for _inner in (4, 6):
     for _outer in (4, 6):
         add(f"balances_ipip_ipv{_inner}_in_ipv{_outer}",
             functools.partial(balances, mode="ipip", families=(_inner,), backend_family=_outer))
+for _outer in (4, 6):
+    for _name, _mode, _tunnel in (("gre", "gre", {}), ("gue", "gue", {}), ("gue_with_header", "gue", {"gue_variant": 0}),
+                                  ("vxlan", "vxlan", {"vni": 7, "inner_mac": "02:00:00:00:cc:01"})):
+        add(f"balances_{_name}_over_ipv{_outer}",
+            functools.partial(balances, mode=_mode, backend_family=_outer, tunnel=_tunnel, queues=_outer // 3))
 add("balances_ipip_on_2_queues_busy", functools.partial(balances, mode="ipip", queues=2, poll="busy"))
 add("balances_ipip_on_2_queues_interrupt", functools.partial(balances, mode="ipip", queues=2, poll="interrupt"))
 

@@ -42,7 +42,7 @@ const char kFull[] = R"({
   "defaults": { "algorithm": "maglev", "table_size": 251, "mode": "ipip",
                 "timeouts": {"tcp_established_s": 100, "tcp_syn_s": 1, "tcp_fin_s": 2, "udp_s": 3} },
   "flow_table": { "capacity": 2048, "max_inserts_per_s": 5000 },
-  "tunnel": { "source_ipv4": "10.0.0.1", "source_ipv6": "2001:db8::1" },
+  "tunnel": { "source_ipv4": "10.0.0.1/24", "source_ipv6": "2001:db8::1" },
   /* two
      services */
   "services": [ { "name": "web", "vip": "203.0.113.10", "port": 443, "protocol": "tcp", "mode": "dsr-l2",
@@ -75,19 +75,19 @@ TEST(ConfigReader, ReadsEveryKey) {
   EXPECT_EQ(c.flows.timeouts.udp_s, 3u);
   EXPECT_EQ(c.flows.capacity, 2048u);
   EXPECT_EQ(c.flows.max_inserts_per_s, 5000u);
-  EXPECT_EQ(c.tunnel.source_ipv4, IpAddress::parse("10.0.0.1"));
-  EXPECT_EQ(c.tunnel.source_ipv6, IpAddress::parse("2001:db8::1"));
+  EXPECT_EQ(c.tunnel.source_ipv4, (TunnelSource{*IpAddress::parse("10.0.0.1"), 8}));
+  EXPECT_EQ(c.tunnel.source_ipv6, (TunnelSource{*IpAddress::parse("2001:db8::1"), 0}));
   EXPECT_EQ(c.control.socket, "/run/x.sock");
 
   ASSERT_EQ(c.services.size(), 2u);
-  ServiceConfig web{"web", *IpAddress::parse("203.0.113.10"), 443, kProtoTcp, Mode::dsr_l2, 65537, true, {}};
-  web.backends.push_back({*IpAddress::parse("10.0.1.11"), 0, 7, Admin::maint, std::nullopt, std::nullopt});
+  ServiceConfig web{"web", *IpAddress::parse("203.0.113.10"), 443, kProtoTcp, Mode::dsr_l2, 65537, true, {}, {}};
+  web.backends.push_back({*IpAddress::parse("10.0.1.11"), 0, 7, Admin::maint, {}, {}, {}, {}});
   web.backends.push_back(
-      {*IpAddress::parse("2001:db8::11"), 0, 100, Admin::ready, Mode::ipip, MacAddress{{2, 0, 0, 0, 0, 10}}});
+      {*IpAddress::parse("2001:db8::11"), 0, 100, Admin::ready, Mode::ipip, MacAddress{{2, 0, 0, 0, 0, 10}}, {}, {}});
   EXPECT_EQ(c.services[0], web);
   EXPECT_EQ(
       c.services[1],
-      (ServiceConfig{"dns", *IpAddress::parse("2001:db8::53"), 0, kProtoUdp, Mode::ipip, 251, false, {}}));
+      (ServiceConfig{"dns", *IpAddress::parse("2001:db8::53"), 0, kProtoUdp, Mode::ipip, 251, false, {}, {}}));
 }
 
 TEST(ConfigReader, GivesAnEmptyObjectEveryDefault) {
@@ -174,7 +174,8 @@ const Refused kKeys[] = {
     {"UnknownKeyNearAnother", "{\"instnace\": \"x\"}",
      "f:1:2: error: /instnace: unknown key \"instnace\"; did you mean \"instance\"?"},
     {"UnknownKeyNearNothing", "{\"tunnel\": {\"blue\": 1}}",
-     "f:1:13: error: /tunnel/blue: unknown key \"blue\"; a tunnel has: source_ipv4, source_ipv6"},
+     "f:1:13: error: /tunnel/blue: unknown key \"blue\"; a tunnel has: source_ipv4, source_ipv6, port, "
+     "gue_variant, vni, inner_mac, udp6_checksum"},
     {"KeyWithSlashAndEscape", "{\"control\": {\"a/b~\\u001b\": 1}}",
      "f:1:14: error: /control/a~1b~0?: unknown key \"a/b~\\x1b\"; a control has: socket"},
     {"HealthOfService", service_text("\"health\": {\"type\": \"tcp\"}"),
@@ -232,9 +233,9 @@ const Refused kValues[] = {
      "any of . _ - :"},
     {"ModeDnat", service_text("\"mode\": \"dnat\""),
      "f:1:88: error: /services/0/mode: mode \"dnat\" is not available in this version; available: dsr-l2, "
-     "ipip"},
+     "ipip, gue, gre, vxlan"},
     {"ModeUnknown", service_text("\"mode\": \"dsr\""),
-     "f:1:88: error: /services/0/mode: \"dsr\" is not a mode; available: dsr-l2, ipip"},
+     "f:1:88: error: /services/0/mode: \"dsr\" is not a mode; available: dsr-l2, ipip, gue, gre, vxlan"},
     {"AlgorithmPlanned", service_text("\"algorithm\": \"wlc\""),
      "f:1:93: error: /services/0/algorithm: algorithm \"wlc\" is not available in this version; available: "
      "maglev"},
@@ -273,6 +274,21 @@ const Refused kValues[] = {
      "f:1:24: error: /interfaces/0/name: \"abcdefghijklmnop\" is longer than 15 characters"},
     {"TimeoutZero", R"({"defaults":{"timeouts":{"udp_s":0}}})",
      "f:1:34: error: /defaults/timeouts/udp_s: 0 is out of range 1..604800"},
+    {"TunnelPrefix", R"({"tunnel":{"source_ipv4":"10.0.0.1/33"}})",
+     "f:1:26: error: /tunnel/source_ipv4: \"10.0.0.1/33\" is not a prefix of 8 to 32 bits"},
+    {"TunnelVni", R"({"tunnel":{"vni":16777216}})",
+     "f:1:18: error: /tunnel/vni: 16777216 is out of range 0..16777215"},
+    {"VlanWord", R"({"services":[{"name":"a","vip":"192.0.2.1","port":1,"protocol":"tcp","backends":[
+       {"address":"10.0.0.1","vlan":"all"}]}]})",
+     "f:2:37: error: /services/0/backends/0/vlan: must be a number from 1 to 4094, \"keep\" or \"none\", not "
+     "a string"},
+    {"VxlanWithoutVni",
+     R"({"services":[{"name":"a","vip":"192.0.2.1","port":1,"protocol":"tcp","mode":"vxlan",
+       "tunnel":{"inner_mac":"02:00:00:00:00:01"},"backends":[{"address":"10.0.0.1"},
+       {"address":"10.0.0.2","tunnel":{"vni":7}}]}]})",
+     "f:2:63: error: /services/0/backends/0: mode vxlan needs \"vni\" in a \"tunnel\" of the backend, its "
+     "service or the "
+     "configuration"},
     {"TunnelFamily", R"({"tunnel":{"source_ipv4":"2001:db8::1"}})",
      "f:1:26: error: /tunnel/source_ipv4: 2001:db8::1 is not an IPv4 address"},
     {"SocketRelative", R"({"control":{"socket":"x.sock"}})",
@@ -406,6 +422,7 @@ TEST(ConfigReader, ChecksLimitsOfTheWhole) {
                           Mode::dsr_l2,
                           251,
                           false,
+                          {},
                           {}};
     config.services.push_back(service);
   }
@@ -436,11 +453,11 @@ TEST(ConfigReader, ReadsAServiceAsTheApiTakesIt) {
 }
 
 TEST(ConfigReader, ReadsABackendAsTheApiTakesIt) {
-  ServiceConfig service{"s", *IpAddress::parse("192.0.2.1"), 80, kProtoTcp, Mode::dsr_l2, 251, false, {}};
+  ServiceConfig service{"s", *IpAddress::parse("192.0.2.1"), 80, kProtoTcp, Mode::dsr_l2, 251, false, {}, {}};
   const auto good = read_backend({{"address", "10.0.0.1"}, {"weight", 3}, {"port", 80}}, service);
   ASSERT_TRUE(good);
   EXPECT_EQ(*good,
-            (BackendConfig{*IpAddress::parse("10.0.0.1"), 0, 3, Admin::ready, std::nullopt, std::nullopt}));
+            (BackendConfig{*IpAddress::parse("10.0.0.1"), 0, 3, Admin::ready, {}, {}, {}, {}}));
 
   const auto bad = read_backend({{"address", "2001:db8::1"}, {"wieght", 3}}, service);
   ASSERT_FALSE(bad);
@@ -488,8 +505,7 @@ class RandomConfig {
     c.flows.capacity = 1024 + pick(100'000);
     c.flows.max_inserts_per_s = 1 + pick(1'000'000);
     c.flows.timeouts = {1 + pick(604'800), 1 + pick(60), 1 + pick(60), 1 + pick(60)};
-    if (coin()) c.tunnel.source_ipv4 = v4(pick(250));
-    if (coin()) c.tunnel.source_ipv6 = v6(pick(250));
+    c.tunnel = tunnel();
     if (coin()) c.control.socket = "/run/" + std::to_string(pick(100));
     for (uint32_t i = 0, count = pick(4); i < count; ++i) c.interfaces.push_back(interface(i));
     for (uint32_t i = 0, count = pick(8); i < count; ++i) c.services.push_back(service(i));
@@ -502,6 +518,18 @@ class RandomConfig {
   uint32_t prime() { return std::vector<uint32_t>{251, 4093, 65537, 655373}[pick(4)]; }
   static IpAddress v4(uint32_t i) { return *IpAddress::parse("10.1.2." + std::to_string(i + 1)); }
   static IpAddress v6(uint32_t i) { return *IpAddress::parse("2001:db8::5:" + std::to_string(i + 1)); }
+
+  TunnelConfig tunnel() {
+    TunnelConfig out;
+    if (coin()) out.source_ipv4 = TunnelSource{v4(pick(250)), static_cast<uint8_t>(pick(25))};
+    if (coin()) out.source_ipv6 = TunnelSource{v6(pick(250)), static_cast<uint8_t>(pick(33))};
+    if (coin()) out.port = static_cast<uint16_t>(1 + pick(65535));
+    if (coin()) out.gue_variant = static_cast<uint8_t>(pick(2));
+    if (coin()) out.vni = pick(1u << 24);
+    if (coin()) out.inner_mac = MacAddress{{2, 0, 0, 0, 0, static_cast<uint8_t>(pick(256))}};
+    if (coin()) out.udp6_checksum = coin();
+    return out;
+  }
 
   InterfaceConfig interface(uint32_t i) {
     InterfaceConfig out{"eth" + std::to_string(i),
@@ -527,13 +555,20 @@ class RandomConfig {
                       static_cast<Mode>(pick(2)),
                       prime(),
                       coin(),
-                      {}};
+                      {},
+                      tunnel()};
     for (uint32_t k = 0, count = pick(5); k < count; ++k) {
       BackendConfig backend;
       backend.address = six ? v6(k) : v4(k);
       backend.weight = pick(kMaxWeight + 1);
       backend.admin = static_cast<Admin>(pick(2));
-      if (coin()) backend.mode = static_cast<Mode>(pick(2));
+      if (coin()) backend.mode = static_cast<Mode>(pick(5));
+      if (coin()) backend.tunnel = tunnel();
+      if (backend.mode == Mode::vxlan) {
+        backend.tunnel.vni = pick(100);
+        backend.tunnel.inner_mac = MacAddress{{2, 0, 0, 0, 0, 1}};
+      }
+      if (coin()) backend.vlan = std::vector<uint16_t>{kVlanKeep, kVlanNone, 1, 4094}[pick(4)];
       if (coin()) backend.mac = MacAddress{{2, 0, 0, 0, 1, static_cast<uint8_t>(k)}};
       out.backends.push_back(backend);
     }

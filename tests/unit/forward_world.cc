@@ -191,7 +191,7 @@ uint32_t TableStory::backend(std::string_view text, Mode mode, uint16_t mtu) {
   Backend b;
   b.address = address(text);
   b.mode = mode;
-  if (mode == Mode::ipip) b.tunnel_source = address(b.address.is_v4() ? "198.51.100.1" : "2001:db8:51::1");
+  if (is_tunnel(mode)) b.tunnel_source = address(b.address.is_v4() ? "198.51.100.1" : "2001:db8:51::1");
   b.next_hop.destination = next_hop_mac(id);
   b.next_hop.source = kEgressMac;
   b.next_hop.interface = 1;

@@ -44,6 +44,11 @@ void compare(const Bytes& in, uint32_t headroom, const Backend& backend) {
   };
   const Outcome expected = outcome_of(in, headroom, backend, general);
   const Outcome seen = outcome_of(in, headroom, backend, rewrite_plain);
+  // Tags are the long way's business: the short one may leave such a packet alone, as it was.
+  if (backend.next_hop.vlan != kVlanKeep && !seen.done) {
+    EXPECT_EQ(seen.bytes, in);
+    return;
+  }
   EXPECT_EQ(seen, expected) << in.size() << " bytes, headroom " << headroom << ", MTU "
                             << backend.next_hop.mtu << ", done " << expected.done;
 }
@@ -57,7 +62,8 @@ TEST(PlainRewrite, WritesWhatTheGeneralWayWritesOrNothing) {
   const struct {
     const char* address;
     Mode mode;
-  } backends[] = {{"10.0.0.1", Mode::dsr_l2}, {"10.0.0.1", Mode::ipip}, {"2001:db8:1::1", Mode::ipip}};
+  } backends[] = {{"10.0.0.1", Mode::dsr_l2}, {"10.0.0.1", Mode::ipip}, {"2001:db8:1::1", Mode::ipip},
+                  {"10.0.0.1", Mode::gre},    {"10.0.0.1", Mode::gue},  {"2001:db8:1::1", Mode::vxlan}};
   // Around the minimum length of a frame, and around MTUs.
   for (const FrameBuilder& start : starts) {
     for (const std::size_t size : {0u, 3u, 4u, 10u, 17u, 18u, 19u, 552u, 571u, 572u, 573u, 1400u}) {
@@ -66,10 +72,13 @@ TEST(PlainRewrite, WritesWhatTheGeneralWayWritesOrNothing) {
       trailed.resize(bare.size() + 9, 0xee);  // behind the IP length: to be cut
       for (const auto& row : backends) {
         for (const uint16_t mtu : std::initializer_list<uint16_t>{0, 600, 601, 1500}) {
-          const Backend backend = backend_at(row.address, row.mode, mtu);
-          for (const uint32_t headroom : {0u, 19u, 20u, 40u}) {
-            compare(bare, headroom, backend);
-            compare(trailed, headroom, backend);
+          Backend backend = backend_at(row.address, row.mode, mtu);
+          for (const uint16_t vlan : {kVlanKeep, kVlanNone, uint16_t{7}}) {
+            backend.next_hop.vlan = vlan;
+            for (const uint32_t headroom : {0u, 19u, 20u, 40u}) {
+              compare(bare, headroom, backend);
+              compare(trailed, headroom, backend);
+            }
           }
         }
       }

@@ -124,7 +124,7 @@ TEST_F(TableBuilderTest, TakesAStaticAddressWithoutRouteIfThereIsOneInterface) {
 TEST_F(TableBuilderTest, TakesTheTunnelSourceOfTheConfigurationElseOfTheRoute) {
   config_.services[0].mode = Mode::ipip;
   EXPECT_EQ(build().backends()[status(1).id].tunnel_source, ip("10.0.0.254"));
-  config_.tunnel.source_ipv4 = ip("192.0.2.99");
+  config_.tunnel.source_ipv4 = TunnelSource{ip("192.0.2.99"), 0};
   EXPECT_EQ(build().backends()[status(1).id].tunnel_source, ip("192.0.2.99"));
 }
 
