@@ -171,6 +171,8 @@ void Decider::decide_echo() {
   const IpAddress& vip = parsed_.key.destination;
   if (!table_.is_vip(vip)) return drop(DropReason::no_service);
   if (!table_.is_vip_served(vip)) return drop(DropReason::no_backend);
+  const uint32_t per_s = table_.icmp().echo_replies_per_s;
+  state_.echo_replies.set(per_s, icmp_burst(per_s));
   if (!state_.echo_replies.take(now_ns_)) return drop(DropReason::icmp_echo_limited);
   decision_.verdict = Verdict::reply;
 }

@@ -12,7 +12,9 @@
 #include <cassert>
 
 #include "dataplane/decide.h"
+#include "dataplane/icmp_error.h"
 #include "dataplane/last_service.h"
+#include "dataplane/mss_clamp.h"
 #include "dataplane/plain_packet.h"
 #include "dataplane/plain_rewrite.h"
 
@@ -79,7 +81,9 @@ constexpr uint32_t kCacheLine = 64;
                                                 PacketInHand& hand, const Packet& packet,
                                                 LastService& last_service, Decision& decision) {
   if (!parse_plain(family, packet.data, packet.length, hand.parsed)) return false;
-  if (locate(table, state, hand, last_service, decision)) hand.way = Way::flow;
+  // A SYN of a known flow, too, has to pass where its MSS is limited.
+  if (locate(table, state, hand, last_service, decision))
+    hand.way = opens_connection(hand.parsed.tcp_flags) ? Way::special : Way::flow;
   return true;
 }
 
@@ -92,7 +96,8 @@ constexpr uint32_t kCacheLine = 64;
   if (parsed.kind == PacketKind::transport || parsed.kind == PacketKind::icmp_error) {
     if (!locate(table, state, hand, last_service, decision)) return;
     const bool whole = !parsed.first_fragment && packet.rest_length == 0;
-    hand.way = whole && parsed.kind == PacketKind::transport ? Way::flow : Way::special;
+    const bool one_more = parsed.kind == PacketKind::transport && !opens_connection(parsed.tcp_flags);
+    hand.way = whole && one_more ? Way::flow : Way::special;
     return;
   }
   if (table.is_vip(parsed.key.source)) return refuse(state, hand, decision, DropReason::martian);
@@ -194,14 +199,48 @@ void count_forwarded(WorkerCounters& counters, const Decision& decision, const P
   if (first && parsed.kind == PacketKind::transport) backend.new_flows.add(1);
 }
 
-// Obeys what decide() said, or drops what does not fit.
+// Tells the sender why its packet, which is still as it was received, cannot go on; or drops it without a word.
+[[gnu::cold, gnu::noinline]] void answer_or_drop(const Table& table, ForwardState& state,
+                                                 const ParsedPacket& parsed, Packet& packet,
+                                                 Decision& decision, DropReason reason,
+                                                 const IcmpError& error, uint64_t now_ns) {
+  const uint32_t per_s = table.icmp().errors_per_s;
+  state.icmp_errors.set(per_s, icmp_burst(per_s));
+  if (!may_answer_with(error, packet, parsed) || !state.icmp_errors.take(now_ns) ||
+      !rewrite_to_icmp_error(error, packet, parsed)) {
+    return drop(state.counters, decision, reason);
+  }
+  decision.verdict = Verdict::reply;
+  decision.reason = reason;
+  state.counters.icmp_errors[static_cast<std::size_t>(error.kind)].add(1);
+}
+
+// Of a connection that opens, of a SYN sent again, and of what a fragment has of one.
+void limit_mss(const Table& table, ForwardState& state, const Packet& as_received, const ParsedPacket& parsed,
+               const Decision& decision) {
+  const uint32_t limit =
+      mss_limit(table.services()[decision.service], table.backends()[decision.backend], parsed);
+  if (limit == kMssAny) return;
+  const uint32_t available =
+      std::min(as_received.length, parsed.l3_offset + parsed.ip_length) - parsed.l4_offset;
+  if (clamp_mss(as_received.data + parsed.l4_offset, available, limit, parsed.looks_partial))
+    state.counters.mss_clamped.add(1);
+}
+
+// Obeys what decide() said, or answers or drops what does not fit.
 void execute(const Table& table, ForwardState& state, const ParsedPacket& parsed, Packet& packet,
-             Decision& decision) {
+             Decision& decision, uint64_t now_ns) {
   if (decision.verdict == Verdict::drop) return state.counters.drop(decision.reason);
   if (decision.verdict == Verdict::reply) return rewrite_to_echo_reply(packet, parsed);
   const Packet as_received = packet;
-  const auto reason = rewrite_to_backend(packet, parsed, table.backends()[decision.backend]);
+  const Backend& backend = table.backends()[decision.backend];
+  const auto reason = rewrite_to_backend(packet, parsed, backend);
+  if (reason == DropReason::too_big) {
+    const IcmpError error{IcmpErrorKind::too_big, path_mtu(backend, parsed)};
+    return answer_or_drop(table, state, parsed, packet, decision, *reason, error, now_ns);
+  }
   if (reason) return drop(state.counters, decision, *reason);
+  if (opens_connection(parsed.tcp_flags)) limit_mss(table, state, as_received, parsed, decision);
   // Rewriting moves at most what is in front of the IP packet, so L4 still lies where it was received; only
   // now is it certain that the packet may be changed.
   if (complete_partial_checksum(as_received, parsed)) state.counters.checksums_completed.add(1);
@@ -211,7 +250,7 @@ void execute(const Table& table, ForwardState& state, const ParsedPacket& parsed
 [[gnu::noinline]] void forward_special(const Table& table, ForwardState& state, const PacketInHand& hand,
                                        Packet& packet, Decision& decision, uint64_t now_ns) {
   decision = decide(table, state, hand, now_ns);
-  execute(table, state, hand.parsed, packet, decision);
+  execute(table, state, hand.parsed, packet, decision, now_ns);
 }
 
 void forward_all(const Table& table, ForwardState& state, std::span<Packet> packets,

@@ -25,8 +25,9 @@ namespace xebec {
 
 enum class Verdict : uint8_t {
   forward,  ///< send the frame, as rewritten, from `interface`
-  reply,    ///< send the frame, now an answer, back out of the interface it came in by
-  drop,     ///< recycle the frame; `reason` says why
+  reply,  ///< send the frame, now an answer, back out of the interface it came in by: an echo reply, or an ICMP error that
+          ///< says what `reason` says
+  drop,   ///< recycle the frame; `reason` says why
 };
 
 /// How the backend was found.
@@ -59,13 +60,19 @@ struct alignas(64) PacketInHand {
 };
 static_assert(sizeof(PacketInHand) == 128);
 
+/// How many a rate lets through at once.
+constexpr uint32_t icmp_burst(uint32_t per_second) {
+  return (per_second + kIcmpBurstDivisor - 1) / kIcmpBurstDivisor;
+}
+
 /// What one worker remembers between batches.
 struct ForwardState {
   explicit ForwardState(const FlowTableConfig& flow_config) : flows(flow_config) {}
 
   FlowTable flows;
   FragmentTable fragments;
-  RateLimit echo_replies{kEchoRepliesPerSecond, kEchoReplyBurst};
+  RateLimit echo_replies{0, 0};  ///< the table says how many of both
+  RateLimit icmp_errors{0, 0};
   WorkerCounters counters;
   /// When a new connection last went unremembered or was forgotten; then no unknown one has a second chance.
   uint64_t forgot_ns = 0;

@@ -16,6 +16,12 @@ namespace xebec {
 /// As many hops as the network may have; it also ends loops.
 inline constexpr uint8_t kOuterTtl = 64;
 
+/// What a backend's mode puts around an IP packet, in bytes: it has to fit the egress MTU together with the packet.
+inline uint32_t overhead_of(const Backend& backend) {
+  if (backend.mode != Mode::ipip) return 0;
+  return static_cast<uint32_t>(backend.address.is_v4() ? sizeof(Ipv4Header) : sizeof(Ipv6Header));
+}
+
 inline uint8_t tunnel_protocol(const ParsedPacket& parsed) {
   return parsed.ip_version == 4 ? kProtoIpip : kProtoIpv6;
 }

@@ -108,6 +108,12 @@ bool complete_partial_checksum(const Packet& packet, const ParsedPacket& parsed)
   return true;
 }
 
+uint32_t path_mtu(const Backend& backend, const ParsedPacket& parsed) {
+  const uint32_t mtu = backend.next_hop.mtu != 0 ? backend.next_hop.mtu : kMaxIpv4Length;
+  const uint32_t inner = mtu - std::min(mtu, overhead_of(backend));
+  return parsed.ip_version == 4 ? inner : std::max(inner, kMinIpv6Mtu);
+}
+
 std::optional<DropReason> rewrite_to_backend(Packet& packet, const ParsedPacket& parsed,
                                              const Backend& backend) {
   if (backend.mode == Mode::ipip) {

@@ -37,6 +37,10 @@ bool complete_partial_checksum(const Packet& packet, const ParsedPacket& parsed)
 std::optional<DropReason> rewrite_to_backend(Packet& packet, const ParsedPacket& parsed,
                                              const Backend& backend);
 
+/// The largest IP packet of this one's family that gets to `backend`: the egress MTU without what the mode puts around
+/// it. IPv6 has no smaller one than kMinIpv6Mtu to offer (RFC 2473 section 7.1).
+uint32_t path_mtu(const Backend& backend, const ParsedPacket& parsed);
+
 /// Turns an ICMP or ICMPv6 echo request into its reply in place: addresses and MACs swapped, checksum by RFC
 /// 1624.
 void rewrite_to_echo_reply(Packet& packet, const ParsedPacket& parsed);

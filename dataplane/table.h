@@ -57,12 +57,24 @@ struct PreviousLookup {
   uint64_t until_ns = 0;              ///< monotonic; not asked from then on
 };
 
+/// Service::mss_clamp, beside numbers: by the backend's egress MTU where its mode makes packets longer, or not at all.
+inline constexpr uint16_t kMssClampAuto = UINT16_MAX;
+inline constexpr uint16_t kMssClampOff = 0;
+
+/// What may be sent in Xebec's own name.
+struct IcmpPolicy {
+  uint32_t errors_per_s = kIcmpErrorsPerSecond;  ///< per worker; 0 = none
+  uint32_t echo_replies_per_s = kEchoRepliesPerSecond;
+  bool operator==(const IcmpPolicy&) const = default;
+};
+
 struct Service {
   std::string name;
   IpAddress vip;
   uint16_t port = 0;       ///< host order, 0 = any
   uint8_t protocol = 0;    ///< kProtoTcp or kProtoUdp
   bool stateless = false;  ///< no flow is remembered: every packet goes where the lookup array says
+  uint16_t mss_clamp = kMssClampOff;  ///< the largest MSS a SYN may announce, or one of the two words above
   std::shared_ptr<const MaglevTable>
       lookup;                         ///< shared with the previous table where nothing changed; never null
   std::vector<uint32_t> backend_ids;  ///< lookup's index -> id
@@ -76,6 +88,7 @@ struct TableParts {
   std::vector<Service> services;
   std::vector<Backend> backends;      ///< indexed by id; gaps are not usable
   std::vector<IpAddress> local_vips;  ///< every service address, for ICMP
+  IcmpPolicy icmp;
 };
 
 class Table {
@@ -89,6 +102,7 @@ class Table {
   const HashSecret& secret() const { return parts_.secret; }
   std::span<const Service> services() const { return parts_.services; }
   std::span<const Backend> backends() const { return parts_.backends; }
+  const IcmpPolicy& icmp() const { return parts_.icmp; }
   /// True if some usable backend has a mode that puts a header in front of the packet.
   bool encapsulates() const { return encapsulates_; }
 
