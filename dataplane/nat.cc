@@ -81,8 +81,9 @@ Endpoints mirrored(const Endpoints& e) {
   return {e.destination, e.source, e.destination_port, e.source_port};
 }
 
-Decision dropped(DropReason reason) {
-  return {.verdict = Verdict::drop, .reason = reason};
+/// interface: the one it would have left by.
+Decision dropped(DropReason reason, uint16_t interface = 0) {
+  return {.verdict = Verdict::drop, .reason = reason, .interface = interface};
 }
 
 Decision forwarded_to_client(const Table& table, const NatMapping& mapping) {
@@ -124,7 +125,7 @@ std::optional<DropReason> error_to_backend(ForwardState& state, const PacketInHa
 Decision error_to_client(const Table& table, const PacketInHand& hand, Packet& packet, const NatMapping& m) {
   const ParsedPacket& parsed = hand.parsed;
   if (const auto reason = refusal(packet, parsed, m.client.link, table.mtu_of(m.client.interface)))
-    return dropped(*reason);
+    return dropped(*reason, m.client.interface);
   IpAddress source = ip_source_of(packet, parsed);
   if (source == m.reply.source) source = m.forward.destination;
   translate_icmp_error(packet, parsed, {source, m.forward.source}, mirrored(towards_client(m)));
@@ -139,13 +140,15 @@ void remember_fragments(const Table& table, ForwardState& state, const ParsedPac
 }
 
 // The mapping of a client's packet, made if it is his first one.
-uint32_t find_or_create(const Table& table, ForwardState& state, const PacketInHand& hand, const ReturnPath& path,
-                        const Backend& backend, uint32_t id, uint64_t now_ns, NatMapping& out) {
+uint32_t find_or_create(const Table& table, ForwardState& state, const PacketInHand& hand,
+                        const ReturnPath& path, const Backend& backend, uint32_t id, uint64_t now_ns,
+                        NatMapping& out) {
   NatTable& own = state.nat->of(state.worker);
   const FlowKey& key = hand.parsed.key;
   const uint32_t slot = own.find_forward(key, hand.hash, id, now_ns, out);
   if (slot != NatTable::kNone) return slot;
-  NatRequest request{.forward = key, .forward_hash = hand.hash, .reply = {}, .backend = id, .client = path, .sources = {}};
+  NatRequest request{
+      .forward = key, .forward_hash = hand.hash, .reply = {}, .backend = id, .client = path, .sources = {}};
   request.reply.source = backend.address;
   request.reply.source_port = backend.port == 0 ? key.destination_port : Be16::from_host(backend.port);
   request.reply.destination = key.source;
@@ -171,8 +174,7 @@ std::optional<DropReason> nat_to_backend(const Table& table, ForwardState& state
   if (parsed.protocol == kProtoSctp && parsed.first_fragment) return DropReason::unsupported_protocol;
   const ReturnPath path = return_path_of(packet, parsed);
   NatMapping mapping;
-  const uint32_t slot =
-      find_or_create(table, state, hand, path, backend, decision.backend, now_ns, mapping);
+  const uint32_t slot = find_or_create(table, state, hand, path, backend, decision.backend, now_ns, mapping);
   if (slot == NatTable::kNone) return DropReason::nat_exhausted;
   state.nat->of(state.worker).forwarded(slot, parsed.tcp_flags, path, now_ns);
   if (parsed.first_fragment)
@@ -191,9 +193,10 @@ Decision nat_to_client(const Table& table, ForwardState& state, const PacketInHa
   if (!find_in_all(state, found, by_reply)) return dropped(DropReason::nat_unknown);
   const NatMapping& m = found.mapping;
   if (parsed.kind == PacketKind::icmp_error) return error_to_client(table, hand, packet, m);
-  if (parsed.protocol == kProtoSctp && parsed.first_fragment) return dropped(DropReason::unsupported_protocol);
+  if (parsed.protocol == kProtoSctp && parsed.first_fragment)
+    return dropped(DropReason::unsupported_protocol);
   if (const auto reason = refusal(packet, parsed, m.client.link, table.mtu_of(m.client.interface)))
-    return dropped(*reason);
+    return dropped(*reason, m.client.interface);
   found.table->replied(found.slot, parsed.tcp_flags, now_ns);
   if (parsed.first_fragment)
     remember_fragments(table, state, parsed, fragment_value(found.worker, found.slot), now_ns);

@@ -19,7 +19,9 @@ class NatIndex {
   static constexpr uint32_t kNone = UINT32_MAX;
 
   explicit NatIndex(uint32_t slots)
-      : count_(slots / 4 + 1), pages_(count_ * sizeof(Bucket)), buckets_(static_cast<Bucket*>(pages_.start())) {}
+      : count_(slots / 4 + 1),
+        pages_(count_ * sizeof(Bucket)),
+        buckets_(static_cast<Bucket*>(pages_.start())) {}
 
   void prefetch(uint64_t hash) const {
     __builtin_prefetch(&buckets_[first(hash)]);

@@ -18,14 +18,16 @@ struct ReturnPath {
   LinkHeader link;         ///< with the tags the client's packets have
   uint16_t interface = 0;  ///< index into the daemon's interfaces
   uint8_t zero[2] = {};
-  friend bool operator==(const ReturnPath& a, const ReturnPath& b) { return std::memcmp(&a, &b, sizeof a) == 0; }
+  friend bool operator==(const ReturnPath& a, const ReturnPath& b) {
+    return std::memcmp(&a, &b, sizeof a) == 0;
+  }
 };
 static_assert(sizeof(ReturnPath) == 28);
 
 /// Plain bytes without undefined ones: read while it may be written (NatTable), and compared.
 struct NatMapping {
-  FlowKey forward;           ///< the client's packets as received: client -> VIP
-  FlowKey reply;             ///< the backend's packets as received: backend -> NAT address (nat) or client (dnat)
+  FlowKey forward;  ///< the client's packets as received: client -> VIP
+  FlowKey reply;    ///< the backend's packets as received: backend -> NAT address (nat) or client (dnat)
   uint64_t forward_hash = 0;  ///< of the keys, under the table's secret
   uint64_t reply_hash = 0;
   ReturnPath client;

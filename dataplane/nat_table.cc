@@ -72,7 +72,8 @@ bool NatTable::read(uint32_t index, NatMapping& out) const {
 uint32_t NatTable::find_forward(const FlowKey& key, uint64_t hash, uint32_t backend, uint64_t now_ns,
                                 NatMapping& out) const {
   return forwards_.find(hash, [&](uint32_t slot) {
-    return read(slot, out) && out.forward == key && out.backend == backend && !has_expired(slots_[slot], now_ns);
+    return read(slot, out) && out.forward == key && out.backend == backend &&
+           !has_expired(slots_[slot], now_ns);
   });
 }
 
@@ -164,7 +165,8 @@ uint32_t NatTable::take_slot(uint64_t now_ns) {
   return kNone;
 }
 
-uint32_t NatTable::create(const NatRequest& request, const HashSecret& secret, uint64_t now_ns, NatMapping& out) {
+uint32_t NatTable::create(const NatRequest& request, const HashSecret& secret, uint64_t now_ns,
+                          NatMapping& out) {
   out = NatMapping{.forward = request.forward,
                    .reply = request.reply,
                    .forward_hash = request.forward_hash,

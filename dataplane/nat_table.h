@@ -58,7 +58,8 @@ struct NatRequest {
   FlowKey reply;  ///< as wanted; of mode nat, the destination's address and port are chosen here
   uint32_t backend;
   ReturnPath client;
-  std::span<const IpAddress> sources;  ///< mode nat: one of these becomes the source. Empty: dnat, reply is complete
+  std::span<const IpAddress>
+      sources;  ///< mode nat: one of these becomes the source. Empty: dnat, reply is complete
 };
 
 class NatTable {
@@ -74,7 +75,8 @@ class NatTable {
   // ---- The owner ----
 
   /// The slot of the client's flow to this backend, its mapping in `out`; kNone if there is none that lives.
-  uint32_t find_forward(const FlowKey& key, uint64_t hash, uint32_t backend, uint64_t now_ns, NatMapping& out) const;
+  uint32_t find_forward(const FlowKey& key, uint64_t hash, uint32_t backend, uint64_t now_ns,
+                        NatMapping& out) const;
   /// Makes a mapping; kNone: refused, there is no port or no place for it.
   uint32_t create(const NatRequest& request, const HashSecret& secret, uint64_t now_ns, NatMapping& out);
   /// A packet of the client has passed: age, TCP state, and where he is now.
@@ -106,8 +108,8 @@ class NatTable {
   enum Seen : uint8_t { kClientFin = 1, kClientRst = 2, kReply = 4, kReplyFin = 8, kReplyRst = 16 };
 
   struct alignas(64) Slot {
-    std::atomic<uint32_t> version;       ///< 0: never used
-    std::atomic<uint32_t> client_tick;   ///< when a packet of his last passed
+    std::atomic<uint32_t> version;      ///< 0: never used
+    std::atomic<uint32_t> client_tick;  ///< when a packet of his last passed
     std::atomic<uint32_t> reply_tick;
     std::atomic<uint8_t> seen;
     std::atomic<uint8_t> live;  ///< 0: nothing in it
@@ -126,7 +128,8 @@ class NatTable {
   bool has_expired(const Slot& slot, uint64_t now_ns) const;
   bool gives_way(uint32_t slot, uint64_t now_ns) const;
   bool reply_is_free(const FlowKey& reply, uint64_t hash, uint64_t now_ns);
-  bool choose_source(const NatRequest& request, const HashSecret& secret, uint64_t now_ns, NatMapping& mapping);
+  bool choose_source(const NatRequest& request, const HashSecret& secret, uint64_t now_ns,
+                     NatMapping& mapping);
   uint32_t take_slot(uint64_t now_ns);
   void forget(uint32_t slot);
   uint8_t protocol_of(const Slot& slot) const;

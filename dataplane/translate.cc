@@ -3,6 +3,8 @@
 // added to every checksum that covers it.
 #include "dataplane/translate.h"
 
+#include <algorithm>
+
 #include "dataplane/checksum.h"
 #include "dataplane/crc32c.h"
 #include "dataplane/rewrite.h"
