@@ -5,11 +5,17 @@
  * Integer types only, sizes asserted, no pointers: this is the one definition, included by clang -target bpf
  * and by the C++ side alike. "be" in a comment means network byte order; everything else is host order.
  *
- *   packet -> shim:  vips[dst address]                 absent: XDP_PASS, the host's own traffic
+ *   packet -> shim:  vips[dst address]                 absent: a reply? else XDP_PASS, the host's own traffic
  *                    services[dst address, proto, port] then the same with port 0 = any
  *                    settings.mac is the destination? no: XDP_PASS, another host's
  *                    heartbeats[rx queue] fresh?       stale: settings.fallback_verdict
  *                    xsks[rx queue]                    empty: settings.fallback_verdict
+ *
+ *   a reply of a translating service (only where settings.flags says that there is one):
+ *                    nat_backends[src address, proto, port] then the same with port 0 = any; absent: XDP_PASS
+ *                    XEBEC_NAT:  nat_sources[dst address] has the destination port
+ *                    XEBEC_DNAT: own[dst address] is absent: it goes to a client, not to this host
+ *                    later fragments: nat_fragments[src, dst, id, proto], which the first one has left
  */
 #ifndef XEBEC_BPF_ABI_H
 #define XEBEC_BPF_ABI_H
@@ -50,6 +56,35 @@ struct xebec_service_value {
   __u32 flags;
 };
 
+/* Value of `nat_backends`: how its services translate; either or both. */
+#define XEBEC_NAT 1
+#define XEBEC_DNAT 2
+
+/* Value of `nat_sources`: the ports that stand for clients, host order, inclusive. */
+struct xebec_port_range {
+  __u16 first;
+  __u16 last;
+};
+
+/* Key of `nat_fragments`. id: IPv4 or IPv6 identification, be, IPv4's in the first two bytes. */
+struct xebec_fragment_key {
+  struct xebec_address source;
+  struct xebec_address destination;
+  __u32 id;
+  __u8 protocol;
+  __u8 zero[3];
+};
+
+/* Bounds of the maps for replies: backends of translating services; addresses they are translated to; addresses the host has;
+ * datagrams whose fragments are on their way (the kernel forgets the oldest). */
+#define XEBEC_MAX_NAT_BACKENDS 131072
+#define XEBEC_MAX_NAT_SOURCES 256
+#define XEBEC_MAX_OWN_ADDRESSES 4096
+#define XEBEC_MAX_FRAGMENTS 4096
+
+/* settings.flags */
+#define XEBEC_TRANSLATES 1 /* some service does: look for replies */
+
 /* The one entry of `settings`. */
 struct xebec_settings {
   /* XDP_DROP or XDP_PASS: what VIP traffic gets when no live worker serves its queue. */
@@ -57,7 +92,8 @@ struct xebec_settings {
   /* The interface's own address. A frame sent to another one is not this host's, whatever its IP header says: a switch
    * that floods must not make two balancers forward one packet. All zero: any frame will do. */
   __u8 mac[6];
-  __u8 zero[6];
+  __u8 zero[2];
+  __u32 flags;
   /* A worker whose heartbeat is older than this is taken for dead. 0 = never. Nanoseconds. */
   __u64 stale_after_ns;
 };
@@ -119,6 +155,8 @@ XEBEC_ABI_ASSERT(sizeof(struct xebec_address) == 16);
 XEBEC_ABI_ASSERT(sizeof(struct xebec_service_key) == 20);
 XEBEC_ABI_ASSERT(sizeof(struct xebec_service_value) == 4);
 XEBEC_ABI_ASSERT(sizeof(struct xebec_settings) == 24);
+XEBEC_ABI_ASSERT(sizeof(struct xebec_port_range) == 4);
+XEBEC_ABI_ASSERT(sizeof(struct xebec_fragment_key) == 40);
 XEBEC_ABI_ASSERT(sizeof(struct xebec_heartbeat) == 64);
 XEBEC_ABI_ASSERT(sizeof(struct xebec_inject_packet) == 8);
 XEBEC_ABI_ASSERT(sizeof(struct xebec_inject_list) == 16 + 8 * XEBEC_INJECT_MAX_PACKETS);

@@ -104,6 +104,35 @@ struct {
 } xsks SEC(".maps");
 
 struct {
+  __uint(type, BPF_MAP_TYPE_HASH);
+  __uint(map_flags, BPF_F_NO_PREALLOC);
+  __uint(max_entries, XEBEC_MAX_NAT_BACKENDS);
+  __type(key, struct xebec_service_key);
+  __type(value, __u32);
+} nat_backends SEC(".maps");
+
+struct {
+  __uint(type, BPF_MAP_TYPE_HASH);
+  __uint(max_entries, XEBEC_MAX_NAT_SOURCES);
+  __type(key, struct xebec_address);
+  __type(value, struct xebec_port_range);
+} nat_sources SEC(".maps");
+
+struct {
+  __uint(type, BPF_MAP_TYPE_HASH);
+  __uint(max_entries, XEBEC_MAX_OWN_ADDRESSES);
+  __type(key, struct xebec_address);
+  __type(value, __u32);
+} own SEC(".maps");
+
+struct {
+  __uint(type, BPF_MAP_TYPE_LRU_HASH);
+  __uint(max_entries, XEBEC_MAX_FRAGMENTS);
+  __type(key, struct xebec_fragment_key);
+  __type(value, __u32);
+} nat_fragments SEC(".maps");
+
+struct {
   __uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
   __uint(max_entries, XEBEC_SHIM_COUNTERS);
   __type(key, __u32);
@@ -164,21 +193,130 @@ static __always_inline bool l4_is_ours(struct xebec_service_key* key, __u8 proto
   return is_service(key, protocol, 0);
 }
 
+/* What is known of a packet that may be a backend's reply. */
+struct reply {
+  struct xebec_fragment_key fragment; /* id 0 unless it is one */
+  bool is_fragment;
+};
+
+static __always_inline bool translates(void) {
+  const __u32 zero = 0;
+  const struct xebec_settings* set = bpf_map_lookup_elem(&settings, &zero);
+  return set && (set->flags & XEBEC_TRANSLATES);
+}
+
+/* From a backend's endpoint to `to`, port `to_port` (be), as one of its services' packets would be: to an address and port that
+ * stands for a client, or to a client himself. */
+static __always_inline bool is_translated(const struct xebec_address* backend, __u8 protocol, __be16 port,
+                                          const struct xebec_address* to, __be16 to_port) {
+  struct xebec_service_key key = {.vip = *backend, .port = port, .protocol = protocol};
+  const __u32* how = bpf_map_lookup_elem(&nat_backends, &key);
+  if (!how) {
+    key.port = 0;
+    how = bpf_map_lookup_elem(&nat_backends, &key);
+  }
+  if (!how) return false;
+  const __u32 modes = *how;
+  if (modes & XEBEC_NAT) {
+    const struct xebec_port_range* ports = bpf_map_lookup_elem(&nat_sources, to);
+    const __u16 number = bpf_ntohs(to_port);
+    if (ports && number >= ports->first && number <= ports->last) return true;
+  }
+  return (modes & XEBEC_DNAT) && !bpf_map_lookup_elem(&own, to);
+}
+
+static __always_inline bool same_address(const struct xebec_address* a, const struct xebec_address* b) {
+  const __u32* words = (const __u32*)a;
+  const __u32* others = (const __u32*)b;
+  return words[0] == others[0] && words[1] == others[1] && words[2] == others[2] && words[3] == others[3];
+}
+
+/* An ICMP error that quotes what was sent to a backend. offset: of the quoted packet. */
+static __always_inline bool quotes_translated(struct xdp_md* ctx, const struct reply* reply, bool ipv6,
+                                              __u32 offset) {
+  struct xebec_address from = {};
+  struct xebec_address to = {};
+  union l4 l4 = {};
+  __u8 protocol;
+  __u32 header;
+
+  if (ipv6) {
+    struct ipv6hdr ip;
+    if (!read_at(ctx, offset, &ip, sizeof(ip))) return false;
+    __builtin_memcpy(&from, &ip.saddr, sizeof(from));
+    __builtin_memcpy(&to, &ip.daddr, sizeof(to));
+    protocol = ip.nexthdr;
+    header = sizeof(ip);
+  } else {
+    struct iphdr ip;
+    if (!read_at(ctx, offset, &ip, sizeof(ip)) || ip.ihl < 5) return false;
+    __builtin_memset(&from.bytes[10], 0xff, 2);
+    __builtin_memcpy(&from.bytes[12], &ip.saddr, 4);
+    __builtin_memset(&to.bytes[10], 0xff, 2);
+    __builtin_memcpy(&to.bytes[12], &ip.daddr, 4);
+    if (ip.frag_off & bpf_htons(IPV4_OFFSET_MASK)) return false;
+    protocol = ip.protocol;
+    header = ip.ihl * 4;
+  }
+  if (protocol != IPPROTO_TCP && protocol != IPPROTO_UDP) return false;
+  /* An error goes to the sender of what it quotes. */
+  if (!same_address(&from, &reply->fragment.destination)) return false;
+  if (!read_at(ctx, offset + header, &l4, sizeof(l4))) return false;
+  return is_translated(&to, protocol, l4.port.destination, &from, l4.port.source);
+}
+
+/* The same questions as l4_is_ours(), of a packet to no VIP. l4_offset: of `l4` in the frame. */
+static __always_inline bool l4_is_reply(struct xdp_md* ctx, const struct reply* reply, __u8 protocol, bool ipv6,
+                                        bool has_l4, union l4 l4, __u32 l4_offset) {
+  const __u32 one = 1;
+  if (!has_l4) return false;
+  if (protocol == (ipv6 ? IPPROTO_ICMPV6 : IPPROTO_ICMP)) {
+    const bool error = ipv6 ? l4.icmp.type >= ICMPV6_FIRST_ERROR && l4.icmp.type <= ICMPV6_LAST_ERROR
+                            : is_icmp_for_service(l4.icmp.type) && l4.icmp.type != ICMP_ECHO_REQUEST;
+    return error && quotes_translated(ctx, reply, ipv6, l4_offset + 8);
+  }
+  if (protocol != IPPROTO_TCP && protocol != IPPROTO_UDP && protocol != PROTOCOL_SCTP) return false;
+  if (!is_translated(&reply->fragment.source, protocol, l4.port.source, &reply->fragment.destination,
+                     l4.port.destination))
+    return false;
+  if (reply->is_fragment) {
+    struct xebec_fragment_key key = reply->fragment;
+    key.protocol = ipv6 ? 0 : protocol; /* behind IPv6 extension headers a later fragment may name another */
+    bpf_map_update_elem(&nat_fragments, &key, &one, BPF_ANY);
+  }
+  return true;
+}
+
+static __always_inline bool is_fragment_of_reply(const struct reply* reply, __u8 protocol) {
+  struct xebec_fragment_key key = reply->fragment;
+  key.protocol = protocol;
+  return bpf_map_lookup_elem(&nat_fragments, &key) != NULL;
+}
+
 /* offset: where l3 is in the frame. */
 static __always_inline bool ipv4_is_ours(struct xdp_md* ctx, void* l3, void* end, __u32 offset) {
   struct iphdr* ip = l3;
   struct xebec_service_key key = {};
+  struct reply reply = {};
   union l4 l4 = {};
   if (l3 + sizeof(*ip) > end) return false;
 
   __builtin_memset(&key.vip.bytes[10], 0xff, 2);
   __builtin_memcpy(&key.vip.bytes[12], &ip->daddr, 4);
-  if (!bpf_map_lookup_elem(&vips, &key.vip)) return false;
+  const bool vip = bpf_map_lookup_elem(&vips, &key.vip) != NULL;
+  if (!vip && !translates()) return false;
 
   if (ip->version != 4 || ip->ihl < 5) return false;
+  if (!vip) {
+    reply.fragment.destination = key.vip;
+    __builtin_memset(&reply.fragment.source.bytes[10], 0xff, 2);
+    __builtin_memcpy(&reply.fragment.source.bytes[12], &ip->saddr, 4);
+    reply.is_fragment = (ip->frag_off & bpf_htons(0x2000 | IPV4_OFFSET_MASK)) != 0;
+    if (reply.is_fragment) reply.fragment.id = ip->id;
+  }
   /* No ports here, and the payload must not be read as if it had some. The worker remembers the first
    * fragment. */
-  if (ip->frag_off & bpf_htons(IPV4_OFFSET_MASK)) return true;
+  if (ip->frag_off & bpf_htons(IPV4_OFFSET_MASK)) return vip || is_fragment_of_reply(&reply, ip->protocol);
   const __u32 header = ip->ihl * 4;
   /* By the length field as well as by the frame: padding is not a port. */
   bool has_l4 = bpf_ntohs(ip->tot_len) >= header + sizeof(l4);
@@ -187,6 +325,7 @@ static __always_inline bool ipv4_is_ours(struct xdp_md* ctx, void* l3, void* end
   } else {
     has_l4 = has_l4 && read_at(ctx, offset + header, &l4, sizeof(l4));
   }
+  if (!vip) return l4_is_reply(ctx, &reply, ip->protocol, false, has_l4, l4, offset + header);
   return l4_is_ours(&key, ip->protocol, false, has_l4, l4);
 }
 
@@ -202,8 +341,8 @@ static __always_inline bool is_extension(__u8 header) {
 }
 
 /* What is behind the extension headers, the first of which is `next` at `offset`. */
-static __always_inline bool extended_is_ours(struct xdp_md* ctx, struct xebec_service_key* key, __u8 next,
-                                             __u32 offset, int room) {
+static __always_inline bool extended_is_ours(struct xdp_md* ctx, struct xebec_service_key* key,
+                                             struct reply* reply, bool vip, __u8 next, __u32 offset, int room) {
   union l4 l4 = {};
   for (int i = 0; i < XEBEC_MAX_IPV6_EXTENSIONS; i++) {
     struct extension_header extension;
@@ -212,7 +351,12 @@ static __always_inline bool extended_is_ours(struct xdp_md* ctx, struct xebec_se
     if (!is_extension(next)) break;
     if (room < (int)sizeof(extension) || !read_at(ctx, offset, &extension, sizeof(extension))) return false;
     if (next == IPPROTO_FRAGMENT) {
-      if (extension.offset_flags & bpf_htons(IPV6_OFFSET_MASK)) return true; /* as for IPv4 */
+      if (!vip && (extension.offset_flags & bpf_htons(IPV6_OFFSET_MASK | 1))) {
+        reply->fragment.id = extension.rest;
+        reply->is_fragment = true;
+      }
+      if (extension.offset_flags & bpf_htons(IPV6_OFFSET_MASK)) /* as for IPv4 */
+        return vip || is_fragment_of_reply(reply, 0);
       length = 8;
     } else if (next == IPPROTO_AH) {
       length = (extension.length + 2) * 4; /* RFC 4302 section 2.2 */
@@ -225,23 +369,33 @@ static __always_inline bool extended_is_ours(struct xdp_md* ctx, struct xebec_se
   }
   if (is_extension(next)) return false;
   const bool has_l4 = room >= (int)sizeof(l4) && read_at(ctx, offset, &l4, sizeof(l4));
+  if (!vip) return l4_is_reply(ctx, reply, next, true, has_l4, l4, offset);
   return l4_is_ours(key, next, true, has_l4, l4);
 }
 
 static __always_inline bool ipv6_is_ours(struct xdp_md* ctx, void* l3, void* end, __u32 offset) {
   struct ipv6hdr* ip = l3;
   struct xebec_service_key key = {};
+  struct reply reply = {};
   union l4 l4 = {};
   if (l3 + sizeof(*ip) > end) return false;
 
   if (is_ipv4_mapped(&ip->daddr)) return false;
   __builtin_memcpy(&key.vip, &ip->daddr, sizeof(key.vip));
-  if (!bpf_map_lookup_elem(&vips, &key.vip)) return false;
+  const bool vip = bpf_map_lookup_elem(&vips, &key.vip) != NULL;
+  if (!vip && !translates()) return false;
 
   if (ip->version != 6) return false;
+  if (!vip) {
+    if (is_ipv4_mapped(&ip->saddr)) return false;
+    reply.fragment.destination = key.vip;
+    __builtin_memcpy(&reply.fragment.source, &ip->saddr, sizeof(reply.fragment.source));
+  }
   const int room = bpf_ntohs(ip->payload_len);
-  if (is_extension(ip->nexthdr)) return extended_is_ours(ctx, &key, ip->nexthdr, offset + sizeof(*ip), room);
+  if (is_extension(ip->nexthdr))
+    return extended_is_ours(ctx, &key, &reply, vip, ip->nexthdr, offset + sizeof(*ip), room);
   const bool has_l4 = room >= (int)sizeof(l4) && read_fixed(l3 + sizeof(*ip), end, &l4);
+  if (!vip) return l4_is_reply(ctx, &reply, ip->nexthdr, true, has_l4, l4, offset + sizeof(*ip));
   return l4_is_ours(&key, ip->nexthdr, true, has_l4, l4);
 }
 

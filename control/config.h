@@ -13,6 +13,7 @@
 #include "dataplane/flow_table.h"
 #include "dataplane/ip_address.h"
 #include "dataplane/limits.h"
+#include "dataplane/nat_table.h"
 #include "dataplane/table.h"
 
 namespace xebec {
@@ -58,8 +59,7 @@ struct TunnelConfig {
 
 struct BackendConfig {
   IpAddress address;
-  uint16_t port =
-      0;  ///< 0 = the service's; another one needs a mode that rewrites ports, which none does yet
+  uint16_t port = 0;  ///< 0 = the service's; another one only with a mode that rewrites ports
   uint32_t weight = 100;
   Admin admin = Admin::ready;
   std::optional<Mode> mode;       ///< overrides the service's
@@ -82,6 +82,14 @@ struct ServiceConfig {
   bool operator==(const ServiceConfig&) const = default;
 };
 
+/// Modes dnat and nat.
+struct NatConfig {
+  std::vector<IpAddress>
+      addresses;  ///< sources of mode nat; none of a family: the address the kernel's route prefers
+  NatTableConfig table;
+  bool operator==(const NatConfig&) const = default;
+};
+
 struct ControlConfig {
   std::string socket;  ///< empty = the command line's or /run/xebec/xebec.sock
   bool operator==(const ControlConfig&) const = default;
@@ -102,6 +110,7 @@ struct Config {
   ServiceDefaults defaults;
   FlowTableConfig flows;
   TunnelConfig tunnel;
+  NatConfig nat;
   std::vector<ServiceConfig> services;
   ControlConfig control;
 };

@@ -57,11 +57,10 @@ constexpr Word word(std::string_view text, Enum value) {
   return {text, static_cast<uint8_t>(value)};
 }
 
-inline constexpr Word kModeWordList[] = {word("dsr-l2", Mode::dsr_l2), word("ipip", Mode::ipip),
-                                         word("gue", Mode::gue), word("gre", Mode::gre),
-                                         word("vxlan", Mode::vxlan)};
-inline constexpr std::string_view kPlannedModes[] = {"dnat", "nat"};
-inline constexpr Words kModeWords{"mode", kModeWordList, kPlannedModes};
+inline constexpr Word kModeWordList[] = {
+    word("dsr-l2", Mode::dsr_l2), word("ipip", Mode::ipip), word("gue", Mode::gue), word("gre", Mode::gre),
+    word("vxlan", Mode::vxlan),   word("dnat", Mode::dnat), word("nat", Mode::nat)};
+inline constexpr Words kModeWords{"mode", kModeWordList, {}};
 
 inline constexpr Word kXdpModeWordList[] = {word("auto", XdpMode::automatic), word("native", XdpMode::native),
                                             word("generic", XdpMode::generic)};
@@ -116,6 +115,7 @@ inline constexpr Range kQueueRange{1, XEBEC_MAX_QUEUES};
 inline constexpr Range kTimeoutRange{1, 604'800};
 /// From one page of buckets to 64 Mi flows a worker, some 4 GiB.
 inline constexpr Range kFlowCapacityRange{1024, 67'108'864};
+inline constexpr Range kNatCapacityRange{1024, NatTable::kMaxCapacity};
 inline constexpr Range kInsertRateRange{1, 1'000'000'000};
 /// CPUs are numbered below CONFIG_NR_CPUS, at most 8192 on x86.
 inline constexpr Range kCpuRange{0, 8191};
@@ -130,6 +130,7 @@ inline constexpr KeyRule kTopKeys[] = {
     {.name = "defaults"},
     {.name = "flow_table"},
     {.name = "tunnel"},
+    {.name = "nat"},
     {.name = "services"},
     {.name = "control"},
     {.name = "vips"},
@@ -182,6 +183,19 @@ inline constexpr KeyRule kTunnelKeys[] = {
 };
 inline constexpr ObjectRule kTunnelRule{"tunnel", kTunnelKeys};
 
+inline constexpr KeyRule kNatKeys[] = {{.name = "addresses"},
+                                       {.name = "ports"},
+                                       {.name = "capacity", .range = kNatCapacityRange},
+                                       {.name = "timeouts"}};
+inline constexpr ObjectRule kNatRule{"nat", kNatKeys};
+
+inline constexpr KeyRule kNatTimeoutKeys[] = {
+    {.name = "tcp_established_s", .range = kTimeoutRange},
+    {.name = "tcp_transitory_s", .range = kTimeoutRange},
+    {.name = "udp_s", .range = kTimeoutRange},
+};
+inline constexpr ObjectRule kNatTimeoutRule{"nat_timeouts", kNatTimeoutKeys};
+
 inline constexpr KeyRule kServiceKeys[] = {
     {.name = "name", .use = KeyUse::required},
     {.name = "vip", .use = KeyUse::required},
@@ -230,7 +244,8 @@ inline constexpr ObjectRule kRealRule{"real", kRealKeys};
 
 /// Every object there is.
 inline constexpr const ObjectRule* kObjectRules[] = {
-    &kTopRule,     &kInterfaceRule, &kDefaultsRule, &kTimeoutRule, &kFlowTableRule, &kTunnelRule,
-    &kServiceRule, &kBackendRule,   &kControlRule,  &kVipRule,     &kRealRule};
+    &kTopRule,     &kInterfaceRule, &kDefaultsRule,   &kTimeoutRule, &kFlowTableRule,
+    &kTunnelRule,  &kNatRule,       &kNatTimeoutRule, &kServiceRule, &kBackendRule,
+    &kControlRule, &kVipRule,       &kRealRule};
 
 }  // namespace xebec

@@ -135,6 +135,45 @@ void read_flow_table(const JsonNode& node, const std::string& pointer, FlowTable
   fields.number("max_inserts_per_s", flows.max_inserts_per_s);
 }
 
+/// "10000-32767"
+void read_nat_ports(ObjectReader& fields, NatTableConfig& table) {
+  const JsonNode* node = fields.expect("ports", Kind::string);
+  if (node == nullptr) return;
+  const std::string_view text = node->text;
+  const std::size_t dash = text.find('-');
+  const auto first = decimal(text.substr(0, dash));
+  const auto last = dash == std::string_view::npos ? std::nullopt : decimal(text.substr(dash + 1));
+  if (!first || !last || *first < kPortRange.low || *last > kPortRange.high || *first > *last) {
+    return fields.report("ports",
+                         fmt::format("{} is not a range of ports such as \"10000-32767\"", quote(text)));
+  }
+  table.first_port = static_cast<uint16_t>(*first);
+  table.last_port = static_cast<uint16_t>(*last);
+}
+
+void read_nat_addresses(ObjectReader& fields, std::vector<IpAddress>& addresses) {
+  const JsonNode* list = fields.expect("addresses", Kind::array);
+  if (list == nullptr) return;
+  for (const JsonNode& element : list->children) {
+    const auto address = element.kind == Kind::string ? IpAddress::parse(element.text) : std::nullopt;
+    if (!address) return fields.report("addresses", "its elements must be IPv4 or IPv6 addresses");
+    addresses.push_back(*address);
+  }
+}
+
+void read_nat(const JsonNode& node, NatConfig& nat, Findings& findings) {
+  ObjectReader fields(node, "/nat", kNatRule, findings);
+  read_nat_addresses(fields, nat.addresses);
+  read_nat_ports(fields, nat.table);
+  fields.number("capacity", nat.table.capacity);
+  if (const JsonNode* timeouts = fields.expect("timeouts", Kind::object)) {
+    ObjectReader times(*timeouts, "/nat/timeouts", kNatTimeoutRule, findings);
+    times.number("tcp_established_s", nat.table.timeouts.tcp_established_s);
+    times.number("tcp_transitory_s", nat.table.timeouts.tcp_transitory_s);
+    times.number("udp_s", nat.table.timeouts.udp_s);
+  }
+}
+
 /// Reads the whole document; what could not be read has its default, and is spoiled in `findings`.
 Config read_top(const JsonNode& root, Findings& findings) {
   Config config;
@@ -149,6 +188,7 @@ Config read_top(const JsonNode& root, Findings& findings) {
     read_flow_table(*node, "/flow_table", config.flows, findings);
   if (const JsonNode* node = fields.find("tunnel"))
     config.tunnel = read_tunnel_node(*node, "/tunnel", findings);
+  if (const JsonNode* node = fields.find("nat")) read_nat(*node, config.nat, findings);
   if (const JsonNode* node = fields.find("control")) {
     ObjectReader(*node, "/control", kControlRule, findings).text("socket", config.control.socket);
   }

@@ -207,6 +207,26 @@ void check_tunnel(const TunnelConfig& tunnel, const std::string& at, const Valid
   if (tunnel.inner_mac) report_at(sink, at + "/tunnel/inner_mac", mac_fault(*tunnel.inner_mac));
 }
 
+/// A reply of one service must not be taken for another's: two that share a backend's endpoint get the same replies, which
+/// mappings tell apart; addresses that stand for clients must be nobody else's.
+void check_nat(const Config& config, const ValidationSink& sink) {
+  std::set<IpAddress> seen;
+  for (std::size_t i = 0; i < config.nat.addresses.size(); ++i) {
+    const IpAddress& address = config.nat.addresses[i];
+    std::string fault = unicast_fault(address);
+    if (!seen.insert(address).second) fault = fmt::format("{} is in the list twice", address.to_string());
+    for (const ServiceConfig& service : config.services) {
+      if (service.vip == address)
+        fault = fmt::format("{} is the VIP of {}", address.to_string(), quote(service.name));
+    }
+    report_at(sink, "/nat/addresses", std::move(fault));
+  }
+  if (config.nat.addresses.size() > XEBEC_MAX_NAT_SOURCES)
+    report_at(sink, "/nat/addresses",
+              fmt::format("{} addresses are more than there may be, {}", config.nat.addresses.size(),
+                          XEBEC_MAX_NAT_SOURCES));
+}
+
 /// What mode vxlan cannot guess may stand with the backend, its service or the configuration.
 void check_vxlan_backends(const Config& config, const ValidationSink& sink) {
   for (std::size_t i = 0; i < config.services.size(); ++i) {
@@ -263,7 +283,16 @@ void check_backend(const BackendConfig& backend, const ServiceConfig& service, c
   if (!service_known || !sink.usable(at + "/mode")) return;
 
   const Mode mode = backend.mode.value_or(service.mode);
-  if (backend.port != 0 && backend.port != service.port) {
+  if (is_nat(mode) && backend.address.is_v4() != service.vip.is_v4()) {
+    report_at(sink, at + "/address",
+              fmt::format("{} is {} and the service {}: mode {} does not translate between families",
+                          backend.address.to_string(), family(backend.address), family(service.vip),
+                          to_string(mode)));
+  }
+  if (is_nat(mode) && service.stateless)
+    report_at(sink, at + "/mode",
+              fmt::format("mode {} remembers connections, and the service is stateless", to_string(mode)));
+  if (!is_nat(mode) && backend.port != 0 && backend.port != service.port) {
     report_at(sink, at + "/port",
               fmt::format("{} differs from the service's port, and mode {} leaves ports as they are",
                           backend.port, to_string(mode)));
@@ -305,6 +334,7 @@ void check_config(const Config& config, const ValidationSink& sink) {
   for (std::size_t i = 0; i < config.services.size(); ++i) {
     check_service(config.services[i], pointer_to("/services", i), sink);
   }
+  check_nat(config, sink);
   check_vxlan_backends(config, sink);
   check_service_names(config, sink);
   check_service_keys(config, sink);

@@ -51,6 +51,18 @@ void write_tunnel(const TunnelConfig& tunnel, Json& parent) {
   if (!out.empty()) parent["tunnel"] = std::move(out);
 }
 
+Json write_nat(const NatConfig& nat) {
+  Json out;
+  out["addresses"] = Json::array();
+  for (const IpAddress& address : nat.addresses) out["addresses"].push_back(address.to_string());
+  out["ports"] = fmt::format("{}-{}", nat.table.first_port, nat.table.last_port);
+  out["capacity"] = nat.table.capacity;
+  out["timeouts"] = Json{{"tcp_established_s", nat.table.timeouts.tcp_established_s},
+                         {"tcp_transitory_s", nat.table.timeouts.tcp_transitory_s},
+                         {"udp_s", nat.table.timeouts.udp_s}};
+  return out;
+}
+
 Json write_vlan(uint16_t vlan) {
   if (vlan == kVlanKeep) return "keep";
   return vlan == kVlanNone ? Json("none") : Json(vlan);
@@ -101,6 +113,7 @@ Json write_config(const Config& config, bool with_secrets) {
   out["flow_table"] =
       Json{{"capacity", config.flows.capacity}, {"max_inserts_per_s", config.flows.max_inserts_per_s}};
   write_tunnel(config.tunnel, out);
+  out["nat"] = write_nat(config.nat);
   out["services"] = Json::array();
   for (const ServiceConfig& service : config.services) out["services"].push_back(write_service(service));
   if (!config.control.socket.empty()) out["control"] = Json{{"socket", config.control.socket}};

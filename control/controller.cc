@@ -71,8 +71,9 @@ ChangeError no_backend(const std::string& service, const IpAddress& address) {
 /// What cannot change while running, by its first path element; empty if everything can.
 std::string fixed_part(const std::vector<ConfigChange>& changes) {
   for (const ConfigChange& c : changes) {
-    for (const std::string_view part : {"interfaces", "hash_seed", "flow_table", "instance", "control",
-                                        "fallback_verdict", "defaults/timeouts"}) {
+    for (const std::string_view part :
+         {"interfaces", "hash_seed", "flow_table", "instance", "control", "fallback_verdict",
+          "defaults/timeouts", "nat/ports", "nat/capacity", "nat/timeouts"}) {
       if (std::string_view(c.path).starts_with(part)) return c.path;
     }
   }
@@ -95,6 +96,9 @@ tl::expected<std::unique_ptr<Controller>, StartError> Controller::start(EventLoo
   auto hops = NextHops::create(loop, [c = self.get()] { c->on_network_change(); });
   if (!hops) return tl::unexpected(StartError{1, "netlink: " + hops.error(), {}});
   self->hops_ = std::move(*hops);
+  auto addresses = HostAddresses::follow(loop, [c = self.get()] { c->on_network_change(); });
+  if (!addresses) return tl::unexpected(StartError{1, "netlink: " + addresses.error(), {}});
+  self->addresses_ = std::move(*addresses);
   auto engine = Engine::start(self->config_, preflight);
   if (!engine) return tl::unexpected(engine.error());
   self->engine_ = std::move(*engine);
@@ -121,6 +125,7 @@ NetworkView Controller::network() const {
     }
     view.links.push_back(std::move(served));
   }
+  view.own = addresses_->all();
   view.find_hop = [this](const IpAddress& address) { return hops_->find(address); };
   return view;
 }
@@ -135,10 +140,11 @@ tl::expected<void, std::string> Controller::rebuild() {
     if (news && link.mtu > kMaxSingleFrameMtu && !engine_->interfaces()[i].multi_frame)
       spdlog::warn(too_long(link.name, link.mtu));
   }
-  seen_ = {hops_->all(), view.links};
+  seen_ = {hops_->all(), view.links, view.own};
   auto table = builder_.build(config_, view, monotonic_now_ns());
   if (!table) return tl::unexpected(table.error());
-  auto published = engine_->publish(std::move(*table));
+  const ReplyRules replies = reply_rules_of(**table, config_.nat.table, view.own);
+  auto published = engine_->publish(std::move(*table), replies);
   for (const auto& [key, status] : builder_.status()) {
     auto& baseline = baselines_[status.id];
     if (baseline.first != key) baseline = {key, raw_totals(status.id)};  // a rested id begins at zero again
@@ -188,7 +194,8 @@ void Controller::follow_destinations() {
 
 void Controller::on_network_change() {
   if (engine_ == nullptr) return;  // still starting: start() builds the first table itself
-  if (SeenNetwork{hops_->all(), network().links} == seen_) return;
+  const NetworkView view = network();
+  if (SeenNetwork{hops_->all(), view.links, view.own} == seen_) return;
   if (auto r = rebuild(); !r) spdlog::error("table not updated after a network change: {}", r.error());
 }
 

@@ -15,6 +15,7 @@
 #include "control/config_reader.h"
 #include "control/engine.h"
 #include "control/event_loop.h"
+#include "control/host_addresses.h"
 #include "control/next_hops.h"
 #include "control/table_builder.h"
 #include "control/xdp_features.h"
@@ -97,6 +98,7 @@ class Controller {
   struct SeenNetwork {
     std::map<IpAddress, ResolvedHop> hops;
     std::vector<ServedLink> links;
+    std::set<IpAddress> own;
     bool operator==(const SeenNetwork&) const = default;
   };
   void schedule_reclaim();
@@ -108,6 +110,7 @@ class Controller {
   bool instance_given_;
   TableBuilder builder_;
   std::unique_ptr<NextHops> hops_;
+  std::unique_ptr<HostAddresses> addresses_;
   std::unique_ptr<Engine> engine_;
   std::map<uint32_t, std::pair<std::pair<std::string, IpAddress>, BackendTotals>>
       baselines_;  // by backend id

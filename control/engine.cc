@@ -76,6 +76,11 @@ tl::expected<std::unique_ptr<Engine>, StartError> Engine::start(const Config& co
           fmt::format("\"queues\": {}, or ethtool -L", std::min(workers, i.queues))});
     }
   }
+  if (config.nat.table.last_port - config.nat.table.first_port + 1u < workers) {
+    return tl::unexpected(
+        StartError{6, fmt::format("/nat/ports: fewer ports than the {} workers", workers), {}});
+  }
+  engine->nat_ = std::make_unique<NatTables>(config.nat.table, workers);
   for (uint32_t id = 0; id < workers; ++id) {
     if (auto r = engine->open_worker(config, id, preflight); !r) return tl::unexpected(r.error());
   }
@@ -85,6 +90,7 @@ tl::expected<std::unique_ptr<Engine>, StartError> Engine::start(const Config& co
 
 Engine::~Engine() {
   (void)steer({});
+  for (ServedInterface& i : interfaces_) (void)i.shim->set_replies({});
   for (auto& worker : workers_) worker->stop();
   for (ServedInterface& i : interfaces_) {
     for (uint32_t q = 0; q < i.queues; ++q) i.shim->clear_socket(q);
@@ -158,6 +164,7 @@ tl::expected<void, StartError> Engine::open_worker(const Config& config, uint32_
   WorkerOptions options;
   options.id = id;
   options.flows = config.flows;
+  options.nat = nat_.get();
   options.idle = choose_idle(interfaces, opened->ports, preflight);
   const std::vector<uint32_t>& wanted = interfaces_[interfaces[0]].config.cpus;
   const std::vector<uint32_t> allowed = allowed_cpus();
@@ -338,7 +345,8 @@ tl::expected<void, std::string> Engine::set_macs(const std::vector<ServedLink>& 
   return {};
 }
 
-tl::expected<void, std::string> Engine::publish(std::unique_ptr<const Table> table) {
+tl::expected<void, std::string> Engine::publish(std::unique_ptr<const Table> table,
+                                                const ReplyRules& replies) {
   std::vector<SteeredService> wanted = services_of(*table);
   // What stays until the table is there: also a service that another of the same address and protocol replaces (one port
   // by any), whose packets would go to the host in between.
@@ -354,6 +362,10 @@ tl::expected<void, std::string> Engine::publish(std::unique_ptr<const Table> tab
   tables_->reclaim();
   if (kept != wanted) {
     if (auto r = steer(wanted); !r && result) result = r;
+  }
+  for (ServedInterface& i : interfaces_) {
+    if (auto r = i.shim->set_replies(replies); !r && result)
+      result = tl::unexpected(fmt::format("{}: {}", i.config.name, r.error().message));
   }
   // After an error the maps hold something in between, and ServiceMaps knows what: the next call mends it.
   steered_ = result ? std::move(wanted) : std::move(kept);

@@ -18,10 +18,12 @@
 #include "control/config.h"
 #include "control/injector.h"
 #include "control/preflight.h"
+#include "control/reply_maps.h"
 #include "control/steering.h"
 #include "control/table_builder.h"
 #include "control/transmit_plan.h"
 #include "dataplane/busy_poll.h"
+#include "dataplane/nat_table.h"
 #include "dataplane/published.h"
 #include "dataplane/worker.h"
 
@@ -57,7 +59,8 @@ class Engine {
 
   /// Makes `table` the one in force, in the order that loses no packet. The steered services follow from it.
   /// An error means that a shim refused its map; the table is in force all the same.
-  tl::expected<void, std::string> publish(std::unique_ptr<const Table> table);
+  /// `replies`: what the shims are to take for replies of the table's translating services.
+  tl::expected<void, std::string> publish(std::unique_ptr<const Table> table, const ReplyRules& replies);
   /// Tells each shim its interface's address, so that frames to another host are left alone. `links` as in the table.
   tl::expected<void, std::string> set_macs(const std::vector<ServedLink>& links);
   /// Frees tables no worker can hold any more; returns how many still wait.
@@ -98,6 +101,7 @@ class Engine {
   std::vector<NapiTuning> napi_;
   std::vector<ServedInterface> interfaces_;
   std::unique_ptr<Published<Table>> tables_;
+  std::unique_ptr<NatTables> nat_;
   std::vector<std::unique_ptr<Injector>> injectors_;
   std::vector<std::unique_ptr<Worker>> workers_;
   std::vector<SteeredService> steered_;

@@ -15,6 +15,7 @@
 #include <utility>
 
 #include "control/libbpf_log.h"
+#include "control/reply_maps.h"
 #include "control/service_maps.h"
 #include "control/steering_error.h"
 #include "control/xdp_link.h"
@@ -35,7 +36,9 @@ class LoadedSteering final : public Steering {
  public:
   explicit LoadedSteering(Skeleton skeleton)
       : skeleton_(std::move(skeleton)),
-        services_(bpf_map__fd(skeleton_->maps.vips), bpf_map__fd(skeleton_->maps.services)) {}
+        services_(bpf_map__fd(skeleton_->maps.vips), bpf_map__fd(skeleton_->maps.services)),
+        replies_(bpf_map__fd(skeleton_->maps.nat_backends), bpf_map__fd(skeleton_->maps.nat_sources),
+                 bpf_map__fd(skeleton_->maps.own)) {}
   ~LoadedSteering() override;
 
   Result start(FallbackVerdict fallback, uint64_t stale_after_ns);
@@ -47,6 +50,7 @@ class LoadedSteering final : public Steering {
   Result set_services(std::vector<SteeredService> services) override {
     return services_.set({services.begin(), services.end()});
   }
+  Result set_replies(const ReplyRules& rules) override;
   Result set_mac(const MacAddress& mac) override;
   Result set_socket(uint32_t queue, int xsk_fd) override;
   void clear_socket(uint32_t queue) override;
@@ -63,6 +67,7 @@ class LoadedSteering final : public Steering {
   xebec_heartbeat* heartbeats_ = nullptr;
   std::size_t heartbeats_length_ = 0;
   ServiceMaps services_;
+  ReplyMaps replies_;
 };
 
 LoadedSteering::~LoadedSteering() {
@@ -91,6 +96,19 @@ Result LoadedSteering::write_settings() {
   if (bpf_map_update_elem(bpf_map__fd(skeleton_->maps.settings), &zero, &settings_, BPF_ANY) != 0)
     return tl::unexpected(steering_error("write the shim's settings", errno, log));
   return {};
+}
+
+// The program looks for replies as long as there may be some: told before the first, and after the last.
+Result LoadedSteering::set_replies(const ReplyRules& rules) {
+  const uint32_t before = settings_.flags;
+  if (!rules.backends.empty()) settings_.flags |= XEBEC_TRANSLATES;
+  if (settings_.flags != before) {
+    if (auto r = write_settings(); !r) return r;
+  }
+  if (auto r = replies_.set(rules); !r) return r;
+  if (!rules.backends.empty() || (settings_.flags & XEBEC_TRANSLATES) == 0) return {};
+  settings_.flags &= ~uint32_t{XEBEC_TRANSLATES};
+  return write_settings();
 }
 
 Result LoadedSteering::set_mac(const MacAddress& mac) {

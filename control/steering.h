@@ -25,6 +25,8 @@ struct SteeredService {
   auto operator<=>(const SteeredService&) const = default;
 };
 
+struct ReplyRules;  // control/reply_maps.h
+
 struct SteeringError {
   enum class Kind : uint8_t {
     permission,       ///< the message names the capability
@@ -63,6 +65,8 @@ class Steering {
   /// Makes the maps hold exactly these services; touches only what differs. Removes before it adds where the
   /// map would overflow. Idempotent.
   virtual tl::expected<void, SteeringError> set_services(std::vector<SteeredService> services) = 0;
+  /// Which packets are replies of translating services. Idempotent.
+  virtual tl::expected<void, SteeringError> set_replies(const ReplyRules& rules) = 0;
   /// The interface's address: frames to another one are not steered from here on.
   virtual tl::expected<void, SteeringError> set_mac(const MacAddress& mac) = 0;
   /// Puts the AF_XDP socket of a receive queue into the XSKMAP, or takes it out.

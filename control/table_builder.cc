@@ -104,6 +104,10 @@ tl::expected<std::unique_ptr<const Table>, std::string> TableBuilder::build(cons
     parts.services.push_back(std::move(s));
   }
   parts.generation = generation_ + 1;
+  for (const IpAddress& address : config.nat.addresses)
+    (address.is_v4() ? parts.nat_sources_v4 : parts.nat_sources_v6).push_back(address);
+  for (std::size_t i = 0; i < network.links.size() && i < parts.mtus.size(); ++i)
+    parts.mtus[i] = static_cast<uint16_t>(std::min<uint32_t>(network.links[i].mtu, UINT16_MAX));
   std::unique_ptr<const Table> table;
   try {
     table = Table::make(std::move(parts));
@@ -139,7 +143,8 @@ TableBuilder::Draft TableBuilder::draft(const Config& config, const ServiceConfi
     draft.asking |= st.asking;
     parts.backends[id] = b;
     if (!b.usable || backend.weight == 0) continue;
-    draft.weighted.push_back({backend.address, service.port, backend.weight});
+    draft.weighted.push_back(
+        {backend.address, backend.port != 0 ? backend.port : service.port, backend.weight});
     s.backend_ids.push_back(id);
     draft.taking.push_back(&st);
   }
@@ -179,8 +184,27 @@ Backend TableBuilder::resolve(const Config& config, const ServiceConfig& service
       return b;
     }
   }
+  b.port = backend.port;
+  if (b.mode == Mode::nat && !find_nat_source(config, backend, hop, b, why)) return b;
   b.usable = true;
   return b;
+}
+
+/// Of mode nat, where the configuration has no address of the family.
+bool TableBuilder::find_nat_source(const Config& config, const BackendConfig& backend, const ResolvedHop* hop,
+                                   Backend& b, std::string& why) {
+  const bool v4 = backend.address.is_v4();
+  const bool listed = std::any_of(config.nat.addresses.begin(), config.nat.addresses.end(),
+                                  [&](const IpAddress& address) { return address.is_v4() == v4; });
+  if (listed) return true;
+  if (hop != nullptr && hop->preferred_source) {
+    b.tunnel_source = *hop->preferred_source;
+    return true;
+  }
+  why = fmt::format(
+      "no {} address to translate clients to: set /nat/addresses or give the egress interface one",
+      v4 ? "IPv4" : "IPv6");
+  return false;
 }
 
 bool TableBuilder::find_next_hop(const BackendConfig& backend, const NetworkView& network, uint32_t id,

@@ -31,6 +31,7 @@ struct ServedLink {
 
 /// What the builder is told of the network.
 struct NetworkView {
+  std::set<IpAddress> own;        ///< addresses of this host
   std::vector<ServedLink> links;  ///< position = interface index in the table
   std::function<const ResolvedHop*(const IpAddress&)> find_hop;
 };
@@ -78,6 +79,8 @@ class TableBuilder {
   };
   Backend resolve(const Config& config, const ServiceConfig& service, const BackendConfig& backend,
                   const NetworkView& network, uint32_t id, std::string& why);
+  static bool find_nat_source(const Config& config, const BackendConfig& backend, const ResolvedHop* hop,
+                              Backend& b, std::string& why);
   bool find_next_hop(const BackendConfig& backend, const NetworkView& network, uint32_t id, NextHop& out,
                      const ResolvedHop*& hop, std::string& why) const;
   /// A service of the table to be, before it has its lookup array.

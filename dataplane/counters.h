@@ -8,6 +8,7 @@
 #include <memory>
 
 #include "dataplane/drop_reason.h"
+#include "dataplane/icmp_error_kind.h"
 #include "dataplane/limits.h"
 
 namespace xebec {
@@ -42,6 +43,12 @@ struct alignas(64) WorkerCounters {
   Counter replied;
   std::array<Counter, kDropReasonCount> drops;
   Counter checksums_completed;  ///< partial checksums of offloading senders made whole
+  std::array<Counter, kIcmpErrorKinds>
+      icmp_errors;      ///< packets turned into one; sent, they are among `replied`
+  Counter mss_clamped;  ///< SYNs whose MSS was lowered
+
+  Counter nat_replies;  ///< packets translated back to clients
+  Counter nat_created, nat_expired, nat_reused, nat_refused, nat_used;  ///< NatTableStats
 
   Counter flow_hits;
   Counter flow_misses;

@@ -2,6 +2,8 @@
 // Which way a packet goes that is not simply the next one of a known flow.
 #include "dataplane/decide.h"
 
+#include "dataplane/nat.h"
+
 namespace xebec {
 namespace {
 
@@ -135,7 +137,8 @@ void Decider::decide_transport() {
       choose_new(hit);
     }
   }
-  if (parsed_.first_fragment && decision_.verdict == Verdict::forward) {
+  if (parsed_.first_fragment && decision_.verdict == Verdict::forward &&
+      !is_nat(table_.backends()[decision_.backend].mode)) {
     const FragmentKey key = fragment_key(parsed_);
     state_.fragments.remember(key, table_.secret().hash(&key, sizeof key), decision_.backend, now_ns_);
   }
@@ -144,6 +147,11 @@ void Decider::decide_transport() {
 void Decider::decide_later_fragment() {
   const auto backend_id = state_.fragments.find(fragment_key(parsed_), hand_.hash, now_ns_);
   if (!backend_id) return drop(DropReason::fragment_unknown);
+  // A translated datagram is nat_fragment()'s: its mapping says where it goes.
+  if ((*backend_id & kFragmentOfMapping) != 0) {
+    decision_.backend = *backend_id;
+    return;
+  }
   // The rest of the datagram is of no use to any other backend.
   if (*backend_id >= table_.backends().size()) return drop(DropReason::no_backend);
   const Backend& backend = table_.backends()[*backend_id];
@@ -171,6 +179,8 @@ void Decider::decide_echo() {
   const IpAddress& vip = parsed_.key.destination;
   if (!table_.is_vip(vip)) return drop(DropReason::no_service);
   if (!table_.is_vip_served(vip)) return drop(DropReason::no_backend);
+  const uint32_t per_s = table_.icmp().echo_replies_per_s;
+  state_.echo_replies.set(per_s, icmp_burst(per_s));
   if (!state_.echo_replies.take(now_ns_)) return drop(DropReason::icmp_echo_limited);
   decision_.verdict = Verdict::reply;
 }

@@ -27,6 +27,8 @@ namespace xebec {
   X(no_backend, "the service has no usable backend")                                                        \
   X(next_hop_unresolved, "the link-layer address of the next hop is not known (yet)")                       \
   X(too_big, "larger than the egress MTU, with the tunnel's overhead")                                      \
+  X(nat_unknown, "a backend's packet, or an error about one, that belongs to no translated connection")      \
+  X(nat_exhausted, "no free source port, or no room to remember one more translated connection")            \
   X(no_headroom, "no room in the frame to encapsulate")                                                     \
   X(no_egress_port, "the worker has no port on the egress interface")                                       \
   X(tx_full, "the transmit ring stayed full")

@@ -42,6 +42,8 @@ uint32_t tunnel_header_length(const Backend& backend) {
       return sizeof(UdpHeader) + sizeof(VxlanHeader) + sizeof(EthernetHeader);
     case Mode::dsr_l2:
     case Mode::ipip:
+    case Mode::dnat:
+    case Mode::nat:
       break;
   }
   return 0;

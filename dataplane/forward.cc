@@ -12,7 +12,11 @@
 #include <cassert>
 
 #include "dataplane/decide.h"
+#include "dataplane/icmp_error.h"
 #include "dataplane/last_service.h"
+#include "dataplane/mss_clamp.h"
+#include "dataplane/nat.h"
+#include "dataplane/nat_table.h"
 #include "dataplane/plain_packet.h"
 #include "dataplane/plain_rewrite.h"
 
@@ -42,7 +46,16 @@ constexpr uint32_t kCacheLine = 64;
   state.counters.drop(reason);
 }
 
-// Finds the service of a parsed packet and the places of its flow. False: it is refused.
+// No service's packet may be a backend's reply: nat_to_client() will know.
+[[gnu::cold, gnu::noinline]] void await_reply(const Table& table, ForwardState& state, PacketInHand& hand) {
+  hand.hash = flow_hash(table.secret(), hand.parsed.key);
+  hand.service = Table::kNone;
+  hand.probe = FlowProbe{};
+  hand.way = Way::special;
+  state.nat->of(state.worker).prefetch_reply(hand.hash);
+}
+
+// Finds the service of a parsed packet and the places of its flow. False: its way is settled.
 [[gnu::always_inline]] inline bool locate(const Table& table, ForwardState& state, PacketInHand& hand,
                                           LastService& last_service, Decision& decision) {
   const ParsedPacket& parsed = hand.parsed;
@@ -52,6 +65,10 @@ constexpr uint32_t kCacheLine = 64;
     return false;
   }
   const uint32_t index = last_service.find(table, parsed.key);
+  if (index == Table::kNone && table.translates()) [[unlikely]] {
+    await_reply(table, state, hand);
+    return false;
+  }
   if (index == Table::kNone) [[unlikely]] {
     const bool error = parsed.kind == PacketKind::icmp_error;
     refuse(state, hand, decision, error ? DropReason::icmp_unhandled : DropReason::no_service);
@@ -79,7 +96,9 @@ constexpr uint32_t kCacheLine = 64;
                                                 PacketInHand& hand, const Packet& packet,
                                                 LastService& last_service, Decision& decision) {
   if (!parse_plain(family, packet.data, packet.length, hand.parsed)) return false;
-  if (locate(table, state, hand, last_service, decision)) hand.way = Way::flow;
+  // A SYN of a known flow, too, has to pass where its MSS is limited.
+  if (locate(table, state, hand, last_service, decision))
+    hand.way = opens_connection(hand.parsed.tcp_flags) ? Way::special : Way::flow;
   return true;
 }
 
@@ -92,7 +111,8 @@ constexpr uint32_t kCacheLine = 64;
   if (parsed.kind == PacketKind::transport || parsed.kind == PacketKind::icmp_error) {
     if (!locate(table, state, hand, last_service, decision)) return;
     const bool whole = !parsed.first_fragment && packet.rest_length == 0;
-    hand.way = whole && parsed.kind == PacketKind::transport ? Way::flow : Way::special;
+    const bool one_more = parsed.kind == PacketKind::transport && !opens_connection(parsed.tcp_flags);
+    hand.way = whole && one_more ? Way::flow : Way::special;
     return;
   }
   if (table.is_vip(parsed.key.source)) return refuse(state, hand, decision, DropReason::martian);
@@ -166,6 +186,7 @@ void fetch_all(const Table& table, ForwardState& state, std::span<const Packet> 
   if (backend_id >= backends.size()) return false;  // also kNoBackend
   const Backend& backend = backends[backend_id];
   if (!backend.takes_packets_of(hand.service) || !backend.next_hop.resolved) return false;
+  if (is_nat(backend.mode)) return false;
   uint8_t* const data = packet.data;
   const uint32_t length = packet.length;
   if (!rewrite_plain(packet, parsed, backend)) return false;
@@ -194,24 +215,118 @@ void count_forwarded(WorkerCounters& counters, const Decision& decision, const P
   if (first && parsed.kind == PacketKind::transport) backend.new_flows.add(1);
 }
 
-// Obeys what decide() said, or drops what does not fit.
-void execute(const Table& table, ForwardState& state, const ParsedPacket& parsed, Packet& packet,
-             Decision& decision) {
+// Tells the sender why its packet, which is still as it was received, cannot go on; or drops it without a word.
+[[gnu::cold, gnu::noinline]] void answer_or_drop(const Table& table, ForwardState& state,
+                                                 const ParsedPacket& parsed, Packet& packet,
+                                                 Decision& decision, DropReason reason,
+                                                 const IcmpError& error, uint64_t now_ns) {
+  const uint32_t per_s = table.icmp().errors_per_s;
+  state.icmp_errors.set(per_s, icmp_burst(per_s));
+  if (!may_answer_with(error, packet, parsed) || !state.icmp_errors.take(now_ns) ||
+      !rewrite_to_icmp_error(error, packet, parsed)) {
+    return drop(state.counters, decision, reason);
+  }
+  decision.verdict = Verdict::reply;
+  decision.reason = reason;
+  state.counters.icmp_errors[static_cast<std::size_t>(error.kind)].add(1);
+}
+
+// Of a connection that opens, of a SYN sent again, and of what a fragment has of one. Its checksum is whole.
+void limit_mss(const Table& table, ForwardState& state, const Packet& packet, const ParsedPacket& parsed,
+               const Decision& decision) {
+  const uint32_t limit =
+      mss_limit(table.services()[decision.service], table.backends()[decision.backend], parsed);
+  if (limit == kMssAny) return;
+  const uint32_t available = std::min(packet.length, parsed.l3_offset + parsed.ip_length) - parsed.l4_offset;
+  if (clamp_mss(packet.data + parsed.l4_offset, available, limit, false)) state.counters.mss_clamped.add(1);
+}
+
+// What is wrong inside comes right before headers are put around it: an outer checksum covers it.
+void complete(const Table& table, ForwardState& state, const Packet& packet, const ParsedPacket& parsed,
+              const Decision& decision) {
+  if (complete_partial_checksum(packet, parsed)) state.counters.checksums_completed.add(1);
+  if (opens_connection(parsed.tcp_flags)) limit_mss(table, state, packet, parsed, decision);
+}
+
+// The reason, if it cannot go on, to the sender or to the counters.
+void refuse_to_send(const Table& table, ForwardState& state, const ParsedPacket& parsed, Packet& packet,
+                    Decision& decision, DropReason reason, uint32_t mtu, uint64_t now_ns) {
+  if (reason == DropReason::too_big)
+    return answer_or_drop(table, state, parsed, packet, decision, reason, {IcmpErrorKind::too_big, mtu},
+                          now_ns);
+  if (reason == DropReason::ttl_expired)
+    return answer_or_drop(table, state, parsed, packet, decision, reason, {IcmpErrorKind::time_exceeded, 0},
+                          now_ns);
+  drop(state.counters, decision, reason);
+}
+
+// A backend's packet on its way back.
+void forward_reply(const Table& table, ForwardState& state, const PacketInHand& hand, Packet& packet,
+                   Decision& decision, uint64_t now_ns) {
+  const ParsedPacket& parsed = hand.parsed;
+  const Packet as_received = packet;
+  decision = nat_to_client(table, state, hand, packet, now_ns);
+  if (decision.verdict != Verdict::drop) {
+    if ((parsed.tcp_flags & kTcpSyn) != 0 && decision.service != Table::kNone)
+      limit_mss(table, state, as_received, parsed, decision);
+    return;
+  }
+  refuse_to_send(table, state, parsed, packet, decision, decision.reason, table.mtu_of(decision.interface),
+                 now_ns);
+}
+
+// A later fragment of a translated datagram.
+void forward_nat_fragment(const Table& table, ForwardState& state, const PacketInHand& hand, Packet& packet,
+                          Decision& decision) {
+  const uint32_t length = packet.length + packet.rest_length;
+  decision = nat_fragment(table, state, hand, packet, decision.backend);
+  if (decision.verdict == Verdict::drop) return state.counters.drop(decision.reason);
+  if (!decision.to_client) count_forwarded(state.counters, decision, hand.parsed, length);
+}
+
+// Obeys what decide() said, or answers or drops what does not fit.
+void execute(const Table& table, ForwardState& state, const PacketInHand& hand, Packet& packet,
+             Decision& decision, uint64_t now_ns) {
+  const ParsedPacket& parsed = hand.parsed;
   if (decision.verdict == Verdict::drop) return state.counters.drop(decision.reason);
   if (decision.verdict == Verdict::reply) return rewrite_to_echo_reply(packet, parsed);
+  if (decision.backend != Table::kNone && (decision.backend & kFragmentOfMapping) != 0)
+    return forward_nat_fragment(table, state, hand, packet, decision);
+  const Backend& backend = table.backends()[decision.backend];
   const Packet as_received = packet;
-  const auto reason = rewrite_to_backend(packet, parsed, table.backends()[decision.backend]);
-  if (reason) return drop(state.counters, decision, *reason);
-  // Rewriting moves at most what is in front of the IP packet, so L4 still lies where it was received; only
-  // now is it certain that the packet may be changed.
-  if (complete_partial_checksum(as_received, parsed)) state.counters.checksums_completed.add(1);
+  const bool translated = is_nat(backend.mode);
+  auto reason = translated ? nat_to_backend(table, state, hand, packet, decision, now_ns)
+                           : refusal_to_backend(packet, parsed, backend);
+  if (reason) {
+    return refuse_to_send(table, state, parsed, packet, decision, *reason, path_mtu(backend, parsed), now_ns);
+  }
+  if (translated) {
+    // L4 still lies where it was received, and its checksum is whole.
+    if (opens_connection(parsed.tcp_flags)) limit_mss(table, state, as_received, parsed, decision);
+  } else {
+    complete(table, state, packet, parsed, decision);
+    static_cast<void>(rewrite_to_backend(packet, parsed, backend));
+  }
   count_forwarded(state.counters, decision, parsed, as_received.length + as_received.rest_length);
 }
 
 [[gnu::noinline]] void forward_special(const Table& table, ForwardState& state, const PacketInHand& hand,
                                        Packet& packet, Decision& decision, uint64_t now_ns) {
+  const bool reply = hand.service == Table::kNone && (hand.parsed.kind == PacketKind::transport ||
+                                                      hand.parsed.kind == PacketKind::icmp_error);
+  if (reply) return forward_reply(table, state, hand, packet, decision, now_ns);
   decision = decide(table, state, hand, now_ns);
-  execute(table, state, hand.parsed, packet, decision);
+  execute(table, state, hand, packet, decision, now_ns);
+}
+
+void count_nat(ForwardState& state) {
+  const NatTableStats& nat = state.nat->of(state.worker).stats();
+  WorkerCounters& counters = state.counters;
+  counters.nat_created.set(nat.created);
+  counters.nat_expired.set(nat.expired);
+  counters.nat_reused.set(nat.reused);
+  counters.nat_refused.set(nat.refused);
+  counters.nat_used.set(nat.used);
 }
 
 void forward_all(const Table& table, ForwardState& state, std::span<Packet> packets,
@@ -234,9 +349,25 @@ void forward_all(const Table& table, ForwardState& state, std::span<Packet> pack
   counters.flow_inserts.set(flows.inserts);
   counters.flow_refused.set(flows.refused_full + flows.refused_rate);
   counters.flows_used.set(flows.used);
+  if (table.translates()) count_nat(state);
 }
 
+// Of a table of the default size all slots are looked at every 8 s: five looks a second by a worker that sleeps.
+constexpr uint32_t kHousekeepingSlots = 1u << 12;
+
 }  // namespace
+
+ForwardState::ForwardState(const FlowTableConfig& flow_config, NatTables* shared_nat, uint32_t number)
+    : flows(flow_config),
+      own_nat(shared_nat != nullptr ? nullptr : std::make_unique<NatTables>(NatTableConfig{}, 1)),
+      nat(shared_nat != nullptr ? shared_nat : own_nat.get()),
+      worker(number) {}
+ForwardState::~ForwardState() = default;
+
+void housekeep(ForwardState& state, uint64_t now_ns) {
+  state.nat->of(state.worker).expire(now_ns, kHousekeepingSlots);
+  count_nat(state);
+}
 
 void count_sent(WorkerCounters& counters, std::span<const Decision> decisions) {
   for (const Decision& decision : decisions) {

@@ -9,6 +9,7 @@
 
 #include <array>
 #include <cstdint>
+#include <memory>
 #include <span>
 
 #include "dataplane/counters.h"
@@ -23,10 +24,13 @@
 
 namespace xebec {
 
+class NatTables;
+
 enum class Verdict : uint8_t {
   forward,  ///< send the frame, as rewritten, from `interface`
-  reply,    ///< send the frame, now an answer, back out of the interface it came in by
-  drop,     ///< recycle the frame; `reason` says why
+  reply,  ///< send the frame, now an answer, back out of the interface it came in by: an echo reply, or an ICMP error that
+          ///< says what `reason` says
+  drop,   ///< recycle the frame; `reason` says why
 };
 
 /// How the backend was found.
@@ -37,6 +41,7 @@ struct Decision {
   Verdict verdict = Verdict::drop;
   DropReason reason = DropReason::not_ip;
   FlowOrigin origin = FlowOrigin::none;
+  bool to_client = false;  ///< a backend's packet, translated back
   uint16_t interface = 0;
   uint32_t service = Table::kNone;  ///< index into the table's services
   uint32_t backend = Table::kNone;  ///< backend id
@@ -59,13 +64,25 @@ struct alignas(64) PacketInHand {
 };
 static_assert(sizeof(PacketInHand) == 128);
 
+/// How many a rate lets through at once.
+constexpr uint32_t icmp_burst(uint32_t per_second) {
+  return (per_second + kIcmpBurstDivisor - 1) / kIcmpBurstDivisor;
+}
+
 /// What one worker remembers between batches.
 struct ForwardState {
-  explicit ForwardState(const FlowTableConfig& flow_config) : flows(flow_config) {}
+  /// shared_nat: what all workers translate by, this worker's number among them. Without it the state has its own, for one.
+  explicit ForwardState(const FlowTableConfig& flow_config, NatTables* shared_nat = nullptr,
+                        uint32_t number = 0);
+  ~ForwardState();
 
   FlowTable flows;
   FragmentTable fragments;
-  RateLimit echo_replies{kEchoRepliesPerSecond, kEchoReplyBurst};
+  RateLimit echo_replies{0, 0};  ///< the table says how many of both
+  RateLimit icmp_errors{0, 0};
+  std::unique_ptr<NatTables> own_nat;
+  NatTables* nat;
+  uint32_t worker;
   WorkerCounters counters;
   /// When a new connection last went unremembered or was forgotten; then no unknown one has a second chance.
   uint64_t forgot_ns = 0;
@@ -80,6 +97,9 @@ struct ForwardState {
 /// really sent. now_ns: monotonic, not before the last call's.
 void forward_batch(const Table& table, ForwardState& state, std::span<Packet> packets,
                    std::span<Decision> decisions, uint64_t now_ns);
+
+/// What is to be done from time to time, packets or none: forgets translated connections that have expired. Bounded.
+void housekeep(ForwardState& state, uint64_t now_ns);
 
 /// Counts a batch whose frames were all sent: for callers without a ring that may be full.
 void count_sent(WorkerCounters& counters, std::span<const Decision> decisions);

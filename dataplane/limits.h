@@ -77,9 +77,15 @@ inline constexpr uint64_t kSecondChanceNs = 60'000'000'000;
 /// Interfaces one daemon may serve.
 inline constexpr uint32_t kMaxInterfaces = 16;
 
-/// Echo replies a worker sends for VIPs. Plenty for every monitor; a ping flood costs no more than that.
+/// Every link carries so much of IPv6 (RFC 8200 section 5): no sender makes smaller packets, whatever it is told.
+inline constexpr uint32_t kMinIpv6Mtu = 1280;
+
+/// Echo replies a worker sends for VIPs unless configured. Plenty for every monitor; a ping flood costs no more than that.
 inline constexpr uint32_t kEchoRepliesPerSecond = 1000;
-inline constexpr uint32_t kEchoReplyBurst = 100;
+/// ICMP errors: what Linux allows a whole host (net.ipv4.icmp_msgs_per_sec). A sender needs one for each path.
+inline constexpr uint32_t kIcmpErrorsPerSecond = 1000;
+/// A tenth of a second's share at once, and one at least.
+inline constexpr uint32_t kIcmpBurstDivisor = 10;
 
 /// Flow-table entries per worker unless configured.
 inline constexpr uint32_t kDefaultFlowCapacity = 1u << 18;

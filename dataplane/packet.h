@@ -20,6 +20,7 @@ struct Packet {
   uint32_t rest_length = 0;  ///< bytes of the packet in further frames
   std::span<std::span<const uint8_t>>
       rest{};  ///< those bytes, frame by frame; what is cut off gets shorter here, too
+  uint16_t interface = 0;  ///< it came in by: index into the daemon's interfaces
 };
 
 /// Pads with zeros to kMinFrameLength, as far as there is room.

@@ -284,6 +284,7 @@ Result parse_icmp_error(const Bytes& packet, ParsedPacket& out) {
   key.destination_port = ports.source_port;
   key.protocol = embedded.protocol;
   out.key = key;
+  out.quoted_l4_offset = static_cast<uint16_t>(embedded.offset);
   out.kind = PacketKind::icmp_error;
   return kOk;
 }

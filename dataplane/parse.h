@@ -38,6 +38,7 @@ struct alignas(64) ParsedPacket {
   /// checksum of a fragment covers bytes that are elsewhere. Seen here, where the addresses are at hand: of every packet, for
   /// 10 instructions (looking again while rewriting took 62).
   bool looks_partial = false;
+  uint16_t quoted_l4_offset = 0;  ///< of an ICMP error: where the ports of the packet it quotes are
 
   friend bool operator==(const ParsedPacket&, const ParsedPacket&) = default;
 };

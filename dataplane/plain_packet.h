@@ -102,6 +102,7 @@ inline bool parse_ipv4(const uint8_t* frame, uint32_t length, ParsedPacket& out)
   out.l4_offset = kL4;
   out.ip_length = ip_length;
   out.fragment_id = 0;
+  out.quoted_l4_offset = 0;
   constexpr uint64_t kMapped = 0xffff0000;  // ::ffff:0:0/96, the second word's first half in memory order
   write_key_word(out.key, 0, 0);
   write_key_word(out.key, 8, kMapped | uint64_t{ip.source.raw()} << 32);
@@ -137,6 +138,7 @@ inline bool parse_ipv6(const uint8_t* frame, uint32_t length, ParsedPacket& out)
   out.l4_offset = kL4;
   out.ip_length = l4_length + static_cast<uint32_t>(sizeof(Ipv6Header));
   out.fragment_id = 0;
+  out.quoted_l4_offset = 0;
   for (std::size_t i = 0; i < 4; ++i) write_key_word(out.key, 8 * i, addresses[i]);
   write_key_rest(out.key, frame + kL4, ip.next_header);
   return parse_l4(frame + kL4, l4_length, ip.next_header, sum_of(addresses), out);

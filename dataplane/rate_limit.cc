@@ -6,6 +6,14 @@
 
 namespace xebec {
 
+void RateLimit::set(uint32_t per_second, uint32_t burst) {
+  if (per_second_ == per_second && burst_ == burst) return;
+  // A limit that was closed opens with its burst, as a new one does.
+  tokens_ = burst_ == 0 ? burst : std::min<uint64_t>(tokens_, burst);
+  per_second_ = per_second;
+  burst_ = burst;
+}
+
 bool RateLimit::take(uint64_t now_ns) {
   constexpr uint64_t kSecond = 1'000'000'000;
   const uint64_t elapsed = now_ns - std::min(refilled_ns_, now_ns);

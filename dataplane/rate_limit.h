@@ -11,6 +11,8 @@ class RateLimit {
  public:
   RateLimit(uint32_t per_second, uint32_t burst) : per_second_(per_second), burst_(burst), tokens_(burst) {}
   bool take(uint64_t now_ns);
+  /// Another rate from now on; what is left over stays, up to the new burst. Cheap if nothing changes.
+  void set(uint32_t per_second, uint32_t burst);
 
  private:
   uint64_t per_second_;

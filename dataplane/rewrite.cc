@@ -17,6 +17,7 @@ namespace xebec {
 namespace {
 
 constexpr uint8_t kReplyTtl = 64;
+constexpr uint32_t kMaxIpv4Length = 65535;
 
 Be16* l4_checksum(const Packet& packet, const ParsedPacket& parsed) {
   uint8_t* l4 = packet.data + parsed.l4_offset;
@@ -40,7 +41,13 @@ bool complete_partial_checksum(const Packet& packet, const ParsedPacket& parsed)
   return true;
 }
 
-std::optional<DropReason> rewrite_to_backend(Packet& packet, const ParsedPacket& parsed,
+uint32_t path_mtu(const Backend& backend, const ParsedPacket& parsed) {
+  const uint32_t mtu = backend.next_hop.mtu != 0 ? backend.next_hop.mtu : kMaxIpv4Length;
+  const uint32_t inner = mtu - std::min(mtu, overhead_of(backend));
+  return parsed.ip_version == 4 ? inner : std::max(inner, kMinIpv6Mtu);
+}
+
+std::optional<DropReason> refusal_to_backend(const Packet& packet, const ParsedPacket& parsed,
                                              const Backend& backend) {
   const uint32_t overhead = overhead_of(backend);
   const uint32_t length = parsed.ip_length + overhead;
@@ -48,7 +55,15 @@ std::optional<DropReason> rewrite_to_backend(Packet& packet, const ParsedPacket&
   if (overhead != 0 && !fits_outer_length(parsed, backend)) return DropReason::too_big;
   const LinkHeader link = link_header_of(packet, parsed, backend.next_hop);
   if (packet.headroom + parsed.l3_offset < overhead + link.length) return DropReason::no_headroom;
+  return std::nullopt;
+}
 
+std::optional<DropReason> rewrite_to_backend(Packet& packet, const ParsedPacket& parsed,
+                                             const Backend& backend) {
+  if (const auto reason = refusal_to_backend(packet, parsed, backend)) return reason;
+  const uint32_t overhead = overhead_of(backend);
+  const uint32_t length = parsed.ip_length + overhead;
+  const LinkHeader link = link_header_of(packet, parsed, backend.next_hop);
   const uint16_t type =
       overhead == 0 ? ether_type(parsed.ip_version) : ether_type(backend.address.is_v4() ? 4 : 6);
   replace_link_header(packet, parsed.l3_offset, link, overhead, type);

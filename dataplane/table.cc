@@ -96,16 +96,28 @@ class Checker {
     if (!backend.usable) return;  // a gap, or one that takes no packet: nothing of it is read
     // It need not be listed: one of weight 0 has no slot, but keeps its remembered flows.
     require(backend.service < parts_.services.size(), id, "its service is out of range");
-    require(backend.mode <= Mode::vxlan, id, "unknown mode");
+    require(backend.mode <= Mode::nat, id, "unknown mode");
     require(!is_unspecified(backend.address), id, "it has no address");
     require(backend.next_hop.interface < kMaxInterfaces, id, "its interface index is out of range");
     // Without a route the outer source may not be known yet; then no packet is sent either.
+    check_nat(backend, id);
     if (!is_tunnel(backend.mode) || !backend.next_hop.resolved) return;
     require(backend.vni < 1u << 24, id, "its VXLAN network identifier has more than 24 bits");
     require(backend.source_spread <= 32, id, "its tunnel source is spread over more than 32 bits");
     require(!is_unspecified(backend.tunnel_source), id, "it has no tunnel source");
     require(backend.tunnel_source.is_v4() == backend.address.is_v4(), id,
             "its tunnel source is of the other address family");
+  }
+
+  void check_nat(const Backend& backend, uint32_t id) const {
+    if (!is_nat(backend.mode)) return;
+    require(backend.address.is_v4() == parts_.services[backend.service].vip.is_v4(), id,
+            "it is translated to, and of another address family than its service");
+    if (backend.mode != Mode::nat || !backend.next_hop.resolved) return;
+    const bool v4 = backend.address.is_v4();
+    if (!(v4 ? parts_.nat_sources_v4 : parts_.nat_sources_v6).empty()) return;
+    require(!is_unspecified(backend.tunnel_source) && backend.tunnel_source.is_v4() == v4, id,
+            "there is no source address to translate to");
   }
 
   const TableParts& parts_;
@@ -128,6 +140,8 @@ Table::Table(TableParts parts) : parts_(std::move(parts)) {
   filter_shift_ = static_cast<uint32_t>(64 - std::countr_zero(vip_filter_.size() * 64));
   for (const Backend& backend : parts_.backends)
     encapsulates_ = encapsulates_ || (backend.usable && is_tunnel(backend.mode));
+  for (const Backend& backend : parts_.backends)
+    translates_ = translates_ || (backend.usable && is_nat(backend.mode));
   for (const IpAddress& vip : parts_.local_vips) index_vip(vip, false);
   for (uint32_t i = 0; i < parts_.services.size(); ++i) index_service(i);
 }

@@ -3,6 +3,7 @@
 // thread, published by one pointer, read by the workers (dataplane/published.h).
 #pragma once
 
+#include <array>
 #include <bit>
 #include <cstddef>
 #include <cstdint>
@@ -26,10 +27,16 @@ enum class Mode : uint8_t {
   gue,     ///< the same and UDP between them, with or without a GUE header (draft-ietf-intarea-gue)
   gre,     ///< the same and a GRE header between them (RFC 2784)
   vxlan,   ///< the same and UDP, VXLAN and an inner Ethernet header between them (RFC 7348)
+  dnat,    ///< destination address and port become the backend's; replies come back through here
+  nat,     ///< the source, too, becomes one of ours
 };
 /// The packet travels inside another one.
 constexpr bool is_tunnel(Mode mode) {
-  return mode != Mode::dsr_l2;
+  return mode >= Mode::ipip && mode <= Mode::vxlan;
+}
+/// The packet's addresses change, and those of the replies: dataplane/nat.h.
+constexpr bool is_nat(Mode mode) {
+  return mode >= Mode::dnat;
 }
 
 /// NextHop::vlan, beside the VLAN ids 1 to 4094.
@@ -50,7 +57,8 @@ struct NextHop {
 /// to table, so that flows and counters outlive a change. What dsr-l2 and ipip read is the first cache line.
 struct alignas(64) Backend {
   IpAddress address;
-  IpAddress tunnel_source;  ///< outer source, family of `address`; tunnels only
+  IpAddress
+      tunnel_source;  ///< outer source, family of `address`; of mode nat the source, unless the table has a list
   NextHop next_hop;
   uint32_t service = 0;  ///< index into Table::services()
   Mode mode = Mode::dsr_l2;
@@ -62,6 +70,7 @@ struct alignas(64) Backend {
   bool udp6_checksum =
       true;                  ///< gue, vxlan over IPv6: false sends 0, which the backend must allow (RFC 6935)
   uint16_t tunnel_port = 0;  ///< gue, vxlan: UDP destination, host order
+  uint16_t port = 0;         ///< dnat, nat: the backend's, host order; 0: the packet's
   uint32_t vni = 0;          ///< vxlan: 24 bits
   MacAddress inner_destination{};  ///< vxlan
   MacAddress inner_source{};       ///< vxlan
@@ -80,12 +89,24 @@ struct PreviousLookup {
   uint64_t until_ns = 0;              ///< monotonic; not asked from then on
 };
 
+/// Service::mss_clamp, beside numbers: by the backend's egress MTU where its mode makes packets longer, or not at all.
+inline constexpr uint16_t kMssClampAuto = UINT16_MAX;
+inline constexpr uint16_t kMssClampOff = 0;
+
+/// What may be sent in Xebec's own name.
+struct IcmpPolicy {
+  uint32_t errors_per_s = kIcmpErrorsPerSecond;  ///< per worker; 0 = none
+  uint32_t echo_replies_per_s = kEchoRepliesPerSecond;
+  bool operator==(const IcmpPolicy&) const = default;
+};
+
 struct Service {
   std::string name;
   IpAddress vip;
   uint16_t port = 0;       ///< host order, 0 = any
   uint8_t protocol = 0;    ///< kProtoTcp or kProtoUdp
   bool stateless = false;  ///< no flow is remembered: every packet goes where the lookup array says
+  uint16_t mss_clamp = kMssClampOff;  ///< the largest MSS a SYN may announce, or one of the two words above
   std::shared_ptr<const MaglevTable>
       lookup;                         ///< shared with the previous table where nothing changed; never null
   std::vector<uint32_t> backend_ids;  ///< lookup's index -> id
@@ -99,6 +120,11 @@ struct TableParts {
   std::vector<Service> services;
   std::vector<Backend> backends;      ///< indexed by id; gaps are not usable
   std::vector<IpAddress> local_vips;  ///< every service address, for ICMP
+  std::vector<IpAddress>
+      nat_sources_v4;  ///< what mode nat chooses the source from; empty: Backend::tunnel_source
+  std::vector<IpAddress> nat_sources_v6;
+  std::array<uint16_t, kMaxInterfaces> mtus{};  ///< of the interfaces; 0: not known, none is kept to
+  IcmpPolicy icmp;
 };
 
 class Table {
@@ -112,8 +138,17 @@ class Table {
   const HashSecret& secret() const { return parts_.secret; }
   std::span<const Service> services() const { return parts_.services; }
   std::span<const Backend> backends() const { return parts_.backends; }
+  const IcmpPolicy& icmp() const { return parts_.icmp; }
   /// True if some usable backend has a mode that puts a header in front of the packet.
   bool encapsulates() const { return encapsulates_; }
+  /// True if some usable backend's replies come through here.
+  bool translates() const { return translates_; }
+  std::span<const IpAddress> nat_sources(bool v4) const {
+    return v4 ? parts_.nat_sources_v4 : parts_.nat_sources_v6;
+  }
+  uint16_t mtu_of(uint16_t interface) const {
+    return interface < kMaxInterfaces ? parts_.mtus[interface] : 0;
+  }
 
   static constexpr uint32_t kNone = UINT32_MAX;
 
@@ -171,6 +206,7 @@ class Table {
 
   TableParts parts_;
   bool encapsulates_ = false;
+  bool translates_ = false;
   std::vector<Slot>
       index_;  // open addressing, power of two, at most half full; VIPs stand in it with protocol 0
   // One bit a VIP among 32 or more, to say "not a VIP" of every packet's source without a walk. A walk that ends at a free

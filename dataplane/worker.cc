@@ -37,6 +37,9 @@ constexpr int kPendingMs = 1;
 // stopping the worker.
 constexpr int kTransmitTries = 4;
 
+// How often expired connections are looked for, at most; a sleeping worker wakes every kSleepMs.
+constexpr uint64_t kHousekeepingNs = 100'000'000;
+
 uint64_t packets_in(std::span<const Frame> frames) {
   uint64_t packets = 0;
   for (const Frame& frame : frames) packets += frame.continues() ? 0 : 1;
@@ -56,7 +59,8 @@ Worker::Worker(WorkerOptions options, std::unique_ptr<Umem> umem, std::vector<Wo
     : options_(std::move(options)),
       umem_(std::move(umem)),
       ports_(std::move(ports)),
-      state_(std::make_unique<ForwardState>(options_.flows)),
+      state_(std::make_unique<ForwardState>(options_.flows, options_.nat,
+                                            options_.nat != nullptr ? options_.id : 0)),
       reader_(tables) {
   port_of_interface_.fill(kNoPort);
   for (std::size_t i = 0; i < ports_.size(); ++i)
@@ -149,6 +153,9 @@ void Worker::beat() {
   for (const WorkerPort& p : ports_) {
     if (p.heartbeat != nullptr) __atomic_store_n(p.heartbeat, now, __ATOMIC_RELAXED);
   }
+  if (now - housekept_ns_ < kHousekeepingNs) return;
+  housekept_ns_ = now;
+  housekeep(*state_, now);
 }
 
 uint32_t Worker::serve(std::size_t port_index) {
@@ -168,6 +175,7 @@ uint32_t Worker::serve(std::size_t port_index) {
     const auto before = static_cast<uint32_t>(frames[i].address() - Umem::chunk_of(frames[i].address()));
     Packet& packet = packets[count++];
     packet = {umem_->data(frames[i]), frames[i].length(), before, kFrameSize - before};
+    packet.interface = ports_[port_index].port->options().interface_index;
     for (const uint32_t first = i; frames[i].continues();) {
       ++i;  // receive() gives whole packets
       pieces[i] = {umem_->data(frames[i]), frames[i].length()};

@@ -44,6 +44,7 @@ struct WorkerOptions {
   std::optional<uint32_t> cpu;
   Idle idle = Idle::adaptive;
   FlowTableConfig flows;
+  NatTables* nat = nullptr;  ///< of all workers; outlives them. Null: this worker's alone
 };
 
 /// Counters of the loop itself; written by the worker, read by anyone.
@@ -102,6 +103,7 @@ class Worker {
   LoopCounters loop_;
   std::array<std::size_t, kMaxInterfaces> port_of_interface_{};  // kNoPort where this worker has none
   int wake_fd_ = -1;                                             // eventfd: ends a sleep
+  uint64_t housekept_ns_ = 0;
   std::atomic<bool> stop_{false};
   std::atomic<bool> pinned_{false};
   std::atomic<uint64_t> generation_{0};

@@ -56,11 +56,34 @@ void LoadedShim::add_service(std::string_view vip, uint8_t protocol, uint16_t po
   must(bpf_map_update_elem(bpf_map__fd(skeleton_->maps.vips), &key.vip, &value, BPF_ANY), "add a VIP");
 }
 
+void LoadedShim::add_nat_backend(std::string_view address, uint8_t protocol, uint16_t port, uint32_t how) {
+  xebec_service_key key{};
+  key.vip = key_of(address);
+  key.protocol = protocol;
+  key.port = static_cast<uint16_t>((port >> 8) | (port << 8));
+  must(bpf_map_update_elem(bpf_map__fd(skeleton_->maps.nat_backends), &key, &how, BPF_ANY), "add a backend");
+  flags_ |= XEBEC_TRANSLATES;
+  configure(XDP_DROP, 0);
+}
+
+void LoadedShim::add_nat_source(std::string_view address, uint16_t first_port, uint16_t last_port) {
+  const xebec_address key = key_of(address);
+  const xebec_port_range ports{first_port, last_port};
+  must(bpf_map_update_elem(bpf_map__fd(skeleton_->maps.nat_sources), &key, &ports, BPF_ANY), "add a source");
+}
+
+void LoadedShim::add_own_address(std::string_view address) {
+  const xebec_address key = key_of(address);
+  const uint32_t one = 1;
+  must(bpf_map_update_elem(bpf_map__fd(skeleton_->maps.own), &key, &one, BPF_ANY), "add an own address");
+}
+
 void LoadedShim::configure(uint32_t fallback_verdict, uint64_t stale_after_ns, const MacAddress& mac) {
   const uint32_t zero = 0;
   xebec_settings settings{};
   settings.fallback_verdict = fallback_verdict;
   settings.stale_after_ns = stale_after_ns;
+  settings.flags = flags_;
   std::memcpy(settings.mac, mac.bytes, sizeof settings.mac);
   must(bpf_map_update_elem(bpf_map__fd(skeleton_->maps.settings), &zero, &settings, BPF_ANY),
        "write settings");

@@ -26,6 +26,10 @@ class LoadedShim {
   LoadedShim& operator=(const LoadedShim&) = delete;
 
   void add_service(std::string_view vip, uint8_t protocol, uint16_t port);
+  /// A backend of a service that translates. how: XEBEC_NAT, XEBEC_DNAT or both. Turns the search for replies on.
+  void add_nat_backend(std::string_view address, uint8_t protocol, uint16_t port, uint32_t how);
+  void add_nat_source(std::string_view address, uint16_t first_port, uint16_t last_port);
+  void add_own_address(std::string_view address);
   void configure(uint32_t fallback_verdict, uint64_t stale_after_ns, const MacAddress& mac = {});
   void set_heartbeat(uint32_t queue, uint64_t at_ns);
   void set_socket(uint32_t queue, int xsk_fd);
@@ -40,6 +44,7 @@ class LoadedShim {
 
  private:
   shim_bpf* skeleton_;
+  uint32_t flags_ = 0;  ///< of the settings
 };
 
 }  // namespace xebec::test

@@ -90,10 +90,11 @@ class Peer(Process):
         return self.hear()
 
 
-def serve(lab, vips=VIP):
-    """Starts every backend's server: HTTP on 80, UDP on 7000 of the VIPs."""
-    udp = [arg for vip in vips.values() for arg in ("--udp", f"{vip}:{UDP_PORT}")]
-    return {b.role: Peer(lab, b.ns, "serve", b.role, "--tcp", HTTP_PORT, *udp) for b in lab.backends}
+def serve(lab, vips=VIP, own=False):
+    """Starts every backend's server: HTTP on 80, UDP on 7000 of the VIPs, or of its own addresses."""
+    def udp(backend):
+        return [arg for address in (backend.address if own else vips).values() for arg in ("--udp", f"{address}:{UDP_PORT}")]
+    return {b.role: Peer(lab, b.ns, "serve", b.role, "--tcp", HTTP_PORT, *udp(b)) for b in lab.backends}
 
 
 def http(lab, family, requests=500, upload=0, concurrency=32):

@@ -12,6 +12,7 @@ import test_forwarding
 import test_host
 import test_inject
 import test_jumbo
+import test_nat
 import test_packets
 
 SKIPPED = 77  # what CTest takes for "did not run"

@@ -231,11 +231,9 @@ const Refused kValues[] = {
     {"NameWithBlank", R"({"services":[{"name":"a b","vip":"192.0.2.1","port":80,"protocol":"tcp"}]})",
      "f:1:22: error: /services/0/name: \"a b\" is not a name: a letter or digit, then letters, digits and "
      "any of . _ - :"},
-    {"ModeDnat", service_text("\"mode\": \"dnat\""),
-     "f:1:88: error: /services/0/mode: mode \"dnat\" is not available in this version; available: dsr-l2, "
-     "ipip, gue, gre, vxlan"},
     {"ModeUnknown", service_text("\"mode\": \"dsr\""),
-     "f:1:88: error: /services/0/mode: \"dsr\" is not a mode; available: dsr-l2, ipip, gue, gre, vxlan"},
+     "f:1:88: error: /services/0/mode: \"dsr\" is not a mode; available: dsr-l2, ipip, gue, gre, vxlan, dnat, "
+     "nat"},
     {"AlgorithmPlanned", service_text("\"algorithm\": \"wlc\""),
      "f:1:93: error: /services/0/algorithm: algorithm \"wlc\" is not available in this version; available: "
      "maglev"},

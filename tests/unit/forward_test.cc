@@ -342,12 +342,22 @@ TEST_F(Forward, AnswersEchoRequestsOfServedVipsOnly) {
 }
 
 TEST_F(Forward, LimitsEchoReplies) {
-  state->echo_replies = RateLimit(10, 3);
+  story.icmp({.echo_replies_per_s = 30});
+  table = story.make();
   for (int i = 0; i < 3; ++i) EXPECT_EQ(send_one(echo()).verdict, Verdict::reply);
   expect_drop(echo(), DropReason::icmp_echo_limited);
-  now += kSecond / 10;
+  now += kSecond / 30 + 1;
   EXPECT_EQ(send_one(echo()).verdict, Verdict::reply);
   expect_drop(echo(), DropReason::icmp_echo_limited);
+}
+
+TEST_F(Forward, AnswersNoEchoRequestWhereTheTableSaysNone) {
+  story.icmp({.echo_replies_per_s = 0});
+  table = story.make();
+  expect_drop(echo(), DropReason::icmp_echo_limited);
+  story.icmp({});
+  table = story.make();
+  EXPECT_EQ(send_one(echo()).verdict, Verdict::reply) << "a limit that is raised is raised at once";
 }
 
 TEST_F(Forward, CompletesPartialChecksumsAndLeavesDroppedPacketsAlone) {

@@ -162,6 +162,37 @@ std::string judge_reply(const Bytes& received, const Bytes& out) {
   return "";
 }
 
+// An ICMP error about what was received: whose words are RFC 1191's or RFC 4443's, from its destination to its source.
+std::string judge_error(const Bytes& received, const Bytes& out, const Backend& backend) {
+  const std::size_t ip = ip_begin(received);
+  const bool v4 = is_v4_packet(received, ip);
+  const std::size_t header = v4 ? 20 : 40;
+  const std::size_t width = v4 ? 4 : 16;
+  const std::size_t source = ip + (v4 ? 12 : 8);
+  const std::size_t quoted = std::min(ip_size(received, ip), (v4 ? 576 : 1280) - header - 8);
+  const std::size_t icmp = ip + header;
+  if (std::string bad = judge_tail(out, icmp + 8 + quoted); !bad.empty()) return "error: " + bad;
+  if (part(out, 0, 6) != part(received, 6, 6) || part(out, 6, 6) != part(received, 0, 6))
+    return "error: MACs";
+  if (part(out, 12, ip - 12) != part(received, 12, ip - 12)) return "error: tags or EtherType";
+  if (out.at(ip) != (v4 ? 0x45 : 0x60) || ip_size(out, ip) != header + 8 + quoted) return "error: IP length";
+  if (out.at(ip + (v4 ? 8 : 7)) != 64 || out.at(ip + (v4 ? 9 : 6)) != (v4 ? 1 : 58))
+    return "error: TTL or protocol";
+  if (v4 && internet_checksum(part(out, ip, 20)) != 0) return "error: IPv4 header checksum";
+  if (part(out, source, width) != part(received, source + width, width)) return "error: source";
+  if (part(out, source + width, width) != part(received, source, width)) return "error: destination";
+  if (!l4_checksum_right(out, ip, icmp, 8 + quoted, v4 ? kProtoIcmp : kProtoIcmpv6))
+    return "error: ICMP checksum";
+  if (part(out, icmp + 8, quoted) != part(received, ip, quoted)) return "error: it quotes something else";
+  if (out.at(icmp) != (v4 ? 3 : 2) || out.at(icmp + 1) != (v4 ? 4 : 0)) return "error: type or code";
+  const std::size_t overhead = backend.mode == Mode::dsr_l2 ? 0 : backend.address.is_v4() ? 20 : 40;
+  const std::size_t path =
+      v4 ? backend.next_hop.mtu - overhead : std::max<std::size_t>(backend.next_hop.mtu - overhead, 1280);
+  if (get16(out, icmp + 4) != 0 || get16(out, icmp + 6) != path) return "error: MTU";
+  if (ip_size(received, ip) <= path) return "error: it would have fitted";
+  return "";
+}
+
 }  // namespace
 
 IpAddress address(std::string_view text) {
@@ -247,7 +278,8 @@ std::string judge(const Bytes& received, const Decision& decision, const Packet&
       return judge_forwarded(received, out, backend);
     }
     case Verdict::reply:
-      return judge_reply(received, out);
+      if (decision.reason != DropReason::too_big) return judge_reply(received, out);
+      return judge_error(received, out, table.backends()[decision.backend]);
     case Verdict::drop:
       return out == received ? "" : "a packet that was not sent has changed";
   }

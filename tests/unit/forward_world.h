@@ -24,6 +24,8 @@ class TableStory {
   uint32_t backend(std::string_view address, Mode mode = Mode::dsr_l2, uint16_t mtu = 1500);
 
   Backend& at(uint32_t id) { return parts_.backends.at(id); }
+  Service& service_at(uint32_t index) { return parts_.services.at(index); }
+  void icmp(IcmpPolicy policy) { parts_.icmp = policy; }
   /// With lookup arrays of what is usable.
   TableParts parts() const;
   std::unique_ptr<const Table> make() const { return Table::make(parts()); }

@@ -1,0 +1,21 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// The ICMP errors that Xebec sends in its VIPs' names.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string_view>
+
+namespace xebec {
+
+enum class IcmpErrorKind : uint8_t {
+  too_big,        ///< IPv4 "fragmentation needed" (RFC 1191), IPv6 "packet too big" (RFC 4443 section 3.2)
+  time_exceeded,  ///< TTL or hop limit used up (RFC 792, RFC 4443 section 3.3)
+};
+inline constexpr std::size_t kIcmpErrorKinds = 2;
+
+constexpr std::string_view name_of(IcmpErrorKind kind) {
+  return kind == IcmpErrorKind::too_big ? "too_big" : "time_exceeded";
+}
+
+}  // namespace xebec

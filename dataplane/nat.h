@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Packets of the modes that translate: to a backend (dnat: only the destination changes; nat: the source, too), and back.
+//
+//   client -> VIP      decide() has chosen the backend as for any mode; the mapping is found or made, the packet translated
+//   backend -> us      no service is found for it: it is the reply of some mapping, of whatever worker's
+//   ICMP errors        quote a packet of a mapping: from the client's side (key: client -> VIP) or the backend's (key: a reply)
+//   later fragments    follow their first one: the fragment table remembers the mapping instead of a backend
+#pragma once
+
+#include <optional>
+
+#include "dataplane/forward.h"
+
+namespace xebec {
+
+/// Translates a packet to the backend that decide() has chosen for it. Empty optional: done; else the packet is unchanged.
+std::optional<DropReason> nat_to_backend(const Table& table, ForwardState& state, const PacketInHand& hand,
+                                         Packet& packet, const Decision& decision, uint64_t now_ns);
+
+/// Translates a packet that no service was found for. The decision says where it goes; of a drop, the packet is unchanged.
+Decision nat_to_client(const Table& table, ForwardState& state, const PacketInHand& hand, Packet& packet,
+                       uint64_t now_ns);
+
+/// What the fragment table remembers of a translated datagram, beside backend ids: those stay below.
+inline constexpr uint32_t kFragmentOfMapping = 0x80000000;
+
+/// Translates a later fragment whose first one was a mapping's. `remembered`: by the fragment table.
+Decision nat_fragment(const Table& table, ForwardState& state, const PacketInHand& hand, Packet& packet,
+                      uint32_t remembered);
+
+}  // namespace xebec

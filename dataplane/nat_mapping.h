@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// One translated connection: what it looks like on the client's side and on the backend's.
+#pragma once
+
+#include <cstdint>
+#include <type_traits>
+
+#include "dataplane/flow_key.h"
+#include "dataplane/link_header.h"
+
+namespace xebec {
+
+/// How packets go back to a client: the way his came. No route is asked, and a gateway that has failed over is learned with
+/// the client's next packet.
+struct ReturnPath {
+  MacAddress destination{};
+  MacAddress source{};
+  LinkHeader link;         ///< with the tags the client's packets have
+  uint16_t interface = 0;  ///< index into the daemon's interfaces
+  uint8_t zero[2] = {};
+  friend bool operator==(const ReturnPath& a, const ReturnPath& b) {
+    return std::memcmp(&a, &b, sizeof a) == 0;
+  }
+};
+static_assert(sizeof(ReturnPath) == 28);
+
+/// Plain bytes without undefined ones: read while it may be written (NatTable), and compared.
+struct NatMapping {
+  FlowKey forward;  ///< the client's packets as received: client -> VIP
+  FlowKey reply;    ///< the backend's packets as received: backend -> NAT address (nat) or client (dnat)
+  uint64_t forward_hash = 0;  ///< of the keys, under the table's secret
+  uint64_t reply_hash = 0;
+  ReturnPath client;
+  uint32_t backend = 0;  ///< id
+};
+static_assert(sizeof(NatMapping) == 128 && std::is_trivially_copyable_v<NatMapping>);
+
+}  // namespace xebec

@@ -1,0 +1,267 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Making, ageing and forgetting translated connections.
+#include "dataplane/nat_table.h"
+
+#include <algorithm>
+#include <cstring>
+#include <stdexcept>
+
+#include "dataplane/wire.h"
+
+namespace xebec {
+namespace {
+
+// Ports asked for one connection before it is refused: a block of so many is searched to its end. At 30 ns each, 30 us.
+constexpr uint32_t kPortTries = 1024;
+
+// How long a backend for which no port was found is not tried again: else a flood of new connections would cost kPortTries
+// each.
+constexpr uint64_t kExhaustedNs = 1'000'000;
+
+// A closed connection that was silent for so many ticks (2 to 3 s) may be forgotten early if its port or its place is needed:
+// both ends have had time to send their last segments again.
+constexpr uint32_t kClosedTicks = 3;
+
+// Slots looked at for one that gives way, when all are taken.
+constexpr uint32_t kPlaceTries = 64;
+
+}  // namespace
+
+NatTable::NatTable(const NatTableConfig& config, uint32_t worker, uint32_t workers)
+    : config_(config),
+      first_port_(0),
+      ports_(0),
+      pages_(std::size_t{std::clamp(config.capacity, 1u, kMaxCapacity)} * sizeof(Slot)),
+      slots_(static_cast<Slot*>(pages_.start())),
+      forwards_(config.capacity),
+      replies_(config.capacity),
+      free_(new uint32_t[std::clamp(config.capacity, 1u, kMaxCapacity)]) {
+  if (config.capacity == 0 || config.capacity > kMaxCapacity)
+    throw std::invalid_argument("NAT table: capacity out of range");
+  const uint32_t all = config.last_port < config.first_port ? 0 : config.last_port - config.first_port + 1u;
+  if (workers == 0 || worker >= workers || all < workers)
+    throw std::invalid_argument("NAT table: fewer ports than workers");
+  ports_ = all / workers;
+  first_port_ = static_cast<uint16_t>(config.first_port + worker * ports_);
+}
+
+// The writing half of the sequence lock; the fences pair with those of read().
+void NatTable::write(Slot& slot, const NatMapping& mapping) {
+  std::array<uint64_t, kWords> words;
+  std::memcpy(words.data(), &mapping, sizeof mapping);
+  const uint32_t version = slot.version.load(std::memory_order_relaxed);
+  slot.version.store(version + 1, std::memory_order_relaxed);
+  std::atomic_thread_fence(std::memory_order_release);
+  for (std::size_t i = 0; i < kWords; ++i) slot.words[i].store(words[i], std::memory_order_relaxed);
+  slot.version.store(version + 2, std::memory_order_release);
+}
+
+bool NatTable::read(uint32_t index, NatMapping& out) const {
+  if (index >= config_.capacity) return false;
+  const Slot& slot = slots_[index];
+  const uint32_t before = slot.version.load(std::memory_order_acquire);
+  if (before % 2 != 0 || slot.live.load(std::memory_order_relaxed) == 0) return false;
+  std::array<uint64_t, kWords> words;
+  for (std::size_t i = 0; i < kWords; ++i) words[i] = slot.words[i].load(std::memory_order_relaxed);
+  std::atomic_thread_fence(std::memory_order_acquire);
+  if (slot.version.load(std::memory_order_relaxed) != before) return false;
+  std::memcpy(static_cast<void*>(&out), words.data(), sizeof out);
+  return true;
+}
+
+uint32_t NatTable::find_forward(const FlowKey& key, uint64_t hash, uint32_t backend, uint64_t now_ns,
+                                NatMapping& out) const {
+  return forwards_.find(hash, [&](uint32_t slot) {
+    return read(slot, out) && out.forward == key && out.backend == backend &&
+           !has_expired(slots_[slot], now_ns);
+  });
+}
+
+uint32_t NatTable::find_reply(const FlowKey& key, uint64_t hash, NatMapping& out) const {
+  return replies_.find(hash, [&](uint32_t slot) { return read(slot, out) && out.reply == key; });
+}
+
+uint32_t NatTable::find_client(const FlowKey& key, uint64_t hash, NatMapping& out) const {
+  return forwards_.find(hash, [&](uint32_t slot) { return read(slot, out) && out.forward == key; });
+}
+
+uint8_t NatTable::protocol_of(const Slot& slot) const {
+  static_assert(offsetof(NatMapping, forward) + offsetof(FlowKey, protocol) == 36);
+  return static_cast<uint8_t>(slot.words[4].load(std::memory_order_relaxed) >> 32);
+}
+
+uint32_t NatTable::silent_ticks(const Slot& slot, uint64_t now_ns) const {
+  const uint32_t now = tick_of(now_ns);
+  // As signed differences: right across the wrap, and a clock that another worker read a little later expires nothing.
+  const auto client = static_cast<int32_t>(now - slot.client_tick.load(std::memory_order_relaxed));
+  const auto reply = static_cast<int32_t>(now - slot.reply_tick.load(std::memory_order_relaxed));
+  return static_cast<uint32_t>(std::max(std::min(client, reply), 0));
+}
+
+bool NatTable::is_closed(const Slot& slot) const {
+  const uint8_t seen = slot.seen.load(std::memory_order_relaxed);
+  return (seen & (kClientRst | kReplyRst)) != 0 || ((seen & kClientFin) != 0 && (seen & kReplyFin) != 0);
+}
+
+bool NatTable::has_expired(const Slot& slot, uint64_t now_ns) const {
+  uint32_t seconds = config_.timeouts.udp_s;
+  if (protocol_of(slot) == kProtoTcp) {
+    const bool opening = (slot.seen.load(std::memory_order_relaxed) & kReply) == 0;
+    seconds =
+        opening || is_closed(slot) ? config_.timeouts.tcp_transitory_s : config_.timeouts.tcp_established_s;
+  }
+  return silent_ticks(slot, now_ns) >= timeout_ticks(seconds);
+}
+
+// Its place or port may be taken.
+bool NatTable::gives_way(uint32_t index, uint64_t now_ns) const {
+  const Slot& slot = slots_[index];
+  if (has_expired(slot, now_ns)) return true;
+  return protocol_of(slot) == kProtoTcp && is_closed(slot) && silent_ticks(slot, now_ns) >= kClosedTicks;
+}
+
+bool NatTable::reply_is_free(const FlowKey& reply, uint64_t hash, uint64_t now_ns) {
+  NatMapping other;
+  const uint32_t taken = find_reply(reply, hash, other);
+  if (taken == kNone) return true;
+  if (!gives_way(taken, now_ns)) return false;
+  ++stats_.reused;
+  forget(taken);
+  return true;
+}
+
+// From a place of the connection's own, so that ports cannot be foretold (RFC 6056) and a block fills evenly.
+bool NatTable::choose_source(const NatRequest& request, const HashSecret& secret, uint64_t now_ns,
+                             NatMapping& mapping) {
+  if (request.backend == exhausted_backend_ && now_ns < exhausted_until_ns_) return false;
+  const auto count = static_cast<uint32_t>(request.sources.size());
+  const uint32_t tries = std::min(kPortTries, ports_);
+  const auto first = static_cast<uint32_t>(request.forward_hash >> 32);
+  const auto begin = static_cast<uint32_t>(request.forward_hash);
+  for (uint32_t s = 0; s < count; ++s) {
+    mapping.reply.destination = request.sources[(first + s) % count];
+    for (uint32_t i = 0; i < tries; ++i) {
+      mapping.reply.destination_port =
+          Be16::from_host(static_cast<uint16_t>(first_port_ + (uint64_t{begin} + i) % ports_));
+      mapping.reply_hash = flow_hash(secret, mapping.reply);
+      if (reply_is_free(mapping.reply, mapping.reply_hash, now_ns)) return true;
+    }
+  }
+  exhausted_backend_ = request.backend;
+  exhausted_until_ns_ = now_ns + kExhaustedNs;
+  return false;
+}
+
+uint32_t NatTable::take_slot(uint64_t now_ns) {
+  if (free_count_ > 0) return free_[--free_count_];
+  if (fresh_ < config_.capacity) return fresh_++;
+  for (uint32_t i = 0; i < kPlaceTries; ++i) {
+    cursor_ = (cursor_ + 1) % config_.capacity;
+    if (!gives_way(cursor_, now_ns)) continue;
+    ++stats_.reused;
+    forget(cursor_);
+    return free_[--free_count_];
+  }
+  return kNone;
+}
+
+uint32_t NatTable::create(const NatRequest& request, const HashSecret& secret, uint64_t now_ns,
+                          NatMapping& out) {
+  out = NatMapping{.forward = request.forward,
+                   .reply = request.reply,
+                   .forward_hash = request.forward_hash,
+                   .reply_hash = 0,
+                   .client = request.client,
+                   .backend = request.backend};
+  bool found = false;
+  if (request.sources.empty()) {
+    out.reply_hash = flow_hash(secret, out.reply);
+    found = reply_is_free(out.reply, out.reply_hash, now_ns);
+  } else {
+    found = choose_source(request, secret, now_ns, out);
+  }
+  const uint32_t index = found ? take_slot(now_ns) : kNone;
+  if (index == kNone) {
+    ++stats_.refused;
+    return kNone;
+  }
+  Slot& slot = slots_[index];
+  write(slot, out);
+  slot.client_tick.store(tick_of(now_ns), std::memory_order_relaxed);
+  slot.reply_tick.store(tick_of(now_ns), std::memory_order_relaxed);
+  slot.seen.store(0, std::memory_order_relaxed);
+  slot.live.store(1, std::memory_order_relaxed);
+  if (!forwards_.insert(out.forward_hash, index) || !replies_.insert(out.reply_hash, index)) {
+    ++stats_.refused;
+    stats_.used = used_.load(std::memory_order_relaxed) + 1;  // forget() takes it off again
+    used_.store(stats_.used, std::memory_order_relaxed);
+    forget(index);
+    return kNone;
+  }
+  ++stats_.created;
+  used_.store(++stats_.used, std::memory_order_relaxed);
+  return index;
+}
+
+// Out of the indices first: who finds it no more cannot copy what comes next.
+void NatTable::forget(uint32_t index) {
+  Slot& slot = slots_[index];
+  NatMapping mapping;
+  if (!read(index, mapping)) return;
+  forwards_.erase(mapping.forward_hash, index);
+  replies_.erase(mapping.reply_hash, index);
+  const uint32_t version = slot.version.load(std::memory_order_relaxed);
+  slot.version.store(version + 1, std::memory_order_relaxed);
+  std::atomic_thread_fence(std::memory_order_release);
+  slot.live.store(0, std::memory_order_relaxed);
+  slot.version.store(version + 2, std::memory_order_release);
+  free_[free_count_++] = index;
+  used_.store(--stats_.used, std::memory_order_relaxed);
+}
+
+void NatTable::forwarded(uint32_t index, uint8_t tcp_flags, const ReturnPath& client, uint64_t now_ns) {
+  Slot& slot = slots_[index];
+  uint8_t seen = slot.seen.load(std::memory_order_relaxed);
+  if ((tcp_flags & kTcpSyn) != 0 && (tcp_flags & kTcpAck) == 0 && is_closed(slot)) {
+    seen = 0;  // the client opens a new connection from the same port
+    slot.seen.store(seen, std::memory_order_relaxed);
+  }
+  const auto now_seen = static_cast<uint8_t>(((tcp_flags & kTcpFin) != 0 ? kClientFin : 0) |
+                                             ((tcp_flags & kTcpRst) != 0 ? kClientRst : 0));
+  if ((seen | now_seen) != seen) slot.seen.fetch_or(now_seen, std::memory_order_relaxed);
+  const uint32_t tick = tick_of(now_ns);
+  if (slot.client_tick.load(std::memory_order_relaxed) != tick)
+    slot.client_tick.store(tick, std::memory_order_relaxed);
+  NatMapping mapping;
+  if (!read(index, mapping) || mapping.client == client) return;
+  mapping.client = client;
+  write(slot, mapping);
+}
+
+void NatTable::replied(uint32_t index, uint8_t tcp_flags, uint64_t now_ns) {
+  Slot& slot = slots_[index];
+  const auto now_seen = static_cast<uint8_t>(kReply | ((tcp_flags & kTcpFin) != 0 ? kReplyFin : 0) |
+                                             ((tcp_flags & kTcpRst) != 0 ? kReplyRst : 0));
+  const uint8_t seen = slot.seen.load(std::memory_order_relaxed);
+  if ((seen | now_seen) != seen) slot.seen.fetch_or(now_seen, std::memory_order_relaxed);
+  const uint32_t tick = tick_of(now_ns);
+  if (slot.reply_tick.load(std::memory_order_relaxed) != tick)
+    slot.reply_tick.store(tick, std::memory_order_relaxed);
+}
+
+void NatTable::expire(uint64_t now_ns, uint32_t slots) {
+  const uint32_t end = std::min(slots, fresh_);
+  for (uint32_t i = 0; i < end; ++i) {
+    cursor_ = cursor_ + 1 < fresh_ ? cursor_ + 1 : 0;
+    const Slot& slot = slots_[cursor_];
+    if (slot.live.load(std::memory_order_relaxed) == 0 || !has_expired(slot, now_ns)) continue;
+    ++stats_.expired;
+    forget(cursor_);
+  }
+}
+
+NatTables::NatTables(const NatTableConfig& config, uint32_t workers) {
+  for (uint32_t w = 0; w < workers; ++w) tables_.push_back(std::make_unique<NatTable>(config, w, workers));
+}
+
+}  // namespace xebec

@@ -1,0 +1,166 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// The translated connections (modes dnat and nat), and the ports they use.
+//
+//   worker w makes, ages and forgets the mappings of its own NatTable; its block of ports is its own, so no lock is needed.
+//   A reply arrives on whatever queue the NIC chose: every worker reads every table.
+//
+//   slot:   version | mapping (words) | last seen from either side | what was seen
+//           odd version: being written. A reader copies the words and looks at the version again (a sequence lock;
+//           Linux Documentation/locking/seqlock.rst); if it has changed, the mapping was just made or forgotten: not found.
+//   index:  hash of the client's key, hash of the reply's key -> slot (nat_index.h)
+//
+// Fixed memory, touched when used. Timeouts are those of RFC 4787 (UDP) and RFC 5382 (TCP).
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "dataplane/ip_address.h"
+#include "dataplane/nat_index.h"
+#include "dataplane/nat_mapping.h"
+#include "dataplane/zero_pages.h"
+
+namespace xebec {
+
+/// Seconds a mapping may be silent before it is forgotten.
+struct NatTimeouts {
+  uint32_t tcp_established_s = 7440;  ///< RFC 5382 REQ-5: not less than 2 h 4 min
+  uint32_t tcp_transitory_s = 240;    ///< opening or closed; REQ-5: not less than 4 min
+  uint32_t udp_s = 300;               ///< RFC 4787 REQ-5: 5 min recommended
+  bool operator==(const NatTimeouts&) const = default;
+};
+
+struct NatTableConfig {
+  uint32_t capacity = 1u << 17;  ///< mappings a worker holds at most
+  uint16_t first_port = 10000;   ///< of the sources of mode nat, shared out among the workers
+  uint16_t last_port = 32767;    ///< below Linux's own ephemeral ports (net.ipv4.ip_local_port_range)
+  NatTimeouts timeouts;
+  bool operator==(const NatTableConfig&) const = default;
+};
+
+struct NatTableStats {
+  uint64_t created = 0;
+  uint64_t expired = 0;
+  uint64_t reused = 0;   ///< forgotten early, closed, because its port or place was needed
+  uint64_t refused = 0;  ///< no port or no place
+  uint32_t used = 0;
+};
+
+/// What a new mapping is made from.
+struct NatRequest {
+  const FlowKey& forward;
+  uint64_t forward_hash;
+  FlowKey reply;  ///< as wanted; of mode nat, the destination's address and port are chosen here
+  uint32_t backend;
+  ReturnPath client;
+  std::span<const IpAddress>
+      sources;  ///< mode nat: one of these becomes the source. Empty: dnat, reply is complete
+};
+
+class NatTable {
+ public:
+  static constexpr uint32_t kNone = NatIndex::kNone;
+  static constexpr uint32_t kMaxCapacity = 1u << 22;
+
+  /// Throws std::invalid_argument for a capacity of 0 or above kMaxCapacity, or fewer ports than workers.
+  NatTable(const NatTableConfig& config, uint32_t worker, uint32_t workers);
+  NatTable(const NatTable&) = delete;
+  NatTable& operator=(const NatTable&) = delete;
+
+  // ---- The owner ----
+
+  /// The slot of the client's flow to this backend, its mapping in `out`; kNone if there is none that lives.
+  uint32_t find_forward(const FlowKey& key, uint64_t hash, uint32_t backend, uint64_t now_ns,
+                        NatMapping& out) const;
+  /// Makes a mapping; kNone: refused, there is no port or no place for it.
+  uint32_t create(const NatRequest& request, const HashSecret& secret, uint64_t now_ns, NatMapping& out);
+  /// A packet of the client has passed: age, TCP state, and where he is now.
+  void forwarded(uint32_t slot, uint8_t tcp_flags, const ReturnPath& client, uint64_t now_ns);
+  /// Looks at up to `slots` slots and forgets those that have expired.
+  void expire(uint64_t now_ns, uint32_t slots);
+
+  // ---- Any thread ----
+
+  /// Copies a mapping that has this reply key; its slot, or kNone.
+  uint32_t find_reply(const FlowKey& key, uint64_t hash, NatMapping& out) const;
+  /// The same by the client's key, whatever the backend.
+  uint32_t find_client(const FlowKey& key, uint64_t hash, NatMapping& out) const;
+  /// The mapping in the slot; false if there is none now.
+  bool read(uint32_t slot, NatMapping& out) const;
+  /// A packet of the backend has passed.
+  void replied(uint32_t slot, uint8_t tcp_flags, uint64_t now_ns);
+
+  void prefetch_reply(uint64_t hash) const { replies_.prefetch(hash); }
+  const NatTableStats& stats() const { return stats_; }  ///< the owner's
+  uint32_t used() const { return used_.load(std::memory_order_relaxed); }
+  uint32_t capacity() const { return config_.capacity; }
+  uint16_t first_port() const { return first_port_; }
+  uint32_t ports() const { return ports_; }  ///< of this table, from first_port() on
+
+ private:
+  static constexpr std::size_t kWords = sizeof(NatMapping) / 8;
+  // What was seen, of either side.
+  enum Seen : uint8_t { kClientFin = 1, kClientRst = 2, kReply = 4, kReplyFin = 8, kReplyRst = 16 };
+
+  struct alignas(64) Slot {
+    std::atomic<uint32_t> version;      ///< 0: never used
+    std::atomic<uint32_t> client_tick;  ///< when a packet of his last passed
+    std::atomic<uint32_t> reply_tick;
+    std::atomic<uint8_t> seen;
+    std::atomic<uint8_t> live;  ///< 0: nothing in it
+    std::array<std::atomic<uint64_t>, kWords> words;
+  };
+
+  // Ages in ticks of 2^30 ns, about a second: written by two threads only when it changes.
+  static uint32_t tick_of(uint64_t now_ns) { return static_cast<uint32_t>(now_ns >> 30); }
+  static uint32_t timeout_ticks(uint32_t seconds) {
+    return static_cast<uint32_t>((uint64_t{seconds} * 1'000'000'000 >> 30) + 1);
+  }
+
+  void write(Slot& slot, const NatMapping& mapping);
+  uint32_t silent_ticks(const Slot& slot, uint64_t now_ns) const;
+  bool is_closed(const Slot& slot) const;
+  bool has_expired(const Slot& slot, uint64_t now_ns) const;
+  bool gives_way(uint32_t slot, uint64_t now_ns) const;
+  bool reply_is_free(const FlowKey& reply, uint64_t hash, uint64_t now_ns);
+  bool choose_source(const NatRequest& request, const HashSecret& secret, uint64_t now_ns,
+                     NatMapping& mapping);
+  uint32_t take_slot(uint64_t now_ns);
+  void forget(uint32_t slot);
+  uint8_t protocol_of(const Slot& slot) const;
+
+  NatTableConfig config_;
+  uint16_t first_port_;
+  uint32_t ports_;
+  ZeroPages pages_;
+  Slot* slots_;
+  NatIndex forwards_;
+  NatIndex replies_;
+  std::unique_ptr<uint32_t[]> free_;  ///< stack of slots given back
+  uint32_t free_count_ = 0;
+  uint32_t fresh_ = 0;   ///< slots from here on were never used
+  uint32_t cursor_ = 0;  ///< where expire() goes on
+  uint64_t exhausted_until_ns_ = 0;
+  uint32_t exhausted_backend_ = kNone;
+  NatTableStats stats_;
+  std::atomic<uint32_t> used_{0};
+};
+
+/// The tables of all workers.
+class NatTables {
+ public:
+  NatTables(const NatTableConfig& config, uint32_t workers);
+  NatTable& of(uint32_t worker) { return *tables_[worker]; }
+  const NatTable& of(uint32_t worker) const { return *tables_[worker]; }
+  uint32_t workers() const { return static_cast<uint32_t>(tables_.size()); }
+
+ private:
+  std::vector<std::unique_ptr<NatTable>> tables_;
+};
+
+}  // namespace xebec

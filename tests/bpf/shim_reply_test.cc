@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Which packets the shim takes for replies of translating services: exactly those of their backends' endpoints to what stands
+// for a client, and never the host's own.
+#include <gtest/gtest.h>
+
+#include "tests/bpf/loaded_shim.h"
+
+namespace xebec::test {
+namespace {
+
+constexpr uint8_t kTcp = 6;
+constexpr uint8_t kUdp = 17;
+
+struct Family {
+  bool v6;
+  const char *backend, *other, *source, *client, *own, *router;
+};
+constexpr Family kFamilies[] = {
+    {false, "10.0.0.1", "10.0.0.9", "198.51.100.1", "192.0.2.1", "198.51.100.7", "192.0.2.254"},
+    {true, "2001:db8:1::1", "2001:db8:1::9", "2001:db8:51::1", "2001:db8:c::1", "2001:db8:51::7",
+     "2001:db8:c::fe"}};
+
+FrameBuilder ip(const Family& f, const char* from, const char* to,
+                FrameBuilder frame = FrameBuilder().ethernet()) {
+  return f.v6 ? frame.ipv6(from, to) : frame.ipv4(from, to);
+}
+
+class ShimReply : public testing::TestWithParam<VariableReads> {
+ protected:
+  LoadedShim shim_{GetParam()};
+};
+
+TEST_P(ShimReply, IsNotLookedForWithoutATranslatingService) {
+  for (const Family& f : kFamilies)
+    EXPECT_FALSE(shim_.steers(ip(f, f.backend, f.source).tcp(8443, 10000).build()));
+}
+
+TEST_P(ShimReply, OfModeNatIsForTheSourcesPortsFromTheBackendsEndpointOnly) {
+  for (const Family& f : kFamilies) {
+    shim_.add_nat_backend(f.backend, kTcp, 8443, XEBEC_NAT);
+    shim_.add_nat_source(f.source, 10000, 32767);
+    for (uint32_t port = 0; port < 65536; ++port) {
+      ASSERT_EQ(shim_.steers(ip(f, f.backend, f.source).tcp(8443, static_cast<uint16_t>(port)).build()),
+                port >= 10000 && port <= 32767)
+          << port;
+    }
+    EXPECT_FALSE(shim_.steers(ip(f, f.backend, f.source).udp(8443, 10000).build())) << "another protocol";
+    EXPECT_FALSE(shim_.steers(ip(f, f.backend, f.source).tcp(8444, 10000).build()))
+        << "another port of the backend";
+    EXPECT_FALSE(shim_.steers(ip(f, f.other, f.source).tcp(8443, 10000).build())) << "another host";
+    EXPECT_FALSE(shim_.steers(ip(f, f.backend, f.client).tcp(8443, 10000).build())) << "to another address";
+    EXPECT_TRUE(
+        shim_.steers(ip(f, f.backend, f.source, FrameBuilder().ethernet().vlan(7)).tcp(8443, 10000).build()));
+  }
+}
+
+TEST_P(ShimReply, OfModeDnatIsForEverybodyButThisHost) {
+  for (const Family& f : kFamilies) {
+    shim_.add_nat_backend(f.backend, kTcp, 8443, XEBEC_DNAT);
+    shim_.add_own_address(f.own);
+    EXPECT_TRUE(shim_.steers(ip(f, f.backend, f.client).tcp(8443, 1).build()));
+    EXPECT_FALSE(shim_.steers(ip(f, f.backend, f.own).tcp(8443, 1).build())) << "the host's own health check";
+    EXPECT_FALSE(shim_.steers(ip(f, f.backend, f.client).tcp(22, 1).build())) << "not the service's port";
+    EXPECT_FALSE(shim_.steers(ip(f, f.backend, f.client).icmp(f.v6 ? 128 : 8).build()))
+        << "the backend pings somebody";
+  }
+}
+
+TEST_P(ShimReply, OfAnyPortIsThatOfEveryPort) {
+  for (const Family& f : kFamilies) {
+    shim_.add_nat_backend(f.backend, kUdp, 0, XEBEC_NAT | XEBEC_DNAT);
+    shim_.add_nat_source(f.source, 20000, 20000);
+    shim_.add_own_address(f.source);
+    EXPECT_TRUE(shim_.steers(ip(f, f.backend, f.source).udp(5, 20000).build()));
+    EXPECT_FALSE(shim_.steers(ip(f, f.backend, f.source).udp(5, 20001).build())) << "the host's own port";
+    EXPECT_TRUE(shim_.steers(ip(f, f.backend, f.client).udp(6, 20001).build()));
+  }
+}
+
+TEST_P(ShimReply, IsAlsoAnErrorThatQuotesWhatWasSentToABackend) {
+  for (const Family& f : kFamilies) {
+    shim_.add_nat_backend(f.backend, kTcp, 8443, XEBEC_NAT);
+    shim_.add_nat_backend(f.backend, kUdp, 53, XEBEC_DNAT);
+    shim_.add_nat_source(f.source, 10000, 32767);
+    shim_.add_own_address(f.source);
+    const auto error = [&](uint8_t type, const char* to, const Bytes& quoted) {
+      return ip(f, f.router, to).icmp(type).payload(quoted).build();
+    };
+    const auto packet = [&](const char* from) { return ip(f, from, f.backend, FrameBuilder()); };
+    const uint8_t unreachable = f.v6 ? 1 : 3;
+    EXPECT_TRUE(shim_.steers(error(unreachable, f.source, packet(f.source).tcp(10000, 8443).build())));
+    EXPECT_TRUE(shim_.steers(error(f.v6 ? 2 : 11, f.source, packet(f.source).tcp(10000, 8443).build())));
+    EXPECT_TRUE(shim_.steers(error(unreachable, f.client, packet(f.client).udp(4000, 53).build())));
+    EXPECT_FALSE(shim_.steers(error(unreachable, f.source, packet(f.source).tcp(9999, 8443).build())));
+    EXPECT_FALSE(shim_.steers(error(unreachable, f.source, packet(f.source).tcp(10000, 8444).build())));
+    EXPECT_FALSE(shim_.steers(error(unreachable, f.source, packet(f.source).udp(10000, 53).build())))
+        << "a question of the host's own";
+    EXPECT_FALSE(shim_.steers(error(unreachable, f.client, packet(f.source).tcp(10000, 8443).build())))
+        << "to another than the sender of what it quotes";
+    EXPECT_FALSE(shim_.steers(error(f.v6 ? 128 : 8, f.source, packet(f.source).tcp(10000, 8443).build())));
+    Bytes cut = error(unreachable, f.source, packet(f.source).tcp(10000, 8443).build());
+    for (std::size_t length = 14; length < cut.size() - 16; ++length)
+      EXPECT_FALSE(shim_.steers(Bytes(cut.begin(), cut.begin() + static_cast<std::ptrdiff_t>(length))))
+          << length;
+  }
+}
+
+TEST_P(ShimReply, BringsTheLaterFragmentsOfARepliedDatagramAndNoOthers) {
+  for (const Family& f : kFamilies) {
+    shim_.add_nat_backend(f.backend, kUdp, 53, XEBEC_DNAT);
+    const auto fragments = [&](uint16_t port, uint32_t id) {
+      return fragments_of(ip(f, f.backend, f.client).udp(port, 4000).payload(Bytes(2000, 'x')).build(), 800,
+                          id);
+    };
+    const auto ours = fragments(53, 7);
+    const auto others = fragments(54, 8);
+    EXPECT_FALSE(shim_.steers(ours[1])) << "its first fragment was not seen";
+    EXPECT_TRUE(shim_.steers(ours[0]));
+    EXPECT_TRUE(shim_.steers(ours[1]));
+    EXPECT_TRUE(shim_.steers(ours[2]));
+    for (const Bytes& other : others) EXPECT_FALSE(shim_.steers(other));
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Reads, ShimReply,
+                         testing::Values(VariableReads::helper, VariableReads::packet_pointer),
+                         [](const auto& p) {
+                           return p.param == VariableReads::helper ? "Helper" : "PacketPointer";
+                         });
+
+}  // namespace
+}  // namespace xebec::test
