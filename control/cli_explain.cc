@@ -1,5 +1,9 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // The verb `explain`: a tuple asked of the daemon, or a tuple or a capture of a file.
+#include <filesystem>
+#include <optional>
+#include <system_error>
+
 #include <fmt/format.h>
 
 #include "control/cli_file.h"
@@ -44,6 +48,16 @@ tl::expected<void, CliError> check(const ExplainArguments& arguments) {
   if (capture && arguments.capture == "-" && arguments.config == "-")
     return usage("explain: --config - --pcap -: there is only one standard input");
   return {};
+}
+
+/// What is read is not written over.
+tl::expected<void, CliError> check_output(const ExplainArguments& arguments, const CaptureReader& reader) {
+  std::error_code none;
+  const char* what = nullptr;
+  if (reader.is_same_file(arguments.write)) what = "is the capture that is read";
+  if (std::filesystem::equivalent(arguments.config, arguments.write, none)) what = "is the configuration";
+  if (what == nullptr) return {};
+  return usage(fmt::format("explain: --write {}: {}", arguments.write, what), "name another file");
 }
 
 }  // namespace
@@ -106,10 +120,7 @@ VerbResult Verbs::explain_capture(const ExplainArguments& arguments, const Confi
   if (!reader) return failed(reader.error());
   std::optional<CaptureWriter> writer;
   if (!arguments.write.empty()) {
-    if (reader->is_same_file(arguments.write)) {
-      return usage(fmt::format("explain: --write {}: is the capture that is read", arguments.write),
-                   "name another file");
-    }
+    if (const auto safe = check_output(arguments, *reader); !safe) return tl::unexpected(safe.error());
     auto created = CaptureWriter::create(arguments.write, reader->microseconds());
     if (!created) return failed(created.error());
     writer = std::move(*created);

@@ -14,8 +14,11 @@ namespace {
 
 constexpr std::string_view kPass = "pass";
 
-// A capture may say it took ages: beyond a century the clock stands still.
-constexpr int64_t kLongestCaptureSeconds = 100ll * 366 * 86'400;
+// Longer than any timeout can be. Ages of flows are compared in ticks that turn round after 9 years
+// (FlowTable::tick_of): what a broken time makes of a gap must stay below half of that.
+constexpr int64_t kLongestGapSeconds = 366 * 86'400;
+// Three hundred years: where a file's times add up to more, the clock stands still.
+constexpr uint64_t kLastNs = uint64_t{1} << 63;
 
 nlohmann::ordered_json or_null(std::string_view text) {
   return text.empty() ? nlohmann::ordered_json(nullptr) : nlohmann::ordered_json(text);
@@ -38,7 +41,15 @@ nlohmann::ordered_json PacketExplanation::json() const {
 std::string CaptureTotals::summary() const {
   std::vector<std::string> parts, drops;
   for (const auto& [reason, count] : reasons) drops.push_back(fmt::format("{} {}", reason, count));
+  // In this order whatever happened; behind them what else a version of the core may say.
+  std::vector<std::string_view> order = {name_of(Verdict::forward), kPass, name_of(Verdict::reply),
+                                         name_of(Verdict::drop)};
   for (const auto& [verdict, count] : verdicts) {
+    if (std::find(order.begin(), order.end(), verdict) == order.end()) order.push_back(verdict);
+  }
+  for (const std::string_view verdict : order) {
+    const auto found = verdicts.find(verdict);
+    const uint64_t count = found == verdicts.end() ? 0 : found->second;
     const bool explained = verdict == name_of(Verdict::drop) && !drops.empty();
     parts.push_back(fmt::format("{} {}{}", count, verdict,
                                 explained ? fmt::format(" ({})", fmt::join(drops, ", ")) : ""));
@@ -54,22 +65,20 @@ CaptureExplainer::CaptureExplainer(const Table& table, const FlowTableConfig& fl
     : table_(table),
       shim_(std::move(shim)),
       state_(std::make_unique<ForwardState>(flows)),
-      start_ns_(start_ns),
-      now_ns_(start_ns) {
-  for (const Verdict verdict : {Verdict::forward, Verdict::reply, Verdict::drop})
-    totals_.verdicts[name_of(verdict)] = 0;
-  totals_.verdicts[kPass] = 0;
-}
+      now_ns_(start_ns) {}
 
-/// Times of the capture since its first packet; a step back is none.
+/// By what the capture's time has gone on since the latest one seen; a step back is none.
 void CaptureExplainer::advance_clock(const CapturedPacket& packet) {
-  if (!first_seconds_) first_seconds_ = packet.seconds;
-  int64_t elapsed = 0;
-  if (__builtin_sub_overflow(packet.seconds, *first_seconds_, &elapsed))
-    elapsed = packet.seconds < *first_seconds_ ? 0 : kLongestCaptureSeconds;
-  elapsed = std::clamp<int64_t>(elapsed, 0, kLongestCaptureSeconds);
-  const uint64_t now = start_ns_ + static_cast<uint64_t>(elapsed) * 1'000'000'000 + packet.nanoseconds;
-  now_ns_ = std::max(now_ns_, now);
+  const std::pair<int64_t, uint32_t> time(packet.seconds, packet.nanoseconds);
+  if (!latest_) latest_ = time;
+  if (time <= *latest_) return;
+  int64_t seconds = 0;
+  if (__builtin_sub_overflow(time.first, latest_->first, &seconds)) seconds = kLongestGapSeconds;
+  seconds = std::min(seconds, kLongestGapSeconds);
+  // At least 0: the later time is the larger pair.
+  const int64_t gap_ns = seconds * 1'000'000'000 + int64_t{time.second} - int64_t{latest_->second};
+  now_ns_ = std::min(now_ns_ + static_cast<uint64_t>(gap_ns), kLastNs);
+  latest_ = time;
 }
 
 PacketExplanation CaptureExplainer::explain(const CapturedPacket& packet) {

@@ -9,6 +9,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include <nlohmann/json.hpp>
@@ -64,9 +65,8 @@ class CaptureExplainer {
   std::unique_ptr<ForwardState> state_;
   std::vector<uint8_t> frame_;
   CaptureTotals totals_;
-  uint64_t start_ns_;
   uint64_t now_ns_;
-  std::optional<int64_t> first_seconds_;
+  std::optional<std::pair<int64_t, uint32_t>> latest_;  ///< time of the capture: seconds, nanoseconds
 };
 
 }  // namespace xebec

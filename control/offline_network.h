@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
-// A network to build a table in where there is no kernel to ask: from the configuration, and made up where that is silent.
+// A network to build a table in where there is no kernel to ask: from the configuration, and made up where that is
+// silent.
 #pragma once
 
 #include <map>
@@ -12,21 +13,22 @@
 
 namespace xebec {
 
-/// An address of TEST-NET-1 (RFC 5737) and one of the documentation prefix (RFC 3849): outer sources where the configuration
-/// has none.
+/// An address of TEST-NET-1 (RFC 5737) and one of the documentation prefix (RFC 3849): outer sources where the
+/// configuration has none.
 inline constexpr std::string_view kPlaceholderSource4 = "192.0.2.1";
 inline constexpr std::string_view kPlaceholderSource6 = "2001:db8::1";
 
 /// Ethernet's own (RFC 894), where no kernel tells.
 inline constexpr uint32_t kOfflineMtu = 1500;
 
-/// The locally administered unicast address that stands for a backend's next hop: 02:00 and the IPv4 address, or 06 and 40
-/// bits of the IPv6 address's hash.
+/// The locally administered unicast address that stands for a backend's next hop: 02:00 and the IPv4 address, or 06
+/// and 40 bits of the IPv6 address's hash.
 MacAddress made_up_mac(const IpAddress& address);
 /// ... and for an interface: 0a and 40 bits of its name's hash.
 MacAddress made_up_mac(const std::string& interface);
 
-/// Every backend is reached over the first interface, by its static "mac" or a made-up one. Everything made up is in notes().
+/// Every backend is reached over the first interface, by its static "mac" or a made-up one. Everything made up is in
+/// notes().
 class OfflineNetwork {
  public:
   explicit OfflineNetwork(const Config& config, uint32_t mtu = kOfflineMtu);

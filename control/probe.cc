@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
-// Frames of a tuple, and what forward_batch does with them. How long a packet may be is found by trying, so that no rule of
-// the rewriter stands here a second time.
+// Frames of a tuple, and what forward_batch does with them. How long a packet may be is found by trying, so that
+// no rule of the rewriter stands here a second time.
 #include "control/probe.h"
 
 #include <algorithm>

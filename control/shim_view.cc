@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
-// What the shim would do with a frame. Function by function the order of bpf/shim.bpf.c, so that the two can be read side by
-// side; every doubt ends in false, XDP_PASS there.
+// What the shim would do with a frame. Function by function the order of bpf/shim.bpf.c, so that the two can be read
+// side by side; every doubt ends in false, XDP_PASS there.
 #include "control/shim_view.h"
 
 #include <algorithm>
@@ -57,8 +57,8 @@ bool ShimView::is_service(const IpAddress& vip, uint8_t protocol, uint16_t port)
   return services_.contains({vip, port, protocol}) || services_.contains({vip, 0, protocol});
 }
 
-/// l4: what the packet has behind its IP headers, by their length field and by the frame; shorter than kL4Read: nothing is
-/// read of it.
+/// l4: what the packet has behind its IP headers, by their length field and by the frame; shorter than kL4Read:
+/// nothing is read of it.
 bool ShimView::l4_is_ours(const IpAddress& vip, uint8_t protocol, bool ipv6, Bytes l4) const {
   const bool has_l4 = l4.size() >= kL4Read;
   if (protocol == kProtoTcp || protocol == kProtoUdp || protocol == kProtoSctp)

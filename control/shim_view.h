@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
-// What the shim would do with a frame, said without a kernel: bpf/shim.bpf.c once more, in C++. tests/bpf runs both over
-// the same frames.
+// What the shim would do with a frame, said without a kernel: bpf/shim.bpf.c once more, in C++. tests/bpf runs both
+// over the same frames.
 #pragma once
 
 #include <cstdint>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
-// The words for what was decided about a packet, as the tool and its JSON say them. Without a default: an enumerator that has
-// no word does not compile.
+// The words for what was decided about a packet, as the tool and its JSON say them. Without a default: an enumerator
+// that has no word does not compile.
 #pragma once
 
 #include <string_view>

@@ -305,9 +305,9 @@ const Refused kBackends[] = {
     {"MulticastMac", service_text("", R"([{"address":"10.0.0.1","mac":"01:00:5e:00:00:01"}])"),
      "f:1:121: error: /services/0/backends/0/mac: 01:00:5e:00:00:01 is a multicast address, no host's"},
     {"MulticastLocalMac", R"({"interfaces":[{"name":"e","local_mac":"03:00:00:00:00:01"}]})",
-     "f:1:41: error: /interfaces/0/local_mac: 03:00:00:00:00:01 is a multicast address, no host's"},
+     "f:1:40: error: /interfaces/0/local_mac: 03:00:00:00:00:01 is a multicast address, no host's"},
     {"NoLocalMac", R"({"interfaces":[{"name":"e","local_mac":"00:00:00:00:00:00"}]})",
-     "f:1:41: error: /interfaces/0/local_mac: 00:00:00:00:00:00 is no host's address"},
+     "f:1:40: error: /interfaces/0/local_mac: 00:00:00:00:00:00 is no host's address"},
     {"BadMac", service_text("", R"([{"address":"10.0.0.1","mac":"02-00"}])"),
      "f:1:121: error: /services/0/backends/0/mac: \"02-00\" is not a MAC address of the form "
      "aa:bb:cc:dd:ee:ff"},
