@@ -34,10 +34,10 @@ tl::unexpected<std::string> fault(const std::string& file, std::string_view why)
 /// Looks at the first bytes and goes back. Of a pipe, which cannot, nothing is known.
 bool has_microseconds(std::FILE* input) {
   std::array<uint8_t, 4> magic{};
-  if (std::fseek(input, 0, SEEK_SET) != 0) return false;
+  const long start = std::ftell(input);
+  if (start < 0) return false;
   const bool read = std::fread(magic.data(), 1, magic.size(), input) == magic.size();
-  std::rewind(input);
-  return read &&
+  return std::fseek(input, start, SEEK_SET) == 0 && read &&
          std::find(kMicrosecondMagics.begin(), kMicrosecondMagics.end(), magic) != kMicrosecondMagics.end();
 }
 

@@ -167,7 +167,8 @@ Json leaves_object(Probe& probe, const ProbeResult& first, const Backend& backen
 }
 
 /// Where a packet from the middle of a connection goes that no worker remembers; null where it goes with the new ones.
-Json second_chance(const ExplainWorld& world, const Tuple& tuple) {
+Json second_chance(const ExplainWorld& world, const Service& service, const Tuple& tuple) {
+  if (service.previous == nullptr) return nullptr;
   Probe probe(world.table, tuple, world.now_ns);
   const Decision decision = probe.send(Probe::Kind::middle).decision;
   if (decision.origin != FlowOrigin::second_chance) return nullptr;
@@ -247,7 +248,7 @@ Json explain_tuple(const ExplainWorld& world, const Tuple& tuple) {
   out["backend"] = backend_object(world, *service, backend);
   out["next_hop"] = next_hop_object(world, *service, backend);
   if (decision.verdict == Verdict::forward) out["leaves"] = leaves_object(probe, first, backend);
-  out["second_chance"] = second_chance(world, tuple);
+  out["second_chance"] = second_chance(world, *service, tuple);
   return out;
 }
 
