@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <chrono>
 #include <exception>
 #include <set>
 #include <vector>
@@ -12,6 +13,7 @@
 
 #include "control/config_document.h"
 #include "control/endpoint.h"
+#include "control/explain.h"
 #include "control/report.h"
 
 namespace xebec {
@@ -113,6 +115,22 @@ HttpResponse which(const Call& call) {
   return no_service(call.path[1]);
 }
 
+HttpResponse explain(const Call& call) {
+  const auto& query = call.request.query;
+  const auto src = query.find("src"), dst = query.find("dst");
+  if (src == query.end() || dst == query.end())
+    return failure(400, "usage", "explain: needs src=ADDRESS:PORT and dst=VIP:PORT/PROTO");
+  const auto tuple = parse_tuple(src->second, dst->second);
+  if (!tuple) return failure(400, "usage", "explain: " + tuple.error());
+  const Controller& c = call.controller;
+  const auto now = std::chrono::steady_clock::now().time_since_epoch();  // as Controller has the builder
+  const ExplainWorld world{
+      c.config(),  c.engine().table(),
+      c.builder(), [&c](uint16_t index) { return c.engine().interfaces().at(index).config.name; },
+      "kernel",    static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::nanoseconds>(now).count())};
+  return answer(200, explain_tuple(world, *tuple));
+}
+
 HttpResponse backends(const Call& call) {
   Json rows = Json::array();
   const auto wanted = call.request.query.find("service");
@@ -156,6 +174,7 @@ HttpResponse read(const Call& call) {
                         {"config", write_service(*s)}});
   }
   if (call.is("GET", {"services", "*", "which"})) return which(call);
+  if (call.is("GET", {"explain"})) return explain(call);
   if (call.is("GET", {"backends"})) return backends(call);
   if (call.is("GET", {"interfaces"})) {
     return answer(200, {{"schema", "xebec.interface-list/1"}, {"interfaces", report_interfaces(c)}});

@@ -32,6 +32,8 @@ struct Line {
   std::string file = "/etc/xebec/xebec.json";
   std::vector<std::string> settings;
   bool dry_run = false;
+  bool arrow = false;  // only there to be read over
+  ExplainArguments explain;
   std::function<VerbResult(const Verbs&)> verb;
 };
 
@@ -129,6 +131,22 @@ void add_config_object(CLI::App& app, Line& line) {
                [&line](const Verbs& verbs) { return verbs.apply_config(line.file, line.dry_run); });
   apply->add_option("FILE", line.file, "a configuration; - is standard input")->required();
   apply->add_flag("--dry-run", line.dry_run, "only say what would change");
+}
+
+void add_explain(CLI::App& app, Line& line) {
+  CLI::App* verb = add_verb(&app, "explain", "What becomes of a flow or of the packets of a capture, and why",
+                            {}, line, [&line](const Verbs& verbs) { return verbs.explain(line.explain); });
+  verb->add_option("SRC:PORT", line.explain.source, "10.0.0.1:5555, [2001:db8::7]:5555");
+  verb->add_option("VIP:PORT/PROTO", line.explain.destination, "203.0.113.10:443/tcp, [2001:db8::1]:53/udp");
+  // A word that begins with '-' is an option to the parser.
+  verb->add_flag("->", line.arrow, "may stand between the two");
+  verb->add_option("--config", line.explain.config,
+                   "ask this file instead of the daemon; - is standard input");
+  verb->add_option("--pcap", line.explain.capture,
+                   "explain each packet of this capture; - is standard input");
+  verb->add_option("--write", line.explain.write, "write what leaves to this capture");
+  verb->add_option("--mtu", line.explain.mtu, "of the egress interface, with --config (default 1500)")
+      ->check(CLI::Range(68, 65535));  // RFC 791: the smallest every host forwards
 }
 
 void add_other_objects(CLI::App& app, Line& line) {
@@ -254,6 +272,7 @@ int run_cli(int argc, const char* const* argv) {
   add_service_object(app, line);
   add_backend_object(app, line);
   add_config_object(app, line);
+  add_explain(app, line);
 
   const bool json = asks_for_json(argc, argv);
   try {

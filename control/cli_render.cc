@@ -187,15 +187,6 @@ class Properties {
   std::vector<std::pair<std::string, std::string>> lines_;
 };
 
-std::string flattened_tsv(const std::string& prefix, const CliJson& value) {
-  if (!value.is_object()) return fmt::format("{}\t{}\n", printable(prefix), printable(exact(value)));
-  std::string out;
-  for (const auto& item : value.items()) {
-    out += flattened_tsv(prefix.empty() ? item.key() : prefix + "." + item.key(), item.value());
-  }
-  return out;
-}
-
 std::string shown_at(const CliJson& answer, const std::string& path, Format format) {
   return format(value_at(answer, path)).shown;
 }
@@ -238,6 +229,15 @@ const CliJson& value_at(const CliJson& object, const std::string& path) {
     at = end + 1;
   }
   return *value;
+}
+
+std::string flattened_tsv(const std::string& prefix, const CliJson& value) {
+  if (!value.is_object()) return fmt::format("{}\t{}\n", printable(prefix), printable(exact(value)));
+  std::string out;
+  for (const auto& item : value.items()) {
+    out += flattened_tsv(prefix.empty() ? item.key() : prefix + "." + item.key(), item.value());
+  }
+  return out;
 }
 
 std::string render_status(const CliJson& answer, RenderOptions options) {

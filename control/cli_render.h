@@ -23,12 +23,21 @@ std::string render_backends(const CliJson& rows, RenderOptions options);
 std::string render_interfaces(const CliJson& rows, RenderOptions options);
 std::string render_workers(const CliJson& rows, RenderOptions options);
 std::string render_which(const CliJson& answer, RenderOptions options);
+/// control/cli_render_explain.cc
+std::string render_explain(const CliJson& answer, RenderOptions options);
+/// One packet of a capture: the object that -j prints.
+std::string render_packet(const CliJson& packet, RenderOptions options);
+/// The title line of render_packet()'s TSV.
+std::string packet_title();
 std::string render_stats(const CliJson& answer, RenderOptions options);
 std::string render_stats_by_backend(const CliJson& rows, RenderOptions options);
 std::string render_stats_by_worker(const CliJson& rows, RenderOptions options);
 std::string render_drops(const CliJson& drops, RenderOptions options);
 /// What a change changed: a line each, in the manner of diff.
 std::string render_diff(const CliJson& diff, RenderOptions options);
+
+/// "field TAB value" a line, nested keys with dots.
+std::string flattened_tsv(const std::string& prefix, const CliJson& value);
 
 /// The value at a path of keys ("packets/received"); null if it is not there.
 const CliJson& value_at(const CliJson& object, const std::string& path);

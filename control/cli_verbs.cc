@@ -4,23 +4,17 @@
 
 #include <unistd.h>
 
-#include <cerrno>
-#include <cstdio>
 #include <cstdlib>
 #include <cstring>
-#include <memory>
 
 #include <fmt/format.h>
 
 #include "control/cli_arguments.h"
+#include "control/cli_file.h"
 #include "control/cli_render.h"
-#include "control/config_reader.h"
 
 namespace xebec {
 namespace {
-
-/// A configuration beyond it is none; /dev/zero, for one.
-constexpr std::size_t kMaxFile = std::size_t{64} << 20;
 
 constexpr std::string_view kServiceSettings[] = {"mode", "algorithm", "hash", "table_size", "stateless"};
 constexpr std::string_view kBackendSettings[] = {"weight", "admin", "mode", "mac", "vlan", "port"};
@@ -31,48 +25,6 @@ bool wants_colour() {
   const char* term = std::getenv("TERM");
   const bool dumb = term != nullptr && std::strcmp(term, "dumb") == 0;
   return isatty(STDOUT_FILENO) == 1 && !dumb && (no_color == nullptr || *no_color == '\0');
-}
-
-std::string shown_name(const std::string& file) {
-  return file == "-" ? "(standard input)" : file;
-}
-
-tl::expected<std::string, CliError> read_file(const std::string& file) {
-  const auto fault = [&](const std::string& why) {
-    return tl::unexpected(CliError{"invalid_config", fmt::format("{}: {}", shown_name(file), why), ""});
-  };
-  struct Close {
-    void operator()(std::FILE* f) const {
-      if (f != stdin) static_cast<void>(std::fclose(f));
-    }
-  };
-  const std::unique_ptr<std::FILE, Close> input(file == "-" ? stdin : std::fopen(file.c_str(), "rbe"));
-  if (!input) return fault(std::strerror(errno));
-  std::string text;
-  char buffer[65536];
-  while (const std::size_t count = std::fread(buffer, 1, sizeof buffer, input.get())) {
-    text.append(buffer, count);
-    if (text.size() > kMaxFile)
-      return fault(fmt::format("larger than {} MiB; is this a configuration?", kMaxFile >> 20));
-  }
-  if (std::ferror(input.get()) != 0) return fault(std::strerror(errno));
-  return text;
-}
-
-std::string counted(std::size_t count, std::string_view noun) {
-  return fmt::format("{} {}{}", count, noun, count == 1 ? "" : "s");
-}
-
-CliJson json_of(const Diagnostics& diagnostics) {
-  CliJson out = CliJson::array();
-  for (const Diagnostic& d : diagnostics) {
-    out.push_back({{"file", d.file},
-                   {"line", d.line},
-                   {"column", d.column},
-                   {"pointer", d.pointer},
-                   {"message", d.message}});
-  }
-  return out;
 }
 
 std::string services_path(const std::string& service) {
@@ -306,15 +258,8 @@ VerbResult Verbs::reload() const {
 
 // ---- Configuration ----
 VerbResult Verbs::check_config(const std::string& file) const {
-  const auto text = read_file(file);
-  if (!text) return tl::unexpected(text.error());
-  const auto config = read_config(*text, shown_name(file));
-  if (!config) {
-    const Diagnostics& found = config.error();
-    return tl::unexpected(CliError{"invalid_config",
-                                   fmt::format("{}: {}", shown_name(file), counted(found.size(), "error")),
-                                   "", json_of(found)});
-  }
+  const auto config = read_config_file(file);
+  if (!config) return tl::unexpected(config.error());
   const Answer answer{R"({"schema":"xebec.check/1","ok":true})", {{"schema", "xebec.check/1"}, {"ok", true}}};
   print(answer, "");
   std::size_t backends = 0;

@@ -13,6 +13,11 @@
 
 namespace xebec {
 
+class OfflineNetwork;
+class Table;
+struct Config;
+struct PacketExplanation;
+
 enum class Output : uint8_t { table, json, tsv };
 
 struct CliOptions {
@@ -20,6 +25,16 @@ struct CliOptions {
   bool pretty = false;  ///< JSON with line breaks
   std::string socket = "/run/xebec/xebec.sock";
   double timeout_s = 10;
+};
+
+/// What `explain` is asked.
+struct ExplainArguments {
+  std::string source;       ///< SRC:PORT
+  std::string destination;  ///< VIP:PORT/PROTO
+  std::string config;       ///< a file; empty: the daemon is asked
+  std::string capture;
+  std::string write;  ///< file for what leaves; empty: none
+  uint32_t mtu = 0;   ///< of the egress interface, without a daemon; 0: not given
 };
 
 /// The exit code of a verb that has done what it was asked; most say 0, `status` says 1 for degraded.
@@ -53,10 +68,17 @@ class Verbs {
   VerbResult show_config() const;
   VerbResult apply_config(const std::string& file, bool dry_run) const;
   VerbResult reload() const;
+  /// control/cli_explain.cc
+  VerbResult explain(const ExplainArguments& arguments) const;
 
  private:
   template <typename Render>
   VerbResult show(const std::string& path, const std::string& schema, Render&& render) const;
+  VerbResult show_explanation(const CliJson& json, const std::string& body) const;
+  VerbResult explain_offline(const ExplainArguments& arguments) const;
+  VerbResult explain_capture(const ExplainArguments& arguments, const Config& config,
+                             const OfflineNetwork& network, const Table& table, uint64_t start_ns) const;
+  void print_packet(const PacketExplanation& packet) const;
   VerbResult change(const std::string& method, const std::string& path, const std::string& body) const;
   VerbResult report_change(const Answer& answer) const;
   void print(const Answer& answer, const std::string& text) const;

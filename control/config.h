@@ -33,6 +33,8 @@ struct InterfaceConfig {
   BindMode bind = BindMode::automatic;
   TransmitMode transmit = TransmitMode::automatic;
   PollMode poll = PollMode::adaptive;
+  std::optional<MacAddress>
+      local_mac{};  ///< its address where no kernel can be asked: `xebec explain --config`
   bool operator==(const InterfaceConfig&) const = default;
 };
 

@@ -147,7 +147,7 @@ inline constexpr KeyRule kInterfaceKeys[] = {
     {.name = "name", .use = KeyUse::required},  {.name = "queues", .range = kQueueRange},
     {.name = "cpus", .range = kCpuRange},       {.name = "mode", .words = &kXdpModeWords},
     {.name = "bind", .words = &kBindModeWords}, {.name = "transmit", .words = &kTransmitWords},
-    {.name = "poll", .words = &kPollModeWords},
+    {.name = "poll", .words = &kPollModeWords}, {.name = "local_mac"},
 };
 inline constexpr ObjectRule kInterfaceRule{"interface", kInterfaceKeys};
 

@@ -86,6 +86,7 @@ InterfaceConfig read_interface(const JsonNode& node, const std::string& pointer,
   fields.word("bind", interface.bind);
   fields.word("transmit", interface.transmit);
   fields.word("poll", interface.poll);
+  fields.mac("local_mac", interface.local_mac);
   return interface;
 }
 

@@ -76,6 +76,13 @@ std::string unicast_fault(const IpAddress& address) {
   return fmt::format("{} is not an address of one host: {}", address.to_string(), fault);
 }
 
+/// Empty if one host can have the link-layer address.
+std::string mac_fault(const MacAddress& mac) {
+  if ((mac.bytes[0] & 1) != 0) return fmt::format("{} is a multicast address, no host's", to_string(mac));
+  if (mac == MacAddress{}) return "00:00:00:00:00:00 is no host's address";
+  return {};
+}
+
 std::string family(const IpAddress& address) {
   return address.is_v4() ? "IPv4" : "IPv6";
 }
@@ -134,6 +141,7 @@ void check_interfaces(const Config& config, const ValidationSink& sink) {
     const InterfaceConfig& interface = config.interfaces[i];
     const std::string at = pointer_to("/interfaces", i);
     report_at(sink, at + "/name", interface_name_fault(interface.name));
+    if (interface.local_mac) report_at(sink, at + "/local_mac", mac_fault(*interface.local_mac));
     if (!sink.usable(at + "/name")) continue;
     const auto [first, inserted] = names.emplace(interface.name, i);
     if (inserted) continue;
@@ -186,11 +194,6 @@ void check_totals(const Config& config, const ValidationSink& sink) {
               fmt::format("{} backends over all services are more than a daemon serves, {}", backends,
                           kMaxBackends));
   }
-}
-
-std::string mac_fault(const MacAddress& mac) {
-  if ((mac.bytes[0] & 1) != 0) return fmt::format("{} is a multicast address, no host's", to_string(mac));
-  return mac == MacAddress{} ? "00:00:00:00:00:00 is no host's address" : "";
 }
 
 /// at: of the object that has the tunnel.

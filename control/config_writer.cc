@@ -23,6 +23,7 @@ Json write_interface(const InterfaceConfig& interface) {
   out["bind"] = to_string(interface.bind);
   out["transmit"] = to_string(interface.transmit);
   out["poll"] = to_string(interface.poll);
+  if (interface.local_mac) out["local_mac"] = to_string(*interface.local_mac);
   return out;
 }
 

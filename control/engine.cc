@@ -44,13 +44,6 @@ StartError from_steering(const SteeringError& error, const std::string& interfac
   return e;
 }
 
-std::vector<SteeredService> services_of(const Table& table) {
-  std::vector<SteeredService> services;
-  for (const Service& s : table.services()) services.push_back({s.vip, s.port, s.protocol});
-  std::sort(services.begin(), services.end());
-  return services;
-}
-
 bool refuses_zerocopy(int code) {
   // EOPNOTSUPP: no zero-copy in the driver. EINVAL: not with this configuration (too few queues, wrong
   // offloads).

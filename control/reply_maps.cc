@@ -66,26 +66,6 @@ Result synchronise(int fd, const char* what, const Held& wanted, Held& held, Wri
 
 }  // namespace
 
-ReplyRules reply_rules_of(const Table& table, const NatTableConfig& ports, const std::set<IpAddress>& own) {
-  ReplyRules rules;
-  if (!table.translates()) return rules;
-  rules.first_port = ports.first_port;
-  rules.last_port = ports.last_port;
-  rules.own = own;
-  for (const Backend& backend : table.backends()) {
-    if (!backend.usable || !is_nat(backend.mode)) continue;
-    const Service& service = table.services()[backend.service];
-    const uint16_t port = backend.port != 0 ? backend.port : service.port;
-    rules.backends[{backend.address, port, service.protocol}] |=
-        backend.mode == Mode::nat ? XEBEC_NAT : XEBEC_DNAT;
-    if (backend.mode != Mode::nat) continue;
-    const auto listed = table.nat_sources(backend.address.is_v4());
-    rules.sources.insert(listed.begin(), listed.end());
-    if (listed.empty()) rules.sources.insert(backend.tunnel_source);
-  }
-  return rules;
-}
-
 Result ReplyMaps::set(const ReplyRules& wanted) {
   if (wanted == rules_) return {};
   if (wanted.backends.size() > XEBEC_MAX_NAT_BACKENDS || wanted.sources.size() > XEBEC_MAX_NAT_SOURCES ||

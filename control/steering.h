@@ -13,19 +13,12 @@
 
 #include "bpf/abi.h"
 #include "control/config.h"
+#include "control/steered_service.h"
 #include "dataplane/ip_address.h"
 
 namespace xebec {
 
-/// One service as the shim knows it.
-struct SteeredService {
-  IpAddress vip;
-  uint16_t port = 0;  ///< host order, 0 = any
-  uint8_t protocol = 0;
-  auto operator<=>(const SteeredService&) const = default;
-};
-
-struct ReplyRules;  // control/reply_maps.h
+struct ReplyRules;  // control/reply_rules.h
 
 struct SteeringError {
   enum class Kind : uint8_t {

@@ -47,7 +47,7 @@ class Decider {
 
   bool takes_packets(uint32_t backend_id, uint32_t service) const;
   uint32_t pick() const;
-  uint32_t pick_for_unknown();
+  uint32_t pick_for_unknown(FlowOrigin& origin);
   bool choose(uint32_t backend_id, FlowOrigin origin);
   void choose_new(const FlowHit& stale);
 
@@ -79,7 +79,7 @@ uint32_t Decider::pick() const {
 // Nothing is remembered of it. If it cannot open a connection it belongs to one that some table placed: if that was
 // before the last change, and the backend of then still takes packets, it goes on there. Not if this worker had to let a
 // new connection go unremembered since: such ones were placed by the array of now, and nothing tells them apart.
-uint32_t Decider::pick_for_unknown() {
+uint32_t Decider::pick_for_unknown(FlowOrigin& origin) {
   const uint32_t current = pick();
   const uint32_t service = decision_.service;
   const PreviousLookup* previous = table_.services()[service].previous.get();
@@ -91,6 +91,7 @@ uint32_t Decider::pick_for_unknown() {
   const uint32_t before = previous->backend_ids[index];
   if (before == current || !takes_packets(before, service)) return current;
   state_.counters.second_chances.add(1);
+  origin = FlowOrigin::second_chance;
   return before;
 }
 
@@ -111,15 +112,17 @@ bool Decider::choose(uint32_t backend_id, FlowOrigin origin) {
 
 // Nothing usable is remembered. `stale` is found if something unusable is.
 void Decider::choose_new(const FlowHit& stale) {
-  const uint32_t backend_id = stale.found() ? pick() : pick_for_unknown();
+  FlowOrigin origin = stale.found() ? FlowOrigin::moved : FlowOrigin::created;
+  const uint32_t backend_id = stale.found() ? pick() : pick_for_unknown(origin);
   // What could not be sent is not remembered: the sender's next try looks again.
-  if (!choose(backend_id, stale.found() ? FlowOrigin::moved : FlowOrigin::created)) return;
+  if (!choose(backend_id, origin)) return;
   if (stale.found()) {
     state_.flows.move(stale.slot, backend_id);
     return;
   }
   const uint64_t forgotten = forgotten_by(state_.flows);
-  if (!state_.flows.insert(parsed_.key, hand_.probe, backend_id, parsed_.tcp_flags, now_ns_)) {
+  if (!state_.flows.insert(parsed_.key, hand_.probe, backend_id, parsed_.tcp_flags, now_ns_) &&
+      origin == FlowOrigin::created) {
     decision_.origin = FlowOrigin::unremembered;
   }
   if (forgotten_by(state_.flows) != forgotten) state_.forgot_ns = now_ns_;

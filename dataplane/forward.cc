@@ -211,7 +211,7 @@ void count_forwarded(WorkerCounters& counters, const Decision& decision, const P
   backend.packets.add(1);
   backend.bytes.add(received_length);
   const bool first = decision.origin == FlowOrigin::created || decision.origin == FlowOrigin::unremembered ||
-                     decision.origin == FlowOrigin::moved;
+                     decision.origin == FlowOrigin::moved || decision.origin == FlowOrigin::second_chance;
   if (first && parsed.kind == PacketKind::transport) backend.new_flows.add(1);
 }
 

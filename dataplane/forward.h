@@ -34,7 +34,7 @@ enum class Verdict : uint8_t {
 };
 
 /// How the backend was found.
-enum class FlowOrigin : uint8_t { none, hit, created, unremembered, stateless, moved };
+enum class FlowOrigin : uint8_t { none, hit, created, unremembered, stateless, moved, second_chance };
 
 /// What was decided for one packet, and everything rewriting needs to know.
 struct Decision {

@@ -38,7 +38,8 @@ const char kFull[] = R"({
   "fallback_verdict": "pass",
   "interfaces": [ { "name": "eth0", "queues": 4, "cpus": "2-5,7", "mode": "native", "bind": "copy",
                     "transmit": "ring", "poll": "busy" },
-                  { "name": "eth1", "queues": "auto", "cpus": [9, 8] }, {"name": "eth2", "cpus": "auto"} ],
+                  { "name": "eth1", "queues": "auto", "cpus": [9, 8] }, {"name": "eth2", "cpus": "auto",
+                    "local_mac": "02:00:00:00:00:0C"} ],
   "defaults": { "algorithm": "maglev", "table_size": 251, "mode": "ipip",
                 "timeouts": {"tcp_established_s": 100, "tcp_syn_s": 1, "tcp_fin_s": 2, "udp_s": 3} },
   "flow_table": { "capacity": 2048, "max_inserts_per_s": 5000 },
@@ -65,7 +66,8 @@ TEST(ConfigReader, ReadsEveryKey) {
   const InterfaceConfig eth0{
       "eth0", 4, {2, 3, 4, 5, 7}, XdpMode::native, BindMode::copy, TransmitMode::ring, PollMode::busy};
   const InterfaceConfig eth1{"eth1", 0, {9, 8}};
-  const InterfaceConfig eth2{"eth2", 0, {}};
+  InterfaceConfig eth2{"eth2", 0, {}};
+  eth2.local_mac = MacAddress{{2, 0, 0, 0, 0, 12}};
   EXPECT_EQ(c.interfaces, (std::vector<InterfaceConfig>{eth0, eth1, eth2}));
 
   EXPECT_EQ(c.defaults, (ServiceDefaults{Mode::ipip, 251}));
@@ -316,6 +318,10 @@ const Refused kBackends[] = {
      "has the family of its service, unless its \"mac\" is given"},
     {"MulticastMac", service_text("", R"([{"address":"10.0.0.1","mac":"01:00:5e:00:00:01"}])"),
      "f:1:121: error: /services/0/backends/0/mac: 01:00:5e:00:00:01 is a multicast address, no host's"},
+    {"MulticastLocalMac", R"({"interfaces":[{"name":"e","local_mac":"03:00:00:00:00:01"}]})",
+     "f:1:40: error: /interfaces/0/local_mac: 03:00:00:00:00:01 is a multicast address, no host's"},
+    {"NoLocalMac", R"({"interfaces":[{"name":"e","local_mac":"00:00:00:00:00:00"}]})",
+     "f:1:40: error: /interfaces/0/local_mac: 00:00:00:00:00:00 is no host's address"},
     {"BadMac", service_text("", R"([{"address":"10.0.0.1","mac":"02-00"}])"),
      "f:1:121: error: /services/0/backends/0/mac: \"02-00\" is not a MAC address of the form "
      "aa:bb:cc:dd:ee:ff"},
@@ -537,6 +543,7 @@ class RandomConfig {
                         static_cast<BindMode>(pick(3)),
                         static_cast<TransmitMode>(pick(3)),
                         static_cast<PollMode>(pick(3))};
+    if (coin()) out.local_mac = MacAddress{{2, 0, 0, 0, 0, static_cast<uint8_t>(i)}};
     for (uint32_t cpu = 0; cpu < 8; ++cpu) {
       if (coin()) out.cpus.push_back(cpu);
     }

@@ -4,6 +4,7 @@
 
 #include <map>
 
+#include "dataplane/decision_name.h"
 #include "dataplane/forward.h"
 #include "tests/unit/forward_world.h"
 
@@ -93,6 +94,33 @@ TEST_F(SecondChance, IsRememberedLikeAnyOther) {
   chances = state->counters.second_chances.read();
   EXPECT_GT(chances, 0u);
   EXPECT_LT(chances, opened.size() / 2) << "only those that the change moved count";
+}
+
+TEST_F(SecondChance, IsSaidInTheDecisionOfItsFirstPacketAndCountsAsANewFlowThere) {
+  const auto opened = placed(*old_, kTcpSyn, kNow);
+  const auto state = blank();
+  uint64_t said = 0;
+  for (const auto& [port, backend] : opened) {
+    const Decision decision = send(*table_, *state, tcp(port, kTcpAck), kNow);
+    const bool second = decision.origin == FlowOrigin::second_chance;
+    EXPECT_TRUE(second || decision.origin == FlowOrigin::created) << name_of(decision.origin);
+    said += second ? 1 : 0;
+  }
+  EXPECT_GT(said, 0u);
+  EXPECT_EQ(said, state->counters.second_chances.read());
+  uint64_t new_flows = 0;
+  for (uint32_t id = 0; id < kBackends; ++id) new_flows += state->counters.backends[id].new_flows.read();
+  EXPECT_EQ(new_flows, opened.size());
+}
+
+TEST_F(SecondChance, IsSaidAlsoWhereNothingCanBeRemembered) {
+  ForwardState state(FlowTableConfig{.capacity = 4096, .timeouts = {}, .max_inserts_per_s = 0});
+  // Only the first is certain to have it: then the worker has forgotten somebody.
+  const auto opened = placed(*old_, kTcpSyn, kNow), now = placed(*table_, kTcpSyn, kNow);
+  uint16_t moved = 1000;
+  while (opened.at(moved) == now.at(moved)) ++moved;
+  EXPECT_EQ(send(*table_, state, tcp(moved, kTcpAck), kNow).origin, FlowOrigin::second_chance);
+  EXPECT_EQ(state.counters.second_chances.read(), 1u);
 }
 
 TEST_F(SecondChance, IsNotForConnectionsThatOpenNow) {

@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// A capture: packets with their times, out of a pcap or pcapng file and into a pcap file. Formats are libpcap's.
+#pragma once
+
+#include <cstdint>
+#include <cstdio>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+
+#include <tl/expected.hpp>
+
+struct pcap;
+struct pcap_dumper;
+
+namespace xebec {
+
+struct CapturedPacket {
+  std::span<const uint8_t> bytes;  ///< valid until the next one is read
+  uint32_t length = 0;             ///< on the wire; more than `bytes` where the capture cut it short
+  int64_t seconds = 0;             ///< since the epoch, as the file has it
+  uint32_t nanoseconds = 0;
+};
+
+/// Reads packets of Ethernet, in order. Errors are "FILE: WHY".
+class CaptureReader {
+ public:
+  /// "-": standard input.
+  static tl::expected<CaptureReader, std::string> open(const std::string& file);
+
+  /// Empty at the end. An error is the end, too: what came before was good.
+  tl::expected<std::optional<CapturedPacket>, std::string> next();
+
+  /// The file has no time finer than microseconds.
+  bool microseconds() const { return microseconds_; }
+  /// True if `path` is the file that is read.
+  bool is_same_file(const std::string& path) const;
+
+ private:
+  struct Close {
+    void operator()(pcap* handle) const;
+  };
+  CaptureReader(std::string file, pcap* handle, bool microseconds)
+      : file_(std::move(file)), handle_(handle), microseconds_(microseconds) {}
+
+  std::string file_;
+  std::unique_ptr<pcap, Close> handle_;
+  bool microseconds_;
+};
+
+/// Writes packets of Ethernet. Errors are "FILE: WHY".
+class CaptureWriter {
+ public:
+  /// Makes the file anew. microseconds: of the times.
+  static tl::expected<CaptureWriter, std::string> create(const std::string& file, bool microseconds);
+
+  /// A full disk may show only at finish().
+  tl::expected<void, std::string> write(const CapturedPacket& packet);
+  tl::expected<void, std::string> finish();
+
+ private:
+  struct Close {
+    void operator()(pcap_dumper* dumper) const;
+  };
+  CaptureWriter(std::string file, pcap_dumper* dumper, bool microseconds)
+      : file_(std::move(file)), dumper_(dumper), microseconds_(microseconds) {}
+
+  std::string file_;
+  std::unique_ptr<pcap_dumper, Close> dumper_;
+  bool microseconds_;
+};
+
+}  // namespace xebec

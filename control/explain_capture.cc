@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// The packets of a capture through the core.
+#include "control/explain_capture.h"
+
+#include <algorithm>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "dataplane/decision_name.h"
+
+namespace xebec {
+namespace {
+
+constexpr std::string_view kPass = "pass";
+
+// Longer than any timeout can be. Ages of flows are compared in ticks that turn round after 9 years
+// (FlowTable::tick_of): what a broken time makes of a gap must stay below half of that.
+constexpr int64_t kLongestGapSeconds = 366 * 86'400;
+// Three hundred years: where a file's times add up to more, the clock stands still.
+constexpr uint64_t kLastNs = uint64_t{1} << 63;
+
+nlohmann::ordered_json or_null(std::string_view text) {
+  return text.empty() ? nlohmann::ordered_json(nullptr) : nlohmann::ordered_json(text);
+}
+
+}  // namespace
+
+nlohmann::ordered_json PacketExplanation::json() const {
+  return {{"packet", packet},
+          {"verdict", verdict},
+          {"reason", or_null(reason)},
+          {"service", or_null(service)},
+          {"backend", or_null(backend)},
+          {"mode", or_null(mode)},
+          {"flow", or_null(flow)},
+          {"out_length", out.empty() ? nlohmann::ordered_json(nullptr) : nlohmann::ordered_json(out.size())},
+          {"worker", 0}};
+}
+
+std::string CaptureTotals::summary() const {
+  std::vector<std::string> parts, drops;
+  for (const auto& [reason, count] : reasons) drops.push_back(fmt::format("{} {}", reason, count));
+  // In this order whatever happened; behind them what else a version of the core may say.
+  std::vector<std::string_view> order = {name_of(Verdict::forward), kPass, name_of(Verdict::reply),
+                                         name_of(Verdict::drop)};
+  for (const auto& [verdict, count] : verdicts) {
+    if (std::find(order.begin(), order.end(), verdict) == order.end()) order.push_back(verdict);
+  }
+  for (const std::string_view verdict : order) {
+    const auto found = verdicts.find(verdict);
+    const uint64_t count = found == verdicts.end() ? 0 : found->second;
+    const bool explained = verdict == name_of(Verdict::drop) && !drops.empty();
+    parts.push_back(fmt::format("{} {}{}", count, verdict,
+                                explained ? fmt::format(" ({})", fmt::join(drops, ", ")) : ""));
+  }
+  std::string out = fmt::format("{} packet{}: {}", packets, packets == 1 ? "" : "s", fmt::join(parts, ", "));
+  if (cut_short != 0)
+    out += fmt::format("; {} cut short by the capture, and judged by what is left of them", cut_short);
+  return out;
+}
+
+CaptureExplainer::CaptureExplainer(const Table& table, const FlowTableConfig& flows, ShimView shim,
+                                   uint64_t start_ns)
+    : table_(table),
+      shim_(std::move(shim)),
+      state_(std::make_unique<ForwardState>(flows)),
+      now_ns_(start_ns) {}
+
+/// By what the capture's time has gone on since the latest one seen; a step back is none.
+void CaptureExplainer::advance_clock(const CapturedPacket& packet) {
+  const std::pair<int64_t, uint32_t> time(packet.seconds, packet.nanoseconds);
+  if (!latest_) latest_ = time;
+  if (time <= *latest_) return;
+  int64_t seconds = 0;
+  if (__builtin_sub_overflow(time.first, latest_->first, &seconds)) seconds = kLongestGapSeconds;
+  seconds = std::min(seconds, kLongestGapSeconds);
+  // At least 0: the later time is the larger pair.
+  const int64_t gap_ns = seconds * 1'000'000'000 + int64_t{time.second} - int64_t{latest_->second};
+  now_ns_ = std::min(now_ns_ + static_cast<uint64_t>(gap_ns), kLastNs);
+  latest_ = time;
+}
+
+PacketExplanation CaptureExplainer::explain(const CapturedPacket& packet) {
+  advance_clock(packet);
+  ++totals_.packets;
+  if (packet.length > packet.bytes.size()) ++totals_.cut_short;
+  PacketExplanation result;
+  if (shim_.steers(packet.bytes)) {
+    result = forward(packet);
+  } else {
+    result.verdict = kPass;
+  }
+  result.packet = totals_.packets;
+  ++totals_.verdicts[result.verdict];
+  if (!result.reason.empty()) ++totals_.reasons[result.reason];
+  return result;
+}
+
+/// In one buffer, however long: a 64 KiB aggregate is one packet to the core, as it is in several frames.
+PacketExplanation CaptureExplainer::forward(const CapturedPacket& packet) {
+  const auto length = static_cast<uint32_t>(packet.bytes.size());
+  const uint32_t room = std::max(length, kMaxFrameLength);
+  if (frame_.size() < kFrameHeadroom + room) frame_.resize(kFrameHeadroom + room);
+  Packet in_hand{
+      .data = frame_.data() + kFrameHeadroom, .length = length, .headroom = kFrameHeadroom, .room = room};
+  std::copy(packet.bytes.begin(), packet.bytes.end(), in_hand.data);
+  Decision decision;
+  forward_batch(table_, *state_, {&in_hand, 1}, {&decision, 1}, now_ns_);
+  count_sent(state_->counters, {&decision, 1});
+
+  PacketExplanation result;
+  result.verdict = name_of(decision.verdict);
+  if (decision.verdict == Verdict::drop) result.reason = name_of(decision.reason);
+  if (decision.service != Table::kNone) result.service = table_.services()[decision.service].name;
+  if (decision.backend != Table::kNone) {
+    const Backend& backend = table_.backends()[decision.backend];
+    result.backend = backend.address.to_string();
+    result.mode = to_string(backend.mode);
+    result.flow = name_of(decision.origin);
+  }
+  if (decision.verdict == Verdict::forward || decision.verdict == Verdict::reply)
+    result.out = {in_hand.data, in_hand.length};
+  return result;
+}
+
+}  // namespace xebec

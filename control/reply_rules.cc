@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Which packets are replies of translating services.
+#include "control/reply_rules.h"
+
+#include "bpf/abi.h"
+
+namespace xebec {
+
+ReplyRules reply_rules_of(const Table& table, const NatTableConfig& ports, const std::set<IpAddress>& own) {
+  ReplyRules rules;
+  if (!table.translates()) return rules;
+  rules.first_port = ports.first_port;
+  rules.last_port = ports.last_port;
+  rules.own = own;
+  for (const Backend& backend : table.backends()) {
+    if (!backend.usable || !is_nat(backend.mode)) continue;
+    const Service& service = table.services()[backend.service];
+    const uint16_t port = backend.port != 0 ? backend.port : service.port;
+    rules.backends[{backend.address, port, service.protocol}] |=
+        backend.mode == Mode::nat ? XEBEC_NAT : XEBEC_DNAT;
+    if (backend.mode != Mode::nat) continue;
+    const auto listed = table.nat_sources(backend.address.is_v4());
+    rules.sources.insert(listed.begin(), listed.end());
+    if (listed.empty()) rules.sources.insert(backend.tunnel_source);
+  }
+  return rules;
+}
+
+}  // namespace xebec

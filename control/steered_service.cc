@@ -1,0 +1,16 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// A service as the shim knows it.
+#include "control/steered_service.h"
+
+#include <algorithm>
+
+namespace xebec {
+
+std::vector<SteeredService> services_of(const Table& table) {
+  std::vector<SteeredService> services;
+  for (const Service& s : table.services()) services.push_back({s.vip, s.port, s.protocol});
+  std::sort(services.begin(), services.end());
+  return services;
+}
+
+}  // namespace xebec
