@@ -137,13 +137,19 @@ void Decider::decide_transport() {
   }
   if (parsed_.first_fragment && decision_.verdict == Verdict::forward) {
     const FragmentKey key = fragment_key(parsed_);
-    state_.fragments.remember(key, table_.secret().hash(&key, sizeof key), decision_.backend, now_ns_);
+    state_.fragments->remember(key, table_.secret().hash(&key, sizeof key), decision_.backend, now_ns_);
   }
 }
 
 void Decider::decide_later_fragment() {
-  const auto backend_id = state_.fragments.find(fragment_key(parsed_), hand_.hash, now_ns_);
-  if (!backend_id) return drop(DropReason::fragment_unknown);
+  const auto backend_id =
+      find_newest(*state_.fragments, state_.other_fragments, fragment_key(parsed_), hand_.hash, now_ns_);
+  if (!backend_id) {
+    // Its first may be on its way, or in another worker's hands.
+    drop(DropReason::fragment_unknown);
+    decision_.verdict = Verdict::hold;
+    return;
+  }
   // The rest of the datagram is of no use to any other backend.
   if (*backend_id >= table_.backends().size()) return drop(DropReason::no_backend);
   const Backend& backend = table_.backends()[*backend_id];

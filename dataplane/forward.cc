@@ -109,8 +109,9 @@ constexpr uint32_t kCacheLine = 64;
   hand.hash = table.secret().hash(&key, sizeof key);
 }
 
-void locate_all(const Table& table, ForwardState& state, std::span<const Packet> packets,
-                std::span<Decision> decisions) {
+// Returns the bytes of all packets.
+uint64_t locate_all(const Table& table, ForwardState& state, std::span<const Packet> packets,
+                    std::span<Decision> decisions) {
   LastService last_service;
   uint64_t bytes = 0;
   for (std::size_t i = 0; i < std::min(kParseAhead, packets.size()); ++i) __builtin_prefetch(packets[i].data);
@@ -129,8 +130,7 @@ void locate_all(const Table& table, ForwardState& state, std::span<const Packet>
     }
     locate_general(table, state, hand, packet, last_service, decision);
   }
-  state.counters.received.add(packets.size());
-  state.counters.received_bytes.add(bytes);
+  return bytes;
 }
 
 // The second half of the flow lookup's prefetch reads what the first has brought, and what it finds tells which backend
@@ -227,11 +227,19 @@ void limit_mss(const Table& table, ForwardState& state, const Packet& as_receive
     state.counters.mss_clamped.add(1);
 }
 
+void hold_or_drop(ForwardState& state, const Packet& packet, Decision& decision) {
+  const auto frames = 1 + static_cast<uint32_t>(packet.rest.size());
+  if (frames > state.hold_places) return drop(state.counters, decision, decision.reason);
+  state.hold_places -= frames;
+  state.counters.held.add(1);
+}
+
 // Obeys what decide() said, or answers or drops what does not fit.
 void execute(const Table& table, ForwardState& state, const ParsedPacket& parsed, Packet& packet,
              Decision& decision, uint64_t now_ns) {
   if (decision.verdict == Verdict::drop) return state.counters.drop(decision.reason);
   if (decision.verdict == Verdict::reply) return rewrite_to_echo_reply(packet, parsed);
+  if (decision.verdict == Verdict::hold) return hold_or_drop(state, packet, decision);
   const Packet as_received = packet;
   const Backend& backend = table.backends()[decision.backend];
   const auto reason = rewrite_to_backend(packet, parsed, backend);
@@ -284,11 +292,34 @@ void count_sent(WorkerCounters& counters, std::span<const Decision> decisions) {
   }
 }
 
+void drop_held(WorkerCounters& counters, uint64_t packets) {
+  counters.drops[static_cast<std::size_t>(DropReason::fragment_unknown)].add(packets);
+  counters.held.set(counters.held.read() - packets);
+}
+
+uint64_t first_fragments_seen(const ForwardState& state) {
+  uint64_t seen = state.fragments->remembered();
+  for (const SharedFragmentTable& table : state.other_fragments) seen += table->remembered();
+  return seen;
+}
+
+void forward_held(const Table& table, ForwardState& state, std::span<Packet> packets,
+                  std::span<Decision> decisions, uint64_t now_ns) {
+  assert(packets.size() == decisions.size());
+  assert(packets.size() <= kBatchSize);
+  Counter& held = state.counters.held;
+  held.set(held.read() - packets.size());
+  (void)locate_all(table, state, packets, decisions);
+  forward_all(table, state, packets, decisions, now_ns);
+}
+
 void forward_batch(const Table& table, ForwardState& state, std::span<Packet> packets,
                    std::span<Decision> decisions, uint64_t now_ns) {
   assert(packets.size() == decisions.size());
   assert(packets.size() <= kBatchSize);
-  locate_all(table, state, packets, decisions);
+  const uint64_t bytes = locate_all(table, state, packets, decisions);
+  state.counters.received.add(packets.size());
+  state.counters.received_bytes.add(bytes);
   fetch_all(table, state, packets);
   forward_all(table, state, packets, decisions, now_ns);
 }

@@ -9,7 +9,9 @@
 
 #include <array>
 #include <cstdint>
+#include <memory>
 #include <span>
+#include <vector>
 
 #include "dataplane/counters.h"
 #include "dataplane/drop_reason.h"
@@ -28,6 +30,7 @@ enum class Verdict : uint8_t {
   reply,  ///< send the frame, now an answer, back out of the interface it came in by: an echo reply, or an ICMP error that
           ///< says what `reason` says
   drop,   ///< recycle the frame; `reason` says why
+  hold,   ///< keep the frame and offer it to forward_held() later, or give it up by drop_held()
 };
 
 /// How the backend was found.
@@ -70,7 +73,9 @@ struct ForwardState {
   explicit ForwardState(const FlowTableConfig& flow_config) : flows(flow_config) {}
 
   FlowTable flows;
-  FragmentTable fragments;
+  const std::shared_ptr<FragmentTable> fragments = std::make_shared<FragmentTable>();
+  std::vector<SharedFragmentTable> other_fragments;  ///< the other workers'; there before the first batch
+  uint32_t hold_places = 0;  ///< frames that the caller can hold; counted down by what is decided to be held
   RateLimit echo_replies{0, 0};  ///< the table says how many of both
   RateLimit icmp_errors{0, 0};
   WorkerCounters counters;
@@ -87,6 +92,16 @@ struct ForwardState {
 /// really sent. now_ns: monotonic, not before the last call's.
 void forward_batch(const Table& table, ForwardState& state, std::span<Packet> packets,
                    std::span<Decision> decisions, uint64_t now_ns);
+
+/// The same for packets that were decided to be held, but they are not received a second time.
+void forward_held(const Table& table, ForwardState& state, std::span<Packet> packets,
+                  std::span<Decision> decisions, uint64_t now_ns);
+
+/// Gives up packets that were held: they are dropped as fragment_unknown.
+void drop_held(WorkerCounters& counters, uint64_t packets);
+
+/// How many first fragments all workers have seen: as long as it stays, offering held ones again is of no use.
+uint64_t first_fragments_seen(const ForwardState& state);
 
 /// Counts a batch whose frames were all sent: for callers without a ring that may be full.
 void count_sent(WorkerCounters& counters, std::span<const Decision> decisions);

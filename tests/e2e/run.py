@@ -9,7 +9,9 @@ import time
 import cases
 import test_change
 import test_forwarding
+import test_fragments
 import test_host
+import test_icmp
 import test_inject
 import test_jumbo
 import test_packets
