@@ -22,7 +22,8 @@ namespace {
 /// A configuration beyond it is none; /dev/zero, for one.
 constexpr std::size_t kMaxFile = std::size_t{64} << 20;
 
-constexpr std::string_view kServiceSettings[] = {"mode", "algorithm", "hash", "table_size", "stateless"};
+constexpr std::string_view kServiceSettings[] = {"mode",       "algorithm", "hash",
+                                                 "table_size", "stateless", "mss_clamp"};
 constexpr std::string_view kBackendSettings[] = {"weight", "admin", "mode", "mac", "port"};
 constexpr std::string_view kBackendChanges[] = {"weight", "admin", "mode", "mac"};
 

@@ -55,6 +55,7 @@ struct ServiceConfig {
   uint32_t table_size = kDefaultLookupSize;
   bool stateless = false;
   std::vector<BackendConfig> backends;
+  uint16_t mss_clamp = kMssClampAuto;  ///< as Service::mss_clamp
   bool operator==(const ServiceConfig&) const = default;
 };
 
@@ -86,6 +87,7 @@ struct Config {
   TunnelConfig tunnel;
   std::vector<ServiceConfig> services;
   ControlConfig control;
+  IcmpPolicy icmp;
 };
 bool operator==(const Config& a, const Config& b);
 

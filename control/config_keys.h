@@ -112,6 +112,10 @@ inline constexpr Range kTimeoutRange{1, 604'800};
 /// From one page of buckets to 64 Mi flows a worker, some 4 GiB.
 inline constexpr Range kFlowCapacityRange{1024, 67'108'864};
 inline constexpr Range kInsertRateRange{1, 1'000'000'000};
+/// From Linux's smallest (TCP_MIN_SND_MSS, include/net/tcp.h) to what an IP packet carries behind its headers.
+inline constexpr Range kMssRange{48, 65'495};
+/// Beyond the upper end it is no limit any more.
+inline constexpr Range kIcmpRateRange{0, 1'000'000};
 /// CPUs are numbered below CONFIG_NR_CPUS, at most 8192 on x86.
 inline constexpr Range kCpuRange{0, 8191};
 
@@ -125,6 +129,7 @@ inline constexpr KeyRule kTopKeys[] = {
     {.name = "defaults"},
     {.name = "flow_table"},
     {.name = "tunnel"},
+    {.name = "icmp"},
     {.name = "services"},
     {.name = "control"},
     {.name = "vips"},
@@ -169,6 +174,12 @@ inline constexpr ObjectRule kFlowTableRule{"flow_table", kFlowTableKeys};
 inline constexpr KeyRule kTunnelKeys[] = {{.name = "source_ipv4"}, {.name = "source_ipv6"}};
 inline constexpr ObjectRule kTunnelRule{"tunnel", kTunnelKeys};
 
+inline constexpr KeyRule kIcmpKeys[] = {
+    {.name = "errors_per_s", .range = kIcmpRateRange},
+    {.name = "echo_replies_per_s", .range = kIcmpRateRange},
+};
+inline constexpr ObjectRule kIcmpRule{"icmp", kIcmpKeys};
+
 inline constexpr KeyRule kServiceKeys[] = {
     {.name = "name", .use = KeyUse::required},
     {.name = "vip", .use = KeyUse::required},
@@ -179,6 +190,7 @@ inline constexpr KeyRule kServiceKeys[] = {
     {.name = "hash", .words = &kHashWords},
     {.name = "table_size", .range = kTableSizeRange},
     {.name = "stateless"},
+    {.name = "mss_clamp", .range = kMssRange},
     {.name = "backends"},
     {.name = "health", .use = KeyUse::planned},
     {.name = "fail", .use = KeyUse::planned},
@@ -215,7 +227,7 @@ inline constexpr ObjectRule kRealRule{"real", kRealKeys};
 
 /// Every object there is.
 inline constexpr const ObjectRule* kObjectRules[] = {
-    &kTopRule,     &kInterfaceRule, &kDefaultsRule, &kTimeoutRule, &kFlowTableRule, &kTunnelRule,
-    &kServiceRule, &kBackendRule,   &kControlRule,  &kVipRule,     &kRealRule};
+    &kTopRule,  &kInterfaceRule, &kDefaultsRule, &kTimeoutRule, &kFlowTableRule, &kTunnelRule,
+    &kIcmpRule, &kServiceRule,   &kBackendRule,  &kControlRule, &kVipRule,       &kRealRule};
 
 }  // namespace xebec

@@ -147,6 +147,12 @@ void read_tunnel(const JsonNode& node, const std::string& pointer, TunnelConfig&
   source("source_ipv6", tunnel.source_ipv6);
 }
 
+void read_icmp(const JsonNode& node, const std::string& pointer, IcmpPolicy& icmp, Findings& findings) {
+  ObjectReader fields(node, pointer, kIcmpRule, findings);
+  fields.number("errors_per_s", icmp.errors_per_s);
+  fields.number("echo_replies_per_s", icmp.echo_replies_per_s);
+}
+
 /// Reads the whole document; what could not be read has its default, and is spoiled in `findings`.
 Config read_top(const JsonNode& root, Findings& findings) {
   Config config;
@@ -160,6 +166,7 @@ Config read_top(const JsonNode& root, Findings& findings) {
   if (const JsonNode* node = fields.find("flow_table"))
     read_flow_table(*node, "/flow_table", config.flows, findings);
   if (const JsonNode* node = fields.find("tunnel")) read_tunnel(*node, "/tunnel", config.tunnel, findings);
+  if (const JsonNode* node = fields.find("icmp")) read_icmp(*node, "/icmp", config.icmp, findings);
   if (const JsonNode* node = fields.find("control")) {
     ObjectReader(*node, "/control", kControlRule, findings).text("socket", config.control.socket);
   }

@@ -33,6 +33,12 @@ Json write_timeouts(const FlowTimeouts& timeouts) {
               {"udp_s", timeouts.udp_s}};
 }
 
+Json write_mss_clamp(uint16_t clamp) {
+  if (clamp == kMssClampAuto) return "auto";
+  if (clamp == kMssClampOff) return "off";
+  return clamp;
+}
+
 }  // namespace
 
 Json write_backend(const BackendConfig& backend) {
@@ -55,6 +61,7 @@ Json write_service(const ServiceConfig& service) {
   out["mode"] = to_string(service.mode);
   out["table_size"] = service.table_size;
   out["stateless"] = service.stateless;
+  out["mss_clamp"] = write_mss_clamp(service.mss_clamp);
   out["backends"] = Json::array();
   for (const BackendConfig& backend : service.backends) out["backends"].push_back(write_backend(backend));
   return out;
@@ -78,6 +85,8 @@ Json write_config(const Config& config, bool with_secrets) {
   if (config.tunnel.source_ipv4) tunnel["source_ipv4"] = config.tunnel.source_ipv4->to_string();
   if (config.tunnel.source_ipv6) tunnel["source_ipv6"] = config.tunnel.source_ipv6->to_string();
   if (!tunnel.empty()) out["tunnel"] = std::move(tunnel);
+  out["icmp"] = Json{{"errors_per_s", config.icmp.errors_per_s},
+                     {"echo_replies_per_s", config.icmp.echo_replies_per_s}};
   out["services"] = Json::array();
   for (const ServiceConfig& service : config.services) out["services"].push_back(write_service(service));
   if (!config.control.socket.empty()) out["control"] = Json{{"socket", config.control.socket}};
