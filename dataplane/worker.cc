@@ -32,6 +32,10 @@ constexpr int kSleepMs = 200;
 // How soon frames that the kernel would not take are offered to it again.
 constexpr int kPendingMs = 1;
 
+// While packets keep coming, held fragments are looked at every so many rounds: 256 lookups in 64 full batches. In every
+// round, whoever sends first fragments all the time could make a worker do nothing else.
+constexpr uint32_t kBusyRoundsHeld = 64;
+
 // Frames that do not fit the tx ring: flush and reap this often before dropping them. Each flush hands the
 // kernel up to a ring full, so one try nearly always suffices; the bound keeps a dead egress interface from
 // stopping the worker.
@@ -105,7 +109,8 @@ void Worker::run() {
     beat();
     uint32_t served = 0;
     for (std::size_t i = 0; i < ports_.size(); ++i) served += serve(i);
-    if (!held_.empty()) offer_held(coarse_now_ns());
+    if (!held_.empty() && (served == 0 || ++busy_rounds_held_ % kBusyRoundsHeld == 0))
+      offer_held(coarse_now_ns());
     // As long as packets come, more are likely behind them; the first empty round sends what has gathered.
     const bool pending = finish_round(served != 0);
     loop_.rounds.add(1);

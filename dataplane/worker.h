@@ -111,6 +111,7 @@ class Worker {
   Published<Table>::Reader reader_;
   LoopCounters loop_;
   HeldFragments held_;
+  uint32_t busy_rounds_held_ = 0;         // that went by while held_ had something
   uint64_t first_fragments_offered_ = 0;  // as many had been seen when held_ was last offered
   std::array<std::size_t, kMaxInterfaces> port_of_interface_{};  // kNoPort where this worker has none
   int wake_fd_ = -1;                                             // eventfd: ends a sleep

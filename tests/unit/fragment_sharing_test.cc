@@ -29,7 +29,7 @@ uint32_t backend_of(uint32_t id) {
 }
 
 TEST(FragmentSharing, ShowsReadersWholeEntriesOnly) {
-  constexpr uint32_t kWrites = 50'000;
+  constexpr uint32_t kWrites = 10'000;
   constexpr uint32_t kIds = 12;  // three times what a set holds: entries are overwritten all the time
   constexpr uint64_t kHash = 7;
   const auto table = std::make_shared<FragmentTable>();
@@ -53,7 +53,7 @@ TEST(FragmentSharing, ShowsReadersWholeEntriesOnly) {
   while (rounds.load() < 10) std::this_thread::yield();
   for (uint32_t n = 0; n < kWrites; ++n) {
     table->remember(key_of(n % kIds), kHash, backend_of(n % kIds), kNow + n);
-    if (n % 1000 == 0) std::this_thread::yield();
+    if (n % 100 == 0) std::this_thread::yield();
   }
   const uint64_t seen = rounds.load();
   while (rounds.load() < seen + 10) std::this_thread::yield();
@@ -65,7 +65,7 @@ TEST(FragmentSharing, ShowsReadersWholeEntriesOnly) {
 
 // A worker that holds a fragment waits for the counter, and must then find what made it grow.
 TEST(FragmentSharing, WhoSeesTheCounterGrowFindsWhatMadeItGrow) {
-  constexpr uint32_t kWrites = 5'000;
+  constexpr uint32_t kWrites = 1'000;
   const auto table = std::make_shared<FragmentTable>();
   std::atomic<uint32_t> answered{0};
   uint64_t missed = 0;
