@@ -44,7 +44,7 @@ constexpr uint32_t kCacheLine = 64;
   state.counters.drop(reason);
 }
 
-// Finds the service of a parsed packet and the places of its flow. False: it is refused.
+// Finds the service of a parsed packet, the places of its flow and its way. False: it is refused.
 [[gnu::always_inline]] inline bool locate(const Table& table, ForwardState& state, PacketInHand& hand,
                                           LastService& last_service, Decision& decision) {
   const ParsedPacket& parsed = hand.parsed;
@@ -68,9 +68,12 @@ constexpr uint32_t kCacheLine = 64;
   } else {
     hand.probe = state.flows.probe(hash);
     state.flows.prefetch(hand.probe);
-    if (!opens_connection(parsed.tcp_flags)) [[likely]]
+    if (!opens_connection(parsed.tcp_flags)) [[likely]] {
+      hand.way = Way::flow;
       return true;
+    }
   }
+  hand.way = Way::special;  // also a SYN of a known flow: its MSS may have to be lowered
   if (!service.lookup->empty()) __builtin_prefetch(service.lookup->slot_of(hash));
   return true;
 }
@@ -81,9 +84,7 @@ constexpr uint32_t kCacheLine = 64;
                                                 PacketInHand& hand, const Packet& packet,
                                                 LastService& last_service, Decision& decision) {
   if (!parse_plain(family, packet.data, packet.length, hand.parsed)) return false;
-  // A SYN of a known flow, too, has to pass where its MSS is limited.
-  if (locate(table, state, hand, last_service, decision))
-    hand.way = opens_connection(hand.parsed.tcp_flags) ? Way::special : Way::flow;
+  (void)locate(table, state, hand, last_service, decision);
   return true;
 }
 
@@ -96,8 +97,7 @@ constexpr uint32_t kCacheLine = 64;
   if (parsed.kind == PacketKind::transport || parsed.kind == PacketKind::icmp_error) {
     if (!locate(table, state, hand, last_service, decision)) return;
     const bool whole = !parsed.first_fragment && packet.rest_length == 0;
-    const bool one_more = parsed.kind == PacketKind::transport && !opens_connection(parsed.tcp_flags);
-    hand.way = whole && one_more ? Way::flow : Way::special;
+    if (!whole || parsed.kind != PacketKind::transport) hand.way = Way::special;
     return;
   }
   if (table.is_vip(parsed.key.source)) return refuse(state, hand, decision, DropReason::martian);

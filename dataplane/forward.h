@@ -52,7 +52,7 @@ static_assert(sizeof(Decision) == 16);
 struct alignas(64) PacketInHand {
   enum class Way : uint8_t {
     settled,  ///< dropped already
-    flow,     ///< one of a flow, whole, to a service that remembers: the usual case
+    flow,     ///< one of a flow, whole, to a service that remembers, and no SYN: the usual case
     special,  ///< anything else; decide() knows
   };
   ParsedPacket parsed;
