@@ -69,7 +69,8 @@ void add_service_object(CLI::App& app, Line& line) {
   });
   add->add_option("NAME", line.service, "of the new service")->required();
   add->add_option("VIP:PORT/PROTO", line.endpoint, "203.0.113.10:443/tcp, [2001:db8::1]:any/udp")->required();
-  add->add_option("KEY=VALUE", line.settings, "mode=dsr-l2|ipip table_size=PRIME stateless=true|false");
+  add->add_option("KEY=VALUE", line.settings,
+                  "mode=dsr-l2|ipip table_size=PRIME stateless=true|false mss_clamp=auto|off|BYTES");
 
   add_verb(object, "delete", "Delete a service and its backends", {"del", "rm"}, line,
            [&line](const Verbs& verbs) { return verbs.delete_service(line.service); })

@@ -385,6 +385,11 @@ std::string render_stats(const CliJson& answer, RenderOptions options) {
   sums.add("passed", shown_at(packets, "passed", as_count));
   sums.add("replied", shown_at(packets, "replied", as_count));
   sums.add("dropped", shown_at(packets, "dropped", as_count));
+  sums.add("held", shown_at(packets, "held", as_count));
+  sums.add("ICMP errors",
+           fmt::format("{} too big, {} time exceeded", shown_at(packets, "icmp_errors/too_big", as_count),
+                       shown_at(packets, "icmp_errors/time_exceeded", as_count)));
+  sums.add("MSS clamped", shown_at(packets, "mss_clamped", as_count));
   sums.add("checksums completed", shown_at(packets, "checksums_completed", as_count));
   sums.add("transmit errors", shown_at(packets, "transmit_errors", as_count));
   std::string out = sums.text("");
@@ -406,6 +411,7 @@ std::string render_stats_by_worker(const CliJson& rows, RenderOptions options) {
        number("received_bytes", "packets/received_bytes", as_bytes),
        number("forwarded", "packets/forwarded", as_count), number("passed", "packets/passed", as_count),
        number("replied", "packets/replied", as_count), number("dropped", "packets/dropped", as_count),
+       number("held", "packets/held", as_count), number("mss_clamped", "packets/mss_clamped", as_count),
        number("checksums_completed", "packets/checksums_completed", as_count),
        number("transmit_errors", "packets/transmit_errors", as_fault)},
       rows, options);

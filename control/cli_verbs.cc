@@ -16,7 +16,8 @@
 namespace xebec {
 namespace {
 
-constexpr std::string_view kServiceSettings[] = {"mode", "algorithm", "hash", "table_size", "stateless"};
+constexpr std::string_view kServiceSettings[] = {"mode",       "algorithm", "hash",
+                                                 "table_size", "stateless", "mss_clamp"};
 constexpr std::string_view kBackendSettings[] = {"weight", "admin", "mode", "mac", "vlan", "port"};
 constexpr std::string_view kBackendChanges[] = {"weight", "admin", "mode", "mac", "vlan"};
 

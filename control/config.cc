@@ -35,12 +35,13 @@ bool equal(const FlowTableConfig& a, const FlowTableConfig& b) {
 
 bool operator==(const Config& a, const Config& b) {
   const auto& [a_instance, a_seed, a_fallback, a_interfaces, a_defaults, a_flows, a_tunnel, a_nat, a_services,
-               a_control] = a;
+               a_control, a_icmp] = a;
   const auto& [b_instance, b_seed, b_fallback, b_interfaces, b_defaults, b_flows, b_tunnel, b_nat, b_services,
-               b_control] = b;
+               b_control, b_icmp] = b;
   return a_instance == b_instance && a_seed == b_seed && a_fallback == b_fallback &&
          a_interfaces == b_interfaces && a_defaults == b_defaults && equal(a_flows, b_flows) &&
-         a_tunnel == b_tunnel && a_nat == b_nat && a_services == b_services && a_control == b_control;
+         a_tunnel == b_tunnel && a_nat == b_nat && a_services == b_services && a_control == b_control &&
+         a_icmp == b_icmp;
 }
 
 TunnelConfig TunnelConfig::over(const TunnelConfig& outer) const {

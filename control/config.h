@@ -81,6 +81,7 @@ struct ServiceConfig {
   bool stateless = false;
   std::vector<BackendConfig> backends;
   TunnelConfig tunnel;
+  uint16_t mss_clamp = kMssClampAuto;  ///< as Service::mss_clamp
   bool operator==(const ServiceConfig&) const = default;
 };
 
@@ -115,6 +116,7 @@ struct Config {
   NatConfig nat;
   std::vector<ServiceConfig> services;
   ControlConfig control;
+  IcmpPolicy icmp;
 };
 bool operator==(const Config& a, const Config& b);
 

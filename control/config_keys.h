@@ -117,6 +117,10 @@ inline constexpr Range kTimeoutRange{1, 604'800};
 inline constexpr Range kFlowCapacityRange{1024, 67'108'864};
 inline constexpr Range kNatCapacityRange{1024, NatTable::kMaxCapacity};
 inline constexpr Range kInsertRateRange{1, 1'000'000'000};
+/// From Linux's smallest (TCP_MIN_SND_MSS, include/net/tcp.h) to what an IP packet carries behind its headers.
+inline constexpr Range kMssRange{48, 65'495};
+/// Beyond the upper end it is no limit any more.
+inline constexpr Range kIcmpRateRange{0, 1'000'000};
 /// CPUs are numbered below CONFIG_NR_CPUS, at most 8192 on x86.
 inline constexpr Range kCpuRange{0, 8191};
 
@@ -131,6 +135,7 @@ inline constexpr KeyRule kTopKeys[] = {
     {.name = "flow_table"},
     {.name = "tunnel"},
     {.name = "nat"},
+    {.name = "icmp"},
     {.name = "services"},
     {.name = "control"},
     {.name = "vips"},
@@ -195,6 +200,11 @@ inline constexpr KeyRule kNatTimeoutKeys[] = {
     {.name = "udp_s", .range = kTimeoutRange},
 };
 inline constexpr ObjectRule kNatTimeoutRule{"nat_timeouts", kNatTimeoutKeys};
+inline constexpr KeyRule kIcmpKeys[] = {
+    {.name = "errors_per_s", .range = kIcmpRateRange},
+    {.name = "echo_replies_per_s", .range = kIcmpRateRange},
+};
+inline constexpr ObjectRule kIcmpRule{"icmp", kIcmpKeys};
 
 inline constexpr KeyRule kServiceKeys[] = {
     {.name = "name", .use = KeyUse::required},
@@ -207,6 +217,7 @@ inline constexpr KeyRule kServiceKeys[] = {
     {.name = "table_size", .range = kTableSizeRange},
     {.name = "stateless"},
     {.name = "tunnel"},
+    {.name = "mss_clamp", .range = kMssRange},
     {.name = "backends"},
     {.name = "health", .use = KeyUse::planned},
     {.name = "fail", .use = KeyUse::planned},
@@ -244,8 +255,7 @@ inline constexpr ObjectRule kRealRule{"real", kRealKeys};
 
 /// Every object there is.
 inline constexpr const ObjectRule* kObjectRules[] = {
-    &kTopRule,     &kInterfaceRule, &kDefaultsRule,   &kTimeoutRule, &kFlowTableRule,
-    &kTunnelRule,  &kNatRule,       &kNatTimeoutRule, &kServiceRule, &kBackendRule,
-    &kControlRule, &kVipRule,       &kRealRule};
+    &kTopRule,  &kInterfaceRule,  &kDefaultsRule, &kTimeoutRule, &kFlowTableRule, &kTunnelRule, &kNatRule,
+    &kIcmpRule, &kNatTimeoutRule, &kServiceRule,  &kBackendRule, &kControlRule,   &kVipRule,    &kRealRule};
 
 }  // namespace xebec

@@ -175,6 +175,12 @@ void read_nat(const JsonNode& node, NatConfig& nat, Findings& findings) {
   }
 }
 
+void read_icmp(const JsonNode& node, const std::string& pointer, IcmpPolicy& icmp, Findings& findings) {
+  ObjectReader fields(node, pointer, kIcmpRule, findings);
+  fields.number("errors_per_s", icmp.errors_per_s);
+  fields.number("echo_replies_per_s", icmp.echo_replies_per_s);
+}
+
 /// Reads the whole document; what could not be read has its default, and is spoiled in `findings`.
 Config read_top(const JsonNode& root, Findings& findings) {
   Config config;
@@ -190,6 +196,7 @@ Config read_top(const JsonNode& root, Findings& findings) {
   if (const JsonNode* node = fields.find("tunnel"))
     config.tunnel = read_tunnel_node(*node, "/tunnel", findings);
   if (const JsonNode* node = fields.find("nat")) read_nat(*node, config.nat, findings);
+  if (const JsonNode* node = fields.find("icmp")) read_icmp(*node, "/icmp", config.icmp, findings);
   if (const JsonNode* node = fields.find("control")) {
     ObjectReader(*node, "/control", kControlRule, findings).text("socket", config.control.socket);
   }

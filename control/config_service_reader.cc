@@ -40,6 +40,21 @@ void read_port(ObjectReader& fields, std::string_view key, bool loose, uint16_t&
   }
 }
 
+void read_mss_clamp(ObjectReader& fields, uint16_t& clamp) {
+  const JsonNode* node = fields.find("mss_clamp");
+  if (node == nullptr) return;
+  if (node->kind == Kind::number) return fields.number("mss_clamp", clamp);
+  if (node->kind != Kind::string) return fields.report_kind("mss_clamp", "a number, \"auto\" or \"off\"");
+  if (node->text == "auto") {
+    clamp = kMssClampAuto;
+  } else if (node->text == "off") {
+    clamp = kMssClampOff;
+  } else {
+    fields.report("mss_clamp",
+                  fmt::format("{} is neither a number nor \"auto\" nor \"off\"", quote(node->text)));
+  }
+}
+
 /// The seeds write the protocol in any case, or as its number.
 void read_seed_protocol(ObjectReader& fields, uint8_t& protocol) {
   const JsonNode* node = fields.find("protocol");
@@ -149,6 +164,7 @@ ServiceConfig read_service_node(const JsonNode& node, const std::string& pointer
   fields.flag("stateless", service.stateless);
   if (const JsonNode* tunnel = fields.find("tunnel"))
     service.tunnel = read_tunnel_node(*tunnel, pointer_to(pointer, "tunnel"), findings);
+  read_mss_clamp(fields, service.mss_clamp);
   if (const JsonNode* backends = fields.expect("backends", Kind::array)) {
     const std::string at = pointer_to(pointer, "backends");
     for (std::size_t i = 0; i < backends->children.size(); ++i) {

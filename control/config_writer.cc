@@ -69,6 +69,12 @@ Json write_vlan(uint16_t vlan) {
   return vlan == kVlanNone ? Json("none") : Json(vlan);
 }
 
+Json write_mss_clamp(uint16_t clamp) {
+  if (clamp == kMssClampAuto) return "auto";
+  if (clamp == kMssClampOff) return "off";
+  return clamp;
+}
+
 }  // namespace
 
 Json write_backend(const BackendConfig& backend) {
@@ -94,6 +100,7 @@ Json write_service(const ServiceConfig& service) {
   out["table_size"] = service.table_size;
   out["stateless"] = service.stateless;
   write_tunnel(service.tunnel, out);
+  out["mss_clamp"] = write_mss_clamp(service.mss_clamp);
   out["backends"] = Json::array();
   for (const BackendConfig& backend : service.backends) out["backends"].push_back(write_backend(backend));
   return out;
@@ -115,6 +122,8 @@ Json write_config(const Config& config, bool with_secrets) {
       Json{{"capacity", config.flows.capacity}, {"max_inserts_per_s", config.flows.max_inserts_per_s}};
   write_tunnel(config.tunnel, out);
   out["nat"] = write_nat(config.nat);
+  out["icmp"] = Json{{"errors_per_s", config.icmp.errors_per_s},
+                     {"echo_replies_per_s", config.icmp.echo_replies_per_s}};
   out["services"] = Json::array();
   for (const ServiceConfig& service : config.services) out["services"].push_back(write_service(service));
   if (!config.control.socket.empty()) out["control"] = Json{{"socket", config.control.socket}};

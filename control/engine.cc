@@ -307,6 +307,11 @@ Idle Engine::choose_idle(const std::vector<std::size_t>& interfaces, const std::
 
 tl::expected<void, StartError> Engine::start_workers() {
   for (auto& worker : workers_) {
+    for (auto& other : workers_) {
+      if (other != worker) worker->read_fragments_of(*other);
+    }
+  }
+  for (auto& worker : workers_) {
     tables_->add_reader(worker->reader());
     if (auto r = worker->start(); !r) return tl::unexpected(StartError{1, r.error().message, {}});
     for (const WorkerPort& p : worker->ports()) {

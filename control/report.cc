@@ -23,7 +23,8 @@ std::string address_or_empty(const std::optional<IpAddress>& address) {
 
 struct Sums {
   uint64_t received = 0, received_bytes = 0, forwarded = 0, passed = 0, replied = 0, dropped = 0,
-           completed = 0, transmit_errors = 0;
+           completed = 0, transmit_errors = 0, held = 0, mss_clamped = 0;
+  std::array<uint64_t, kIcmpErrorKinds> icmp_errors{};
   std::array<uint64_t, kDropReasonCount> drops{};
 
   void add(const Worker& worker) {
@@ -38,7 +39,10 @@ struct Sums {
     forwarded += c.forwarded.read();
     passed += c.passed.read();
     replied += c.replied.read();
+    held += c.held.read();
     completed += c.checksums_completed.read();
+    mss_clamped += c.mss_clamped.read();
+    for (std::size_t i = 0; i < kIcmpErrorKinds; ++i) icmp_errors[i] += c.icmp_errors[i].read();
     received_bytes += c.received_bytes.read();
     received += c.received.read();
     for (const WorkerPort& p : worker.ports()) transmit_errors += p.port->transmit().totals().errors;
@@ -49,6 +53,9 @@ struct Sums {
     for (std::size_t i = 0; i < kDropReasonCount; ++i) {
       if (drops[i] != 0) reasons[std::string(kDropReasons[i].name)] = drops[i];
     }
+    Json errors = Json::object();
+    for (std::size_t i = 0; i < kIcmpErrorKinds; ++i)
+      errors[std::string(name_of(static_cast<IcmpErrorKind>(i)))] = icmp_errors[i];
     return {{"received", received},
             {"received_bytes", received_bytes},
             {"forwarded", forwarded},
@@ -56,6 +63,9 @@ struct Sums {
             {"replied", replied},
             {"dropped", dropped},
             {"drops", reasons},
+            {"held", held},
+            {"icmp_errors", errors},
+            {"mss_clamped", mss_clamped},
             {"checksums_completed", completed},
             {"transmit_errors", transmit_errors}};
   }

@@ -70,6 +70,7 @@ tl::expected<std::unique_ptr<const Table>, std::string> TableBuilder::build(cons
                                                                             uint64_t now_ns) {
   TableParts parts;
   parts.secret = secret_;
+  parts.icmp = config.icmp;
   decltype(status_) status;
   std::set<uint32_t> kept;  // ids of backends that are not configured any more, and still needed
 
@@ -131,6 +132,7 @@ TableBuilder::Draft TableBuilder::draft(const Config& config, const ServiceConfi
   s.port = service.port;
   s.protocol = service.protocol;
   s.stateless = service.stateless;
+  s.mss_clamp = service.mss_clamp;
   for (const BackendConfig& backend : service.backends) {
     const uint32_t id = *ids_.find(service.name, backend.address);
     BackendStatus& st = status[{service.name, backend.address}];

@@ -34,7 +34,7 @@ struct BackendCounters {
   Counter new_flows;  ///< flows first sent to it, remembered or not
 };
 
-/// Owned by one worker. At every batch boundary received = forwarded + passed + replied + sum(drops).
+/// Owned by one worker. At every batch boundary received = forwarded + passed + replied + sum(drops) + held.
 struct alignas(64) WorkerCounters {
   Counter received;
   Counter received_bytes;
@@ -42,6 +42,7 @@ struct alignas(64) WorkerCounters {
   Counter passed;
   Counter replied;
   std::array<Counter, kDropReasonCount> drops;
+  Counter held;                 ///< now: later fragments that wait for their first
   Counter checksums_completed;  ///< partial checksums of offloading senders made whole
   std::array<Counter, kIcmpErrorKinds>
       icmp_errors;      ///< packets turned into one; sent, they are among `replied`

@@ -143,13 +143,19 @@ void Decider::decide_transport() {
   if (parsed_.first_fragment && decision_.verdict == Verdict::forward &&
       !is_nat(table_.backends()[decision_.backend].mode)) {
     const FragmentKey key = fragment_key(parsed_);
-    state_.fragments.remember(key, table_.secret().hash(&key, sizeof key), decision_.backend, now_ns_);
+    state_.fragments->remember(key, table_.secret().hash(&key, sizeof key), decision_.backend, now_ns_);
   }
 }
 
 void Decider::decide_later_fragment() {
-  const auto backend_id = state_.fragments.find(fragment_key(parsed_), hand_.hash, now_ns_);
-  if (!backend_id) return drop(DropReason::fragment_unknown);
+  const auto backend_id =
+      find_newest(*state_.fragments, state_.other_fragments, fragment_key(parsed_), hand_.hash, now_ns_);
+  if (!backend_id) {
+    // Its first may be on its way, or in another worker's hands.
+    drop(DropReason::fragment_unknown);
+    decision_.verdict = Verdict::hold;
+    return;
+  }
   // A translated datagram is nat_fragment()'s: its mapping says where it goes.
   if ((*backend_id & kFragmentOfMapping) != 0) {
     decision_.backend = *backend_id;

@@ -17,6 +17,8 @@ constexpr std::string_view name_of(Verdict verdict) {
       return "reply";
     case Verdict::drop:
       return "drop";
+    case Verdict::hold:
+      return "hold";
   }
   return {};
 }

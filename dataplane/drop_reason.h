@@ -19,15 +19,15 @@ namespace xebec {
   X(bad_extension, "IPv6 extension headers too many, out of order or malformed")                            \
   X(martian, "source or destination address that may not be on the wire here")                              \
   X(ttl_expired, "TTL or hop limit used up")                                                                \
-  X(fragment_unknown, "a later fragment whose first fragment was not seen")                                 \
-  X(icmp_unhandled, "ICMP to a VIP that is neither an echo request nor an error about a flow of a service") \
+  X(fragment_unknown, "a later fragment whose first fragment did not come in time")                         \
+  X(icmp_unhandled, "ICMP to a VIP: neither a whole echo request nor an error about a flow of any service") \
   X(icmp_echo_limited, "echo request beyond the reply rate limit")                                          \
   X(unsupported_protocol, "an IP protocol no service mode carries")                                         \
   X(no_service, "no service at this address, protocol and port")                                            \
   X(no_backend, "the service has no usable backend")                                                        \
   X(next_hop_unresolved, "the link-layer address of the next hop is not known (yet)")                       \
-  X(too_big, "larger than the egress MTU, with the tunnel's overhead")                                      \
-  X(nat_unknown, "a backend's packet, or an error about one, that belongs to no translated connection")      \
+  X(too_big, "larger than the egress MTU, with the tunnel's overhead, and not answered")                    \
+  X(nat_unknown, "a backend's packet, or an error about one, that belongs to no translated connection")     \
   X(nat_exhausted, "no free source port, or no room to remember one more translated connection")            \
   X(no_headroom, "no room in the frame to encapsulate")                                                     \
   X(no_egress_port, "the worker has no port on the egress interface")                                       \

@@ -55,7 +55,7 @@ constexpr uint32_t kCacheLine = 64;
   state.nat->of(state.worker).prefetch_reply(hand.hash);
 }
 
-// Finds the service of a parsed packet and the places of its flow. False: its way is settled.
+// Finds the service of a parsed packet, the places of its flow and its way. False: its way is settled.
 [[gnu::always_inline]] inline bool locate(const Table& table, ForwardState& state, PacketInHand& hand,
                                           LastService& last_service, Decision& decision) {
   const ParsedPacket& parsed = hand.parsed;
@@ -83,9 +83,12 @@ constexpr uint32_t kCacheLine = 64;
   } else {
     hand.probe = state.flows.probe(hash);
     state.flows.prefetch(hand.probe);
-    if (!opens_connection(parsed.tcp_flags)) [[likely]]
+    if (!opens_connection(parsed.tcp_flags)) [[likely]] {
+      hand.way = Way::flow;
       return true;
+    }
   }
+  hand.way = Way::special;  // also a SYN of a known flow: its MSS may have to be lowered
   if (!service.lookup->empty()) __builtin_prefetch(service.lookup->slot_of(hash));
   return true;
 }
@@ -96,9 +99,7 @@ constexpr uint32_t kCacheLine = 64;
                                                 PacketInHand& hand, const Packet& packet,
                                                 LastService& last_service, Decision& decision) {
   if (!parse_plain(family, packet.data, packet.length, hand.parsed)) return false;
-  // A SYN of a known flow, too, has to pass where its MSS is limited.
-  if (locate(table, state, hand, last_service, decision))
-    hand.way = opens_connection(hand.parsed.tcp_flags) ? Way::special : Way::flow;
+  (void)locate(table, state, hand, last_service, decision);
   return true;
 }
 
@@ -111,8 +112,7 @@ constexpr uint32_t kCacheLine = 64;
   if (parsed.kind == PacketKind::transport || parsed.kind == PacketKind::icmp_error) {
     if (!locate(table, state, hand, last_service, decision)) return;
     const bool whole = !parsed.first_fragment && packet.rest_length == 0;
-    const bool one_more = parsed.kind == PacketKind::transport && !opens_connection(parsed.tcp_flags);
-    hand.way = whole && one_more ? Way::flow : Way::special;
+    if (!whole || parsed.kind != PacketKind::transport) hand.way = Way::special;
     return;
   }
   if (table.is_vip(parsed.key.source)) return refuse(state, hand, decision, DropReason::martian);
@@ -124,8 +124,9 @@ constexpr uint32_t kCacheLine = 64;
   hand.hash = table.secret().hash(&key, sizeof key);
 }
 
-void locate_all(const Table& table, ForwardState& state, std::span<const Packet> packets,
-                std::span<Decision> decisions) {
+// Returns the bytes of all packets.
+uint64_t locate_all(const Table& table, ForwardState& state, std::span<const Packet> packets,
+                    std::span<Decision> decisions) {
   LastService last_service;
   uint64_t bytes = 0;
   for (std::size_t i = 0; i < std::min(kParseAhead, packets.size()); ++i) __builtin_prefetch(packets[i].data);
@@ -144,8 +145,7 @@ void locate_all(const Table& table, ForwardState& state, std::span<const Packet>
     }
     locate_general(table, state, hand, packet, last_service, decision);
   }
-  state.counters.received.add(packets.size());
-  state.counters.received_bytes.add(bytes);
+  return bytes;
 }
 
 // The second half of the flow lookup's prefetch reads what the first has brought, and what it finds tells which backend
@@ -284,12 +284,20 @@ void forward_nat_fragment(const Table& table, ForwardState& state, const PacketI
   if (!decision.to_client) count_forwarded(state.counters, decision, hand.parsed, length);
 }
 
+void hold_or_drop(ForwardState& state, const Packet& packet, Decision& decision) {
+  const auto frames = 1 + static_cast<uint32_t>(packet.rest.size());
+  if (frames > state.hold_places) return drop(state.counters, decision, decision.reason);
+  state.hold_places -= frames;
+  state.counters.held.add(1);
+}
+
 // Obeys what decide() said, or answers or drops what does not fit.
 void execute(const Table& table, ForwardState& state, const PacketInHand& hand, Packet& packet,
              Decision& decision, uint64_t now_ns) {
   const ParsedPacket& parsed = hand.parsed;
   if (decision.verdict == Verdict::drop) return state.counters.drop(decision.reason);
   if (decision.verdict == Verdict::reply) return rewrite_to_echo_reply(packet, parsed);
+  if (decision.verdict == Verdict::hold) return hold_or_drop(state, packet, decision);
   if (decision.backend != Table::kNone && (decision.backend & kFragmentOfMapping) != 0)
     return forward_nat_fragment(table, state, hand, packet, decision);
   const Backend& backend = table.backends()[decision.backend];
@@ -376,11 +384,34 @@ void count_sent(WorkerCounters& counters, std::span<const Decision> decisions) {
   }
 }
 
+void drop_held(WorkerCounters& counters, uint64_t packets) {
+  counters.drops[static_cast<std::size_t>(DropReason::fragment_unknown)].add(packets);
+  counters.held.set(counters.held.read() - packets);
+}
+
+uint64_t first_fragments_seen(const ForwardState& state) {
+  uint64_t seen = state.fragments->remembered();
+  for (const SharedFragmentTable& table : state.other_fragments) seen += table->remembered();
+  return seen;
+}
+
+void forward_held(const Table& table, ForwardState& state, std::span<Packet> packets,
+                  std::span<Decision> decisions, uint64_t now_ns) {
+  assert(packets.size() == decisions.size());
+  assert(packets.size() <= kBatchSize);
+  Counter& held = state.counters.held;
+  held.set(held.read() - packets.size());
+  (void)locate_all(table, state, packets, decisions);
+  forward_all(table, state, packets, decisions, now_ns);
+}
+
 void forward_batch(const Table& table, ForwardState& state, std::span<Packet> packets,
                    std::span<Decision> decisions, uint64_t now_ns) {
   assert(packets.size() == decisions.size());
   assert(packets.size() <= kBatchSize);
-  locate_all(table, state, packets, decisions);
+  const uint64_t bytes = locate_all(table, state, packets, decisions);
+  state.counters.received.add(packets.size());
+  state.counters.received_bytes.add(bytes);
   fetch_all(table, state, packets);
   forward_all(table, state, packets, decisions, now_ns);
 }

@@ -11,6 +11,7 @@
 #include <cstdint>
 #include <memory>
 #include <span>
+#include <vector>
 
 #include "dataplane/counters.h"
 #include "dataplane/drop_reason.h"
@@ -31,6 +32,7 @@ enum class Verdict : uint8_t {
   reply,  ///< send the frame, now an answer, back out of the interface it came in by: an echo reply, or an ICMP error that
           ///< says what `reason` says
   drop,   ///< recycle the frame; `reason` says why
+  hold,   ///< keep the frame and offer it to forward_held() later, or give it up by drop_held()
 };
 
 /// How the backend was found.
@@ -53,7 +55,7 @@ static_assert(sizeof(Decision) == 16);
 struct alignas(64) PacketInHand {
   enum class Way : uint8_t {
     settled,  ///< dropped already
-    flow,     ///< one of a flow, whole, to a service that remembers: the usual case
+    flow,     ///< one of a flow, whole, to a service that remembers, and no SYN: the usual case
     special,  ///< anything else; decide() knows
   };
   ParsedPacket parsed;
@@ -77,7 +79,9 @@ struct ForwardState {
   ~ForwardState();
 
   FlowTable flows;
-  FragmentTable fragments;
+  const std::shared_ptr<FragmentTable> fragments = std::make_shared<FragmentTable>();
+  std::vector<SharedFragmentTable> other_fragments;  ///< the other workers'; there before the first batch
+  uint32_t hold_places = 0;  ///< frames that the caller can hold; counted down by what is decided to be held
   RateLimit echo_replies{0, 0};  ///< the table says how many of both
   RateLimit icmp_errors{0, 0};
   std::unique_ptr<NatTables> own_nat;
@@ -98,6 +102,15 @@ struct ForwardState {
 void forward_batch(const Table& table, ForwardState& state, std::span<Packet> packets,
                    std::span<Decision> decisions, uint64_t now_ns);
 
+/// The same for packets that were decided to be held, but they are not received a second time.
+void forward_held(const Table& table, ForwardState& state, std::span<Packet> packets,
+                  std::span<Decision> decisions, uint64_t now_ns);
+
+/// Gives up packets that were held: they are dropped as fragment_unknown.
+void drop_held(WorkerCounters& counters, uint64_t packets);
+
+/// How many first fragments all workers have seen: as long as it stays, offering held ones again is of no use.
+uint64_t first_fragments_seen(const ForwardState& state);
 /// What is to be done from time to time, packets or none: forgets translated connections that have expired. Bounded.
 void housekeep(ForwardState& state, uint64_t now_ns);
 

@@ -136,7 +136,7 @@ Decision error_to_client(const Table& table, const PacketInHand& hand, Packet& p
 void remember_fragments(const Table& table, ForwardState& state, const ParsedPacket& parsed, uint32_t value,
                         uint64_t now_ns) {
   const FragmentKey key = fragment_key(parsed);
-  state.fragments.remember(key, table.secret().hash(&key, sizeof key), value, now_ns);
+  state.fragments->remember(key, table.secret().hash(&key, sizeof key), value, now_ns);
 }
 
 // The mapping of a client's packet, made if it is his first one.

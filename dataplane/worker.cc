@@ -32,6 +32,10 @@ constexpr int kSleepMs = 200;
 // How soon frames that the kernel would not take are offered to it again.
 constexpr int kPendingMs = 1;
 
+// While packets keep coming, held fragments are looked at every so many rounds: 256 lookups in 64 full batches. In every
+// round, whoever sends first fragments all the time could make a worker do nothing else.
+constexpr uint32_t kBusyRoundsHeld = 64;
+
 // Frames that do not fit the tx ring: flush and reap this often before dropping them. Each flush hands the
 // kernel up to a ring full, so one try nearly always suffices; the bound keeps a dead egress interface from
 // stopping the worker.
@@ -109,6 +113,8 @@ void Worker::run() {
     beat();
     uint32_t served = 0;
     for (std::size_t i = 0; i < ports_.size(); ++i) served += serve(i);
+    if (!held_.empty() && (served == 0 || ++busy_rounds_held_ % kBusyRoundsHeld == 0))
+      offer_held(coarse_now_ns());
     // As long as packets come, more are likely behind them; the first empty round sends what has gathered.
     const bool pending = finish_round(served != 0);
     loop_.rounds.add(1);
@@ -128,11 +134,14 @@ void Worker::run() {
     } else if (empty_rounds >= kSpinRounds || (options_.idle == Idle::sleep && !pending)) {
       // What the kernel has not taken yet (a full send buffer, an interface that is down) is tried again
       // soon, but not by spinning for as long as it lasts.
-      wait_for_work(pending ? kPendingMs : kSleepMs);
+      // What a fragment waits for may come to another worker.
+      wait_for_work(pending || !held_.empty() ? kPendingMs : kSleepMs);
       empty_rounds = 0;
     }
   }
   drain();
+  give_up_held();
+  publish_ledger();
   reader_.sleep();
 }
 
@@ -143,6 +152,7 @@ void Worker::drain() {
     reader_.quiescent();
     uint32_t served = 0;
     for (std::size_t i = 0; i < ports_.size(); ++i) served += serve(i);
+    if (!held_.empty()) offer_held(coarse_now_ns());
     const bool pending = finish_round(false);
     if (served == 0 && !pending) return;
   }
@@ -162,7 +172,12 @@ uint32_t Worker::serve(std::size_t port_index) {
   std::array<Frame, kBatchSize> frames;
   const uint32_t n = ports_[port_index].port->receive(frames);
   if (n == 0) return 0;
+  offer(port_index, std::span(frames.data(), n), {}, coarse_now_ns());
+  return n;
+}
 
+void Worker::offer(std::size_t ingress, std::span<Frame> frames, std::span<const uint64_t> held_since_ns,
+                   uint64_t now_ns) {
   // After the receive: a packet that the shim steered because of a new service meets a table that has it
   // (services are published to the workers first).
   const Table* table = reader_.get();
@@ -171,23 +186,23 @@ uint32_t Worker::serve(std::size_t port_index) {
   std::array<Decision, kBatchSize> decisions;
   std::array<std::span<const uint8_t>, kBatchSize> pieces;  // of packets in several frames, by frame
   uint32_t count = 0;
-  for (uint32_t i = 0; i < n; ++i) {
+  for (std::size_t i = 0; i < frames.size(); ++i) {
     const auto before = static_cast<uint32_t>(frames[i].address() - Umem::chunk_of(frames[i].address()));
     Packet& packet = packets[count++];
     packet = {umem_->data(frames[i]), frames[i].length(), before, kFrameSize - before};
-    packet.interface = ports_[port_index].port->options().interface_index;
-    for (const uint32_t first = i; frames[i].continues();) {
+    packet.interface = ports_[ingress].port->options().interface_index;
+    for (const std::size_t first = i; frames[i].continues();) {
       ++i;  // receive() gives whole packets
       pieces[i] = {umem_->data(frames[i]), frames[i].length()};
       packet.rest_length += frames[i].length();
       packet.rest = std::span(&pieces[first + 1], i - first);
     }
   }
-  forward_batch(*table, *state_, std::span(packets.data(), count), std::span(decisions.data(), count),
-                coarse_now_ns());
-  dispatch(port_index, std::span(frames.data(), n), std::span(packets.data(), count),
-           std::span(decisions.data(), count));
-  return n;
+  state_->hold_places = held_.free();
+  const auto forward = held_since_ns.empty() ? forward_batch : forward_held;
+  forward(*table, *state_, std::span(packets.data(), count), std::span(decisions.data(), count), now_ns);
+  dispatch(ingress, frames, std::span(packets.data(), count), std::span(decisions.data(), count));
+  if (state_->hold_places != held_.free()) keep_held(frames, held_since_ns, now_ns);
 }
 
 void Worker::dispatch(std::size_t ingress, std::span<Frame> frames, std::span<const Packet> packets,
@@ -206,6 +221,7 @@ void Worker::dispatch(std::size_t ingress, std::span<Frame> frames, std::span<co
     const std::size_t first = next_frame;
     while (frames[next_frame++].continues()) {
     }
+    if (decisions[i].verdict == Verdict::hold) continue;  // the frames stay where they are
     std::size_t egress = kNoPort;
     if (decisions[i].verdict == Verdict::forward) egress = port_of_interface_[decisions[i].interface];
     if (decisions[i].verdict == Verdict::reply) egress = ingress;

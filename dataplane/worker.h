@@ -18,6 +18,7 @@
 
 #include "dataplane/counters.h"
 #include "dataplane/forward.h"
+#include "dataplane/held_fragments.h"
 #include "dataplane/io_error.h"
 #include "dataplane/published.h"
 #include "dataplane/table.h"
@@ -65,6 +66,9 @@ class Worker {
   Worker(const Worker&) = delete;
   Worker& operator=(const Worker&) = delete;
 
+  /// From now on its decisions about first fragments count here, too. Before both start; keeps what it reads alive.
+  void read_fragments_of(const Worker& other);
+
   tl::expected<void, IoError> start();
   /// Asks the thread to end and waits for it. Packets received before are still forwarded, as far as two full
   /// rings go. The caller has taken the services out of the shim first. Idempotent.
@@ -84,8 +88,14 @@ class Worker {
  private:
   void run();
   uint32_t serve(std::size_t port_index);
+  /// held_since_ns: of each frame when its packet came, if they were held; else empty.
+  void offer(std::size_t ingress, std::span<Frame> frames, std::span<const uint64_t> held_since_ns,
+             uint64_t now_ns);
   void dispatch(std::size_t ingress, std::span<Frame> frames, std::span<const Packet> packets,
                 std::span<const Decision> decisions);
+  void keep_held(std::span<Frame> frames, std::span<const uint64_t> held_since_ns, uint64_t now_ns);
+  void offer_held(uint64_t now_ns);
+  void give_up_held();
   void cut(std::span<Frame> frames, const Packet& packet);
   void send(std::size_t port_index, Verdict verdict, std::span<Frame> frames);
   bool finish_round(bool more);
@@ -101,6 +111,9 @@ class Worker {
   std::unique_ptr<ForwardState> state_;
   Published<Table>::Reader reader_;
   LoopCounters loop_;
+  HeldFragments held_;
+  uint32_t busy_rounds_held_ = 0;         // that went by while held_ had something
+  uint64_t first_fragments_offered_ = 0;  // as many had been seen when held_ was last offered
   std::array<std::size_t, kMaxInterfaces> port_of_interface_{};  // kNoPort where this worker has none
   int wake_fd_ = -1;                                             // eventfd: ends a sleep
   uint64_t housekept_ns_ = 0;

@@ -38,7 +38,7 @@ def config(lab, mode="dsr-l2", poll="adaptive", xdp="auto", families=(4, 6), bac
 
 
 def sum_of(packets):
-    return packets["forwarded"] + packets["passed"] + packets["replied"] + sum(packets["drops"].values())
+    return packets["forwarded"] + packets["passed"] + packets["replied"] + packets["held"] + sum(packets["drops"].values())
 
 
 class Daemon:

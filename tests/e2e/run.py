@@ -10,7 +10,9 @@ import cases
 import test_change
 import test_explain
 import test_forwarding
+import test_fragments
 import test_host
+import test_icmp
 import test_inject
 import test_jumbo
 import test_nat

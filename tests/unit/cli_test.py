@@ -38,7 +38,9 @@ BACKENDS = [
      "next_hop": {"state": "failed", "mac": "", "interface": "eth0", "gateway": None},
      "packets": 0, "bytes": 0, "new_flows": 0}]
 PACKETS = {"received": 1300000, "received_bytes": 2048, "forwarded": 1234567, "passed": 0, "replied": 3, "dropped": 65430,
-           "drops": {"ttl_expired": 30, "no_service": 65400}, "checksums_completed": 12, "transmit_errors": 0}
+           "drops": {"ttl_expired": 30, "no_service": 65400}, "held": 2,
+           "icmp_errors": {"too_big": 7, "time_exceeded": 0}, "mss_clamped": 5, "checksums_completed": 12,
+           "transmit_errors": 0}
 STATUS = {"schema": "xebec.status/1", "version": "0.1.0", "instance": "lb1", "pid": 4242, "uptime_seconds": 273900,
           "generation": 17, "healthy": True, "problems": [], "loop": "io_uring", "interfaces": ["eth0", "eth1"],
           "workers": 4, "services": {"total": 2, "degraded": 1}, "backends": {"total": 2, "usable": 1}, "packets": PACKETS}
@@ -225,6 +227,9 @@ class CliTest(unittest.TestCase):
             passed               0
             replied              3
             dropped              65430
+            held                 2
+            ICMP errors          7 too big, 0 time exceeded
+            MSS clamped          5
             checksums completed  12
             transmit errors      0
 
@@ -248,8 +253,9 @@ class CliTest(unittest.TestCase):
         self.expect(["stats", "--by", "backend"], 0, by_backend)
         self.expect(["stats", "web"], 0, by_backend)
         self.expect(["stats", "--by", "worker", "-o", "tsv"], 0, (
-            "worker\treceived\treceived_bytes\tforwarded\tpassed\treplied\tdropped\tchecksums_completed\ttransmit_errors\n"
-            "0\t1300000\t2048\t1234567\t0\t3\t65430\t12\t0\n"))
+            "worker\treceived\treceived_bytes\tforwarded\tpassed\treplied\tdropped\theld\tmss_clamped\t"
+            "checksums_completed\ttransmit_errors\n"
+            "0\t1300000\t2048\t1234567\t0\t3\t65430\t2\t5\t12\t0\n"))
         done = self.run_tool("stats", "web", "--by", "worker")
         self.assertEqual((done.returncode, done.stdout), (2, ""))
 
@@ -280,11 +286,12 @@ class CliTest(unittest.TestCase):
     def test_service_add_sends_a_service_object(self):
         self.daemon.answer("POST", "/v1/services", change([{"op": "add", "path": "services/web", "from": None,
                                                             "to": {"vip": "203.0.113.10"}}]), 201)
-        self.expect(["service", "add", "web", "203.0.113.10:443/tcp", "mode=ipip", "table_size=4093", "stateless=true"], 0,
+        self.expect(["service", "add", "web", "203.0.113.10:443/tcp", "mode=ipip", "table_size=4093", "stateless=true",
+                     "mss_clamp=1300"], 0,
                     '+ services/web: {"vip":"203.0.113.10"}\n', "1 change made (generation 18)\n")
         self.assertEqual(self.asked(), ("POST", "/v1/services", {
             "name": "web", "vip": "203.0.113.10", "port": 443, "protocol": "tcp", "mode": "ipip", "table_size": 4093,
-            "stateless": True}))
+            "stateless": True, "mss_clamp": 1300}))
 
     def test_service_add_takes_ipv6_in_brackets_and_any_port(self):
         self.daemon.answer("POST", "/v1/services", change([]), 201)

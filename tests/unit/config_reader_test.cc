@@ -44,13 +44,14 @@ const char kFull[] = R"({
                 "timeouts": {"tcp_established_s": 100, "tcp_syn_s": 1, "tcp_fin_s": 2, "udp_s": 3} },
   "flow_table": { "capacity": 2048, "max_inserts_per_s": 5000 },
   "tunnel": { "source_ipv4": "10.0.0.1/24", "source_ipv6": "2001:db8::1" },
+  "icmp": { "errors_per_s": 0, "echo_replies_per_s": 50 },
   /* two
      services */
   "services": [ { "name": "web", "vip": "203.0.113.10", "port": 443, "protocol": "tcp", "mode": "dsr-l2",
-                  "algorithm": "maglev", "hash": "5-tuple", "table_size": 65537, "stateless": true,
+                  "algorithm": "maglev", "hash": "5-tuple", "table_size": 65537, "stateless": true, "mss_clamp": 1380,
                   "backends": [ {"address": "10.0.1.11", "port": 443, "weight": 7, "admin": "maint"},
                                 {"address": "2001:db8::11", "mode": "ipip", "mac": "02:00:00:00:00:0A"} ] },
-                { "name": "dns", "vip": "2001:db8::53", "port": "any", "protocol": "udp" } ],
+                { "name": "dns", "vip": "2001:db8::53", "port": "any", "protocol": "udp", "mss_clamp": "off" } ],
   "control": { "socket": "/run/x.sock" }
 })";
 
@@ -82,14 +83,22 @@ TEST(ConfigReader, ReadsEveryKey) {
   EXPECT_EQ(c.control.socket, "/run/x.sock");
 
   ASSERT_EQ(c.services.size(), 2u);
-  ServiceConfig web{"web", *IpAddress::parse("203.0.113.10"), 443, kProtoTcp, Mode::dsr_l2, 65537, true, {}, {}};
+  ServiceConfig web{"web", *IpAddress::parse("203.0.113.10"), 443, kProtoTcp, Mode::dsr_l2, 65537, true, {}, {}, 1380};
   web.backends.push_back({*IpAddress::parse("10.0.1.11"), 0, 7, Admin::maint, {}, {}, {}, {}});
   web.backends.push_back(
       {*IpAddress::parse("2001:db8::11"), 0, 100, Admin::ready, Mode::ipip, MacAddress{{2, 0, 0, 0, 0, 10}}, {}, {}});
   EXPECT_EQ(c.services[0], web);
   EXPECT_EQ(
       c.services[1],
-      (ServiceConfig{"dns", *IpAddress::parse("2001:db8::53"), 0, kProtoUdp, Mode::ipip, 251, false, {}, {}}));
+      (ServiceConfig{
+          "dns", *IpAddress::parse("2001:db8::53"), 0, kProtoUdp, Mode::ipip, 251, false, {}, {}, kMssClampOff}));
+  EXPECT_EQ(c.icmp, (IcmpPolicy{0, 50}));
+}
+
+TEST(ConfigReader, ClampsTheMssByItselfUnlessTold) {
+  EXPECT_EQ(read_config(service_text(""), "f").value().services[0].mss_clamp, kMssClampAuto);
+  EXPECT_EQ(read_config(service_text("\"mss_clamp\": \"auto\""), "f").value().services[0].mss_clamp,
+            kMssClampAuto);
 }
 
 TEST(ConfigReader, GivesAnEmptyObjectEveryDefault) {
@@ -254,6 +263,16 @@ const Refused kValues[] = {
      "balance"},
     {"StatelessAsNumber", service_text("\"stateless\": 1"),
      "f:1:93: error: /services/0/stateless: must be true or false, not a number"},
+    {"MssClampOutOfRange", service_text("\"mss_clamp\": 47"),
+     "f:1:93: error: /services/0/mss_clamp: 47 is out of range 48..65495"},
+    {"MssClampWord", service_text("\"mss_clamp\": \"on\""),
+     "f:1:93: error: /services/0/mss_clamp: \"on\" is neither a number nor \"auto\" nor \"off\""},
+    {"MssClampFlag", service_text("\"mss_clamp\": true"),
+     "f:1:93: error: /services/0/mss_clamp: must be a number, \"auto\" or \"off\", not true or false"},
+    {"IcmpRateOutOfRange", R"({"icmp":{"errors_per_s":1000001}})",
+     "f:1:25: error: /icmp/errors_per_s: 1000001 is out of range 0..1000000"},
+    {"IcmpUnknownKey", R"({"icmp":{"error_per_s":1}})",
+     "f:1:10: error: /icmp/error_per_s: unknown key \"error_per_s\"; did you mean \"errors_per_s\"?"},
     {"UnknownTransmit", R"({"interfaces":[{"name":"eth0","transmit":"live"}]})",
      "f:1:42: error: /interfaces/0/transmit: \"live\" is not a transmit; available: auto, ring, inject"},
     {"QueuesZero", R"({"interfaces":[{"name":"eth0","queues":0}]})",
@@ -510,6 +529,7 @@ class RandomConfig {
     c.flows.max_inserts_per_s = 1 + pick(1'000'000);
     c.flows.timeouts = {1 + pick(604'800), 1 + pick(60), 1 + pick(60), 1 + pick(60)};
     c.tunnel = tunnel();
+    c.icmp = {pick(1'000'001), pick(1'000'001)};
     if (coin()) c.control.socket = "/run/" + std::to_string(pick(100));
     for (uint32_t i = 0, count = pick(4); i < count; ++i) c.interfaces.push_back(interface(i));
     for (uint32_t i = 0, count = pick(8); i < count; ++i) c.services.push_back(service(i));

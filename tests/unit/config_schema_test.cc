@@ -100,6 +100,7 @@ TEST(ConfigSchema, HasTheReadersDefaults) {
                                                   {"defaults", written["defaults"]},
                                                   {"timeouts", written["defaults"]["timeouts"]},
                                                   {"flow_table", written["flow_table"]},
+                                                  {"icmp", written["icmp"]},
                                                   {"service", written["services"][0]},
                                                   {"backend", written["services"][0]["backends"][0]}};
   int compared = 0;
@@ -110,7 +111,7 @@ TEST(ConfigSchema, HasTheReadersDefaults) {
       ++compared;
     }
   }
-  EXPECT_GE(compared, 16);
+  EXPECT_GE(compared, 19);
 }
 
 TEST(ConfigDocs, HaveARowForEveryKey) {

@@ -280,6 +280,7 @@ std::string judge(const Bytes& received, const Decision& decision, const Packet&
     case Verdict::reply:
       if (decision.reason != DropReason::too_big) return judge_reply(received, out);
       return judge_error(received, out, table.backends()[decision.backend]);
+    case Verdict::hold:
     case Verdict::drop:
       return out == received ? "" : "a packet that was not sent has changed";
   }
@@ -287,7 +288,8 @@ std::string judge(const Bytes& received, const Decision& decision, const Packet&
 }
 
 bool accounts_balance(const WorkerCounters& counters) {
-  uint64_t sum = counters.forwarded.read() + counters.passed.read() + counters.replied.read();
+  uint64_t sum =
+      counters.forwarded.read() + counters.passed.read() + counters.replied.read() + counters.held.read();
   for (const Counter& drop : counters.drops) sum += drop.read();
   return sum == counters.received.read();
 }

@@ -46,8 +46,8 @@ TEST(MssClamp, LowersTheOptionWhereverItStands) {
   const Bytes no{1}, sack{4, 2}, scale{3, 3, 7}, stamps{8, 10, 1, 2, 3, 4, 5, 6, 7, 8};
   const std::initializer_list<std::pair<Bytes, Bytes>> places = {
       {{}, {}}, {no, {}}, {{}, no}, {sack, stamps}, {scale, sack}, {joined({no, scale, stamps}), sack}};
-  for (const auto& [before, behind] : places) {
-    const auto with = [&](uint16_t mss) { return syn(joined({before, mss_option(mss), behind})); };
+  for (const auto& place : places) {
+    const auto with = [&](uint16_t mss) { return syn(joined({place.first, mss_option(mss), place.second})); };
     for (const uint16_t mss : std::initializer_list<uint16_t>{1381, 1460, 8960, 65535})
       EXPECT_EQ(clamped(with(mss), 1380), with(1380));
     for (const uint16_t mss : std::initializer_list<uint16_t>{0, 536, 1380})

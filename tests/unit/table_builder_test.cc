@@ -136,6 +136,13 @@ TEST_F(TableBuilderTest, RefusesATunnelWithoutSource) {
   EXPECT_NE(status(1).why.find("/tunnel/source_ipv4"), std::string::npos);
 }
 
+TEST_F(TableBuilderTest, HandsOnWhatIsSaidOfIcmpAndTheMss) {
+  config_.icmp = {5, 6};
+  config_.services[0].mss_clamp = 1300;
+  EXPECT_EQ(build().icmp(), (IcmpPolicy{5, 6}));
+  EXPECT_EQ(last_->services()[0].mss_clamp, 1300);
+}
+
 TEST_F(TableBuilderTest, KeepsIdsAndLookupArraysAcrossTables) {
   build();
   const uint32_t id = status(3).id;

@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Later fragments that came before their first: kept in their frames, in the order they came, for a bounded number and
+// time. The frames are the worker's, in hand; nobody else sees them.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <span>
+
+#include "dataplane/umem.h"
+
+namespace xebec {
+
+class HeldFragments {
+ public:
+  /// The later fragments of six datagrams of 60 kB at MTU 1500; 3 % of a port's frames.
+  static constexpr uint32_t kFrames = 256;
+  /// The first fragment is on its way, behind by what another queue or another path took longer: a scheduler's slip is
+  /// milliseconds, a round trip over the world 300 ms, but nobody reorders by that much.
+  static constexpr uint64_t kPatienceNs = 100'000'000;
+
+  bool empty() const { return size_ == 0; }
+  uint32_t size() const { return size_; }
+  uint32_t free() const { return kFrames - size_; }
+
+  /// The frames of one packet; free() has been asked.
+  void keep(std::span<Frame> packet, uint64_t since_ns);
+  /// Whole packets, the oldest first, as many as fit; since_ns[i]: when out[i]'s packet came. Returns the frames.
+  uint32_t take(std::span<Frame> out, std::span<uint64_t> since_ns);
+  /// Recycles whole packets whose patience has ended by now_ns; returns how many.
+  uint32_t give_up(uint64_t now_ns, Umem& umem);
+
+ private:
+  struct Held {
+    Frame frame;
+    uint64_t since_ns = 0;
+  };
+  Held& at(uint32_t index) { return ring_[(first_ + index) % kFrames]; }
+  uint32_t frames_of_first();
+  Frame pop();
+
+  std::array<Held, kFrames> ring_;
+  uint32_t first_ = 0;
+  uint32_t size_ = 0;
+};
+static_assert(HeldFragments::kFrames >= kMaxPacketFrames);
+
+}  // namespace xebec
