@@ -66,6 +66,8 @@ struct ForwardState {
   FlowTable flows;
   FragmentTable fragments;
   RateLimit echo_replies{kEchoRepliesPerSecond, kEchoReplyBurst};
+  SourceRates new_flows;
+  uint32_t workers = 1;  ///< that share the services' rate limits
   WorkerCounters counters;
   /// When a new connection last went unremembered or was forgotten; then no unknown one has a second chance.
   uint64_t forgot_ns = 0;

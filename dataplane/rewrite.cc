@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "dataplane/checksum.h"
+#include "dataplane/crc32c.h"
 #include "dataplane/limits.h"
 #include "dataplane/outer_header.h"
 #include "dataplane/plain_rewrite.h"
@@ -84,6 +85,26 @@ uint64_t packet_sum(const Packet& packet, uint32_t offset, uint32_t length) {
   return sum;
 }
 
+// RFC 9260 section 6.8: over the packet with a checksum field of 0, which is how it came.
+bool complete_crc(const Packet& packet, const ParsedPacket& parsed) {
+  uint32_t left = parsed.l3_offset + parsed.ip_length - parsed.l4_offset;
+  const auto here = std::min(left, packet.length - parsed.l4_offset);
+  uint8_t* const l4 = packet.data + parsed.l4_offset;
+  uint32_t crc = crc32c(kCrc32cInitial, l4, here);
+  left -= here;
+  for (const auto& piece : packet.rest) {
+    const auto length = std::min<std::size_t>(left, piece.size());
+    crc = crc32c(crc, piece.data(), length);
+    left -= static_cast<uint32_t>(length);
+  }
+  crc = ~crc;
+  for (uint8_t& byte : view_as<SctpHeader>(l4)->checksum) {
+    byte = static_cast<uint8_t>(crc);
+    crc >>= 8;
+  }
+  return true;
+}
+
 }  // namespace
 
 void pad(Packet& packet) {
@@ -95,6 +116,7 @@ void pad(Packet& packet) {
 
 bool complete_partial_checksum(const Packet& packet, const ParsedPacket& parsed) {
   if (!parsed.looks_partial) return false;
+  if (parsed.protocol == kProtoSctp) return complete_crc(packet, parsed);
   const uint8_t* l4 = packet.data + parsed.l4_offset;
   const bool is_udp = parsed.protocol == kProtoUdp;
   const uint32_t l4_length =

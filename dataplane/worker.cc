@@ -58,6 +58,7 @@ Worker::Worker(WorkerOptions options, std::unique_ptr<Umem> umem, std::vector<Wo
       ports_(std::move(ports)),
       state_(std::make_unique<ForwardState>(options_.flows)),
       reader_(tables) {
+  state_->workers = options_.workers;
   port_of_interface_.fill(kNoPort);
   for (std::size_t i = 0; i < ports_.size(); ++i)
     port_of_interface_[ports_[i].port->options().interface_index] = i;
