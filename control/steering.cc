@@ -35,7 +35,13 @@ class LoadedSteering final : public Steering {
  public:
   explicit LoadedSteering(Skeleton skeleton)
       : skeleton_(std::move(skeleton)),
-        services_(bpf_map__fd(skeleton_->maps.vips), bpf_map__fd(skeleton_->maps.services)) {}
+        services_({bpf_map__fd(skeleton_->maps.sources), bpf_map__fd(skeleton_->maps.services),
+                   bpf_map__fd(skeleton_->maps.ranges), bpf_map__fd(skeleton_->maps.prefixes),
+                   bpf_map__fd(skeleton_->maps.vips)},
+                  [this](uint8_t features) {
+                    settings_.features = features;
+                    return write_settings();
+                  }) {}
   ~LoadedSteering() override;
 
   Result start(FallbackVerdict fallback, uint64_t stale_after_ns);
@@ -44,8 +50,8 @@ class LoadedSteering final : public Steering {
   void detach() override { link_.reset(); }
   std::string_view attached() const override { return link_ && link_->holds() ? link_->mode() : ""; }
   std::string_view native_refusal() const override { return link_ ? link_->native_refusal() : ""; }
-  Result set_services(std::vector<SteeredService> services) override {
-    return services_.set({services.begin(), services.end()});
+  Result set_services(const std::vector<SteeredService>& services) override {
+    return services_.set(services);
   }
   Result set_mac(const MacAddress& mac) override;
   Result set_socket(uint32_t queue, int xsk_fd) override;
@@ -143,7 +149,8 @@ ShimCounters LoadedSteering::counters() const {
   };
   return {.steered = sum(XEBEC_SHIM_STEERED),
           .no_socket = sum(XEBEC_SHIM_NO_SOCKET),
-          .stale = sum(XEBEC_SHIM_STALE)};
+          .stale = sum(XEBEC_SHIM_STALE),
+          .denied = sum(XEBEC_SHIM_DENIED)};
 }
 
 }  // namespace

@@ -14,15 +14,21 @@
 #include "bpf/abi.h"
 #include "control/config.h"
 #include "dataplane/ip_address.h"
+#include "dataplane/service_match.h"
+#include "dataplane/source_rules.h"
 
 namespace xebec {
 
 /// One service as the shim knows it.
 struct SteeredService {
-  IpAddress vip;
-  uint16_t port = 0;  ///< host order, 0 = any
-  uint8_t protocol = 0;
-  auto operator<=>(const SteeredService&) const = default;
+  ServiceMatch match;
+  std::shared_ptr<const SourceRules> sources;  ///< null: everybody may speak to it
+
+  friend bool operator==(const SteeredService& a, const SteeredService& b) {
+    if (a.match != b.match || (a.sources == nullptr) != (b.sources == nullptr)) return false;
+    return a.sources == b.sources ||
+           (a.sources->allow() == b.sources->allow() && a.sources->deny() == b.sources->deny());
+  }
 };
 
 struct SteeringError {
@@ -41,6 +47,7 @@ struct ShimCounters {
   uint64_t steered = 0;
   uint64_t no_socket = 0;
   uint64_t stale = 0;
+  uint64_t denied = 0;
 };
 
 /// One interface's shim. Attached by a bpf_link that dies with the process: nothing is left behind. Never
@@ -62,7 +69,7 @@ class Steering {
 
   /// Makes the maps hold exactly these services; touches only what differs. Removes before it adds where the
   /// map would overflow. Idempotent.
-  virtual tl::expected<void, SteeringError> set_services(std::vector<SteeredService> services) = 0;
+  virtual tl::expected<void, SteeringError> set_services(const std::vector<SteeredService>& services) = 0;
   /// The interface's address: frames to another one are not steered from here on.
   virtual tl::expected<void, SteeringError> set_mac(const MacAddress& mac) = 0;
   /// Puts the AF_XDP socket of a receive queue into the XSKMAP, or takes it out.

@@ -56,9 +56,30 @@ void LoadedShim::add_service(std::string_view vip, uint8_t protocol, uint16_t po
   must(bpf_map_update_elem(bpf_map__fd(skeleton_->maps.vips), &key.vip, &value, BPF_ANY), "add a VIP");
 }
 
+void LoadedShim::set_services(const std::vector<SteeredService>& services) {
+  SourceLists lists;
+  const ShimImage image = shim_image(services, lists);
+  const std::array<const bpf_map*, kShimMaps> maps = {skeleton_->maps.sources, skeleton_->maps.services,
+                                                      skeleton_->maps.ranges, skeleton_->maps.prefixes,
+                                                      skeleton_->maps.vips};
+  for (std::size_t i = 0; i < kShimMaps; ++i) {
+    for (const auto& [key, entry] : image.maps.at(i)) {
+      must(bpf_map_update_elem(bpf_map__fd(maps.at(i)), key.data(), entry.value.data(), BPF_ANY),
+           entry.text.c_str());
+    }
+    for (const auto& [key, entry] : held_.at(i)) {
+      if (!image.maps.at(i).contains(key)) bpf_map_delete_elem(bpf_map__fd(maps.at(i)), key.data());
+    }
+  }
+  held_ = image.maps;
+  features_ = image.features;
+  configure(XDP_DROP, 0);
+}
+
 void LoadedShim::configure(uint32_t fallback_verdict, uint64_t stale_after_ns, const MacAddress& mac) {
   const uint32_t zero = 0;
   xebec_settings settings{};
+  settings.features = features_;
   settings.fallback_verdict = fallback_verdict;
   settings.stale_after_ns = stale_after_ns;
   std::memcpy(settings.mac, mac.bytes, sizeof settings.mac);

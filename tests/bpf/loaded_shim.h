@@ -2,10 +2,13 @@
 // The shim, loaded but attached to nothing: frames go in by BPF_PROG_TEST_RUN, verdicts come out.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <string_view>
+#include <vector>
 
 #include "bpf/abi.h"
+#include "control/shim_image.h"
 #include "dataplane/wire.h"
 #include "tests/support/frame_builder.h"
 
@@ -26,6 +29,8 @@ class LoadedShim {
   LoadedShim& operator=(const LoadedShim&) = delete;
 
   void add_service(std::string_view vip, uint8_t protocol, uint16_t port);
+  /// All there are, as the product would write them.
+  void set_services(const std::vector<SteeredService>& services);
   void configure(uint32_t fallback_verdict, uint64_t stale_after_ns, const MacAddress& mac = {});
   void set_heartbeat(uint32_t queue, uint64_t at_ns);
   void set_socket(uint32_t queue, int xsk_fd);
@@ -40,6 +45,8 @@ class LoadedShim {
 
  private:
   shim_bpf* skeleton_;
+  std::array<MapImage, kShimMaps> held_;
+  uint8_t features_ = 0;
 };
 
 }  // namespace xebec::test

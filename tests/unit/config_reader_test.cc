@@ -208,25 +208,73 @@ const Refused kValues[] = {
      "f:1:51: error: /services/0/port: 18446744073709551696 is out of range 1..65535"},
     {"PortAsText", R"({"services":[{"name":"s","vip":"192.0.2.1","port":"80","protocol":"tcp"}]})",
      "f:1:51: error: /services/0/port: must be a number: 80 without quotes"},
-    {"PortRange", R"({"services":[{"name":"s","vip":"192.0.2.1","port":"80-90","protocol":"tcp"}]})",
-     "f:1:51: error: /services/0/port: \"80-90\": a port range is not available in this version; give one "
-     "port or \"any\""},
+    {"PortRangeBackwards", R"({"services":[{"name":"s","vip":"192.0.2.1","port":"90-80","protocol":"tcp"}]})",
+     "f:1:51: error: /services/0/port: \"90-80\": the range ends before it begins"},
+    {"PortRangeFromZero", R"({"services":[{"name":"s","vip":"192.0.2.1","port":"0-80","protocol":"tcp"}]})",
+     "f:1:51: error: /services/0/port: \"0-80\" is out of range 1..65535"},
+    {"PortRangeTooLarge",
+     R"({"services":[{"name":"s","vip":"192.0.2.1","port":"80-65536","protocol":"tcp"}]})",
+     "f:1:51: error: /services/0/port: \"80-65536\" is out of range 1..65535"},
+    {"PortHalfRange", R"({"services":[{"name":"s","vip":"192.0.2.1","port":"80-","protocol":"tcp"}]})",
+     "f:1:51: error: /services/0/port: \"80-\" is not a port: a number from 1 to 65535, a range such as "
+     "\"8000-8099\" or "
+     "\"any\""},
     {"PortList", R"({"services":[{"name":"s","vip":"192.0.2.1","port":[80],"protocol":"tcp"}]})",
-     "f:1:51: error: /services/0/port: must be a number from 1 to 65535 or \"any\", not an array"},
-    {"VipPrefix", R"({"services":[{"name":"s","vip":"192.0.2.0/24","port":80,"protocol":"tcp"}]})",
-     "f:1:32: error: /services/0/vip: \"192.0.2.0/24\": an address prefix is not available in this version; "
-     "give one address"},
+     "f:1:51: error: /services/0/port: must be a number from 1 to 65535, a range such as \"8000-8099\" or "
+     "\"any\", not an "
+     "array"},
+    {"VipWithHostBits", R"({"services":[{"name":"s","vip":"192.0.2.1/24","port":80,"protocol":"tcp"}]})",
+     "f:1:32: error: /services/0/vip: \"192.0.2.1/24\" has bits behind its prefix; did you mean 192.0.2.0/24 "
+     "or "
+     "192.0.2.1?"},
+    {"VipTooWide", R"({"services":[{"name":"s","vip":"192.0.0.0/7","port":80,"protocol":"tcp"}]})",
+     "f:1:32: error: /services/0/vip: 192.0.0.0/7 is too much for a VIP: /8 at least"},
+    {"VipTooWideIpv6", R"({"services":[{"name":"s","vip":"2000::/15","port":80,"protocol":"tcp"}]})",
+     "f:1:32: error: /services/0/vip: 2000::/15 is too much for a VIP: /16 at least"},
+    {"VipPrefixTooLong", R"({"services":[{"name":"s","vip":"192.0.2.0/33","port":80,"protocol":"tcp"}]})",
+     "f:1:32: error: /services/0/vip: \"192.0.2.0/33\" is not an IPv4 or IPv6 address or prefix"},
+    {"AllowOfTheOtherFamily",
+     R"({"services":[{"name":"s","vip":"192.0.2.1","port":80,"protocol":"tcp","allow":["2001:db8::/32"]}]})",
+     "f:1:80: error: /services/0/allow/0: 2001:db8::/32 is not of the family of the service's address, "
+     "192.0.2.1"},
+    {"DenyWithHostBits",
+     R"({"services":[{"name":"s","vip":"192.0.2.1","port":80,"protocol":"tcp","deny":["10.0.0.1/8"]}]})",
+     "f:1:79: error: /services/0/deny/0: \"10.0.0.1/8\" has bits behind its prefix; did you mean 10.0.0.0/8 "
+     "or 10.0.0.1?"},
+    {"DenyOfANumber",
+     R"({"services":[{"name":"s","vip":"192.0.2.1","port":80,"protocol":"tcp","deny":[7]}]})",
+     "f:1:79: error: /services/0/deny/0: must be a string, not a number"},
+    {"DenyTwice",
+     R"({"services":[{"name":"s","vip":"192.0.2.1","port":80,"protocol":"tcp","deny":["10.0.0.0/8","10.0.0.0/8"]}]})",
+     "f:1:92: error: /services/0/deny/1: 10.0.0.0/8 is in the list twice"},
+    {"DenyWhatIsAllowed",
+     R"({"services":[{"name":"s","vip":"192.0.2.1","port":80,"protocol":"tcp","allow":["10.0.0.0/8"],"deny":["10.0.0.0/8"]}]})",
+     "f:1:102: error: /services/0/deny/0: 10.0.0.0/8 is in \"allow\", too"},
+    {"RateLimitWithoutANumber",
+     R"({"services":[{"name":"s","vip":"192.0.2.1","port":80,"protocol":"tcp","rate_limit":{"per":"source"}}]})",
+     "f:1:84: error: /services/0/rate_limit/new_flows_per_s: missing; every rate_limit needs it"},
+    {"RateLimitOfAStatelessService",
+     R"({"services":[{"name":"s","vip":"192.0.2.1","port":80,"protocol":"tcp","stateless":true,"rate_limit":{"new_flows_per_s":5}}]})",
+     "f:1:101: error: /services/0/rate_limit: a service that is stateless cannot tell new flows from others: "
+     "leave out "
+     "\"stateless\" or the limit"},
+    {"HashOfQuic",
+     R"({"services":[{"name":"s","vip":"192.0.2.1","port":80,"protocol":"udp","hash":"quic"}]})",
+     "f:1:78: error: /services/0/hash: hash \"quic\" is not available in this version; available: 5-tuple, "
+     "source, "
+     "source-destination"},
+    {"BackendInThePrefix",
+     R"({"services":[{"name":"s","vip":"192.0.2.0/24","port":80,"protocol":"tcp","backends":[{"address":"192.0.2.9"}]}]})",
+     "f:1:97: error: /services/0/backends/0/address: is in the service's own prefix: its packets would come "
+     "back"},
     {"VipNoAddress", R"({"services":[{"name":"s","vip":"example.org","port":80,"protocol":"tcp"}]})",
-     "f:1:32: error: /services/0/vip: \"example.org\" is not an IPv4 or IPv6 address"},
+     "f:1:32: error: /services/0/vip: \"example.org\" is not an IPv4 or IPv6 address or prefix"},
     {"VipMulticast", R"({"services":[{"name":"s","vip":"ff02::1","port":80,"protocol":"tcp"}]})",
      "f:1:32: error: /services/0/vip: ff02::1 is not an address of one host: multicast"},
     {"VipUnspecified", R"({"services":[{"name":"s","vip":"0.0.0.0","port":80,"protocol":"tcp"}]})",
      "f:1:32: error: /services/0/vip: 0.0.0.0 is not an address of one host: this network (0.0.0.0/8)"},
-    {"ProtocolSctp", R"({"services":[{"name":"s","vip":"192.0.2.1","port":80,"protocol":"sctp"}]})",
-     "f:1:65: error: /services/0/protocol: protocol \"sctp\" is not available in this version; available: "
-     "tcp, udp"},
     {"ProtocolUnknown", R"({"services":[{"name":"s","vip":"192.0.2.1","port":80,"protocol":"TCP"}]})",
-     "f:1:65: error: /services/0/protocol: \"TCP\" is not a protocol; available: tcp, udp"},
+     "f:1:65: error: /services/0/protocol: \"TCP\" is not a protocol; available: tcp, udp, sctp, any"},
     {"NameWithBlank", R"({"services":[{"name":"a b","vip":"192.0.2.1","port":80,"protocol":"tcp"}]})",
      "f:1:22: error: /services/0/name: \"a b\" is not a name: a letter or digit, then letters, digits and "
      "any of . _ - :"},
