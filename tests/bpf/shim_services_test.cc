@@ -87,7 +87,7 @@ IpAddress random_source(std::mt19937& random, bool v4) {
 
 std::shared_ptr<const SourceRules> random_rules(std::mt19937& random, bool v4) {
   std::vector<IpPrefix> allow, deny;
-  for (uint32_t n = random() % 5; n > 0; --n) {
+  for (auto n = random() % 5; n > 0; --n) {
     const auto length = static_cast<uint8_t>(124 + random() % 5);
     const IpPrefix rule{masked(random_source(random, v4), length), length};
     const auto has = [&](const std::vector<IpPrefix>& list) {

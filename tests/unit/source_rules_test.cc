@@ -52,7 +52,7 @@ TEST(SourceRules, DecideAsASearchOfAllPrefixesDoes) {
   for (int round = 0; round < 400; ++round) {
     std::vector<IpPrefix> lists[2];
     std::set<IpPrefix> seen;
-    for (uint32_t n = random() % 12; n > 0; --n) {
+    for (auto n = random() % 12; n > 0; --n) {
       IpPrefix p{address("10.0.0.0"), static_cast<uint8_t>(120 + random() % 9)};
       p.network.bytes[15] = static_cast<uint8_t>(random());
       p.network = masked(p.network, p.length);
@@ -158,8 +158,7 @@ TEST(ForwardWithSourceRules, DropsDeniedSourcesOfStandingFlowsToo) {
         forward_one(*closed, world.state, tcp("192.0.3.1", "203.0.113.10", 1, kTcpSyn), kSecond).verdict,
         Verdict::forward);
   }
-  EXPECT_TRUE((count_sent(world.state.counters, {}),
-               world.state.counters.drops[size_t(DropReason::denied_source)].read() == 4));
+  EXPECT_EQ(world.state.counters.drops[static_cast<std::size_t>(DropReason::denied_source)].read(), 4u);
 }
 
 TEST(ForwardWithRateLimit, DropsNewFlowsBeyondItAndNothingOfThoseThatStand) {
