@@ -13,6 +13,7 @@ import test_host
 import test_inject
 import test_jumbo
 import test_packets
+import test_services
 
 SKIPPED = 77  # what CTest takes for "did not run"
 

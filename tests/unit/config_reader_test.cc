@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <random>
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -118,6 +119,62 @@ TEST(ConfigReader, ReadsTheShortFormOfVips) {
   EXPECT_EQ(read->services[2].protocol, kProtoUdp);
   EXPECT_EQ(read->services[3].name, "vip-203.0.113.10-any-tcp");
   EXPECT_EQ(read->services[3].port, 0);
+}
+
+TEST(ConfigReader, ReadsAndWritesPrefixesRangesProtocolsAndSourceRules) {
+  const char text[] = R"({"interfaces": [{"name": "e"}], "services": [
+    {"name": "a", "vip": "203.0.113.0/24", "port": "8000-8099", "protocol": "any", "hash": "source",
+     "allow": ["10.0.0.0/8", "192.0.2.1"], "deny": ["10.1.0.0/16"],
+     "rate_limit": {"new_flows_per_s": 7, "per": "source"}},
+    {"name": "b", "vip": "2001:db8::/32", "port": "80-80", "protocol": "sctp", "hash": "source-destination",
+     "rate_limit": {"new_flows_per_s": 9}}],
+    "vips": [{"vip": "198.51.100.0/24", "port": "1-9", "protocol": 132, "reals": []}]})";
+  const auto read = read_config(text, "f");
+  ASSERT_TRUE(read) << errors_of(text);
+  const ServiceConfig& a = read->services[0];
+  EXPECT_EQ(a.match().to_string(), "203.0.113.0/24 port 8000-8099 protocol any");
+  EXPECT_EQ(a.hash, HashInput::source);
+  EXPECT_EQ(a.allow, (std::vector<IpPrefix>{*IpPrefix::parse("10.0.0.0/8"), *IpPrefix::parse("192.0.2.1")}));
+  EXPECT_EQ(a.deny, (std::vector<IpPrefix>{*IpPrefix::parse("10.1.0.0/16")}));
+  EXPECT_EQ(a.rate_limit, (NewFlowLimit{7, NewFlowLimit::Per::source}));
+  const ServiceConfig& b = read->services[1];
+  EXPECT_EQ(b.match().to_string(), "2001:db8::/32 port 80 protocol 132");
+  EXPECT_EQ(b.rate_limit, (NewFlowLimit{9, NewFlowLimit::Per::service}));
+  EXPECT_EQ(read->services[2].name, "vip-198.51.100.0_24-1-9-sctp");
+  const auto again = read_config(write_config(*read, true).dump(), "f");
+  ASSERT_TRUE(again);
+  EXPECT_EQ(*again, *read);
+}
+
+TEST(ConfigReader, RefusesServicesThatClaimTheSameOrCross) {
+  const auto service = [](const char* name, const char* vip, const char* port, const char* protocol) {
+    return fmt::format(R"({{"name":"{}","vip":"{}","port":{},"protocol":"{}"}})", name, vip, port, protocol);
+  };
+  const auto both = [&](const char* vip, const char* first, const char* second, const char* protocol) {
+    return "{\"services\":[\n" + service("a", vip, first, "tcp") + ",\n" +
+           service("b", vip, second, protocol) + "]}";
+  };
+  EXPECT_EQ(errors_of(both("192.0.2.0/24", "80", "80", "tcp")),
+            "f:3:19: error: /services/1/vip: 192.0.2.0/24:80/tcp is already served by \"a\", /services/0\n");
+  EXPECT_EQ(errors_of(both("192.0.2.1", "\"80-90\"", "\"80-90\"", "tcp")),
+            "f:3:19: error: /services/1/vip: 192.0.2.1:80-90/tcp is already served by \"a\", /services/0\n");
+  for (const auto& [first, second] : {std::pair("\"80-90\"", "\"85-95\""), {"\"85-95\"", "\"80-90\""}}) {
+    EXPECT_THAT(errors_of(both("192.0.2.1", first, second, "tcp")),
+                testing::AllOf(testing::HasSubstr("/services/1/port: 192.0.2.1:8"),
+                               testing::HasSubstr("crosses 192.0.2.1:8"),
+                               testing::HasSubstr("of \"a\", /services/0")));
+    EXPECT_EQ(errors_of(both("192.0.2.1", first, second, "udp")), "") << "of another protocol";
+  }
+  EXPECT_EQ(errors_of(both("192.0.2.1", "\"80-90\"", "\"81-90\"", "tcp")), "") << "nested";
+  EXPECT_EQ(errors_of(both("192.0.2.1", "\"80-90\"", "\"91-95\"", "tcp")), "") << "apart";
+  std::string nested;
+  for (int length = 8; length <= 16; ++length) {
+    const std::string vip = fmt::format("10.0.0.0/{}", length);
+    nested +=
+        (nested.empty() ? "" : ",") + service(fmt::format("n{}", length).c_str(), vip.c_str(), "80", "tcp");
+  }
+  EXPECT_THAT(errors_of("{\"services\":[" + nested + "]}"),
+              testing::HasSubstr("10.0.0.0/16 lies in 8 other prefixes that are VIPs"));
 }
 
 struct Refused {
