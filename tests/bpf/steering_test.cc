@@ -169,6 +169,38 @@ TEST(Steering, TouchesOnlyWhatDiffers) {
               ElementsAre(testing::Pair(kept_vip, 0x5eed), testing::Pair(key("203.0.113.12"), 0)));
 }
 
+TEST(Steering, LeadsAServiceOverToAListOfSourcesThatChanged) {
+  const auto steering = load();
+  const auto rules = [](const char* allow, const char* deny) {
+    return std::make_shared<const SourceRules>(std::vector<IpPrefix>{*IpPrefix::parse(allow)},
+                                               std::vector<IpPrefix>{*IpPrefix::parse(deny)});
+  };
+  SteeredService wide = {{*IpPrefix::parse("203.0.113.0/24"), 400, 499, kProtoTcp},
+                         rules("192.0.2.0/24", "192.0.2.1")};
+  const auto denied = [&] {
+    const uint64_t before = steering->counters().denied;
+    run(*steering, syn("203.0.113.10", 443));  // from 192.0.2.1
+    return steering->counters().denied - before;
+  };
+  ASSERT_TRUE(steering->set_services({wide}));
+  EXPECT_EQ(denied(), 1u);
+  wide.sources = rules("192.0.2.0/24", "192.0.2.2");
+  ASSERT_TRUE(steering->set_services({wide}));
+  EXPECT_EQ(denied(), 0u);
+  EXPECT_EQ(run(*steering, syn("203.0.113.10", 443)), static_cast<uint32_t>(XDP_DROP)) << "still steered";
+  wide.sources = rules("198.51.100.0/24", "192.0.2.2");
+  ASSERT_TRUE(steering->set_services({wide}));
+  EXPECT_EQ(denied(), 1u) << "not in the list of the allowed";
+  wide.sources = nullptr;
+  ASSERT_TRUE(steering->set_services({wide}));
+  EXPECT_EQ(denied(), 0u);
+  EXPECT_THAT(Map(*steering, "sources").entries(sizeof(xebec_source_key)), IsEmpty());
+  ASSERT_TRUE(steering->set_services({}));
+  EXPECT_EQ(run(*steering, syn("203.0.113.10", 443)), static_cast<uint32_t>(XDP_PASS));
+  EXPECT_THAT(Map(*steering, "prefixes").entries(sizeof(xebec_prefix_key)), IsEmpty());
+  EXPECT_THAT(Map(*steering, "ranges").entries(sizeof(xebec_range_key)), IsEmpty());
+}
+
 std::vector<SteeredService> many(uint16_t first_port, std::size_t count) {
   std::vector<SteeredService> services;
   for (std::size_t i = 0; i < count; i++)

@@ -343,8 +343,6 @@ const Refused kValues[] = {
     {"AlgorithmPlanned", service_text("\"algorithm\": \"wlc\""),
      "f:1:93: error: /services/0/algorithm: algorithm \"wlc\" is not available in this version; available: "
      "maglev"},
-    {"HashPlanned", service_text("\"hash\": \"source\""),
-     "f:1:88: error: /services/0/hash: hash \"source\" is not available in this version; available: 5-tuple"},
     {"TableSizeNotPrime", service_text("\"table_size\": 65536"),
      "f:1:94: error: /services/0/table_size: 65536 is not prime; the nearest primes are 65521 and 65537"},
     {"TableSizeOfDefaultsOnce",
@@ -382,8 +380,8 @@ const Refused kValues[] = {
      "f:1:26: error: /tunnel/source_ipv4: 2001:db8::1 is not an IPv4 address"},
     {"SocketRelative", R"({"control":{"socket":"x.sock"}})",
      "f:1:22: error: /control/socket: \"x.sock\" is not an absolute path"},
-    {"SeedProtocolNumber", R"({"vips":[{"vip":"192.0.2.1","port":1,"protocol":132,"reals":[]}]})",
-     "f:1:49: error: /vips/0/protocol: protocol 132 is neither 6 (tcp) nor 17 (udp)"},
+    {"SeedProtocolNumber", R"({"vips":[{"vip":"192.0.2.1","port":1,"protocol":133,"reals":[]}]})",
+     "f:1:49: error: /vips/0/protocol: protocol 133 is neither 6 (tcp), 17 (udp) nor 132 (sctp)"},
     {"SeedRealAddress",
      R"({"vips":[{"vip":"192.0.2.1","port":1,"protocol":6,"reals":[{"ip":"192.0.2.1"}]}]})",
      "f:1:66: error: /vips/0/reals/0/ip: is the service's own address: its packets would come back"},
@@ -452,11 +450,11 @@ TEST(ConfigReader, ReportsEveryErrorInDocumentOrder) {
 })");
   EXPECT_EQ(
       errors,
-      "f:3:29: error: /services/0/vip: \"203.0.113.999\" is not an IPv4 or IPv6 address\n"
+      "f:3:29: error: /services/0/vip: \"203.0.113.999\" is not an IPv4 or IPv6 address or prefix\n"
       "f:3:54: error: /services/0/port: 70000 is out of range 1..65535\n"
       "f:3:80: error: /services/0/backend: unknown key \"backend\"; did you mean \"backends\"?\n"
       "f:4:15: error: /services/1/name: the name \"web\" is already taken by /services/0\n"
-      "f:4:70: error: /services/1/protocol: \"icmp\" is not a protocol; available: tcp, udp\n"
+      "f:4:70: error: /services/1/protocol: \"icmp\" is not a protocol; available: tcp, udp, sctp, any\n"
       "f:5:21: error: /services/1/backends/0/address: missing; every backend needs it\n"
       "f:5:22: error: /services/1/backends/0/addres: unknown key \"addres\"; did you mean \"address\"?\n"
       "f:5:81: error: /services/1/backends/1/weight: -5 is out of range 0..1000\n"
