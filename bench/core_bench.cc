@@ -10,6 +10,7 @@
 #include "dataplane/flow_table.h"
 #include "dataplane/limits.h"
 #include "dataplane/maglev.h"
+#include "dataplane/table.h"
 
 namespace xebec {
 namespace {
@@ -179,6 +180,51 @@ void maglev_pick(benchmark::State& state) {
   state.SetItemsProcessed(state.iterations() * static_cast<int64_t>(kBatchSize));
 }
 BENCHMARK(maglev_pick);
+
+/// Of so many services, each on an address of its own, asked in a random order: as the cache of the last answer
+/// (dataplane/last_service.h) does not help.
+void find_service(benchmark::State& state) {
+  TableParts parts;
+  const auto services = static_cast<uint32_t>(state.range(0));
+  const auto lookup = std::make_shared<const MaglevTable>();
+  for (uint32_t n = 0; n < services; ++n) {
+    Service service;
+    service.name = std::to_string(n);
+    service.vip = packet_of(n).key.source;
+    service.port = 443;
+    service.protocol = kProtoTcp;
+    service.lookup = lookup;
+    parts.services.push_back(std::move(service));
+  }
+  const auto table = Table::make(std::move(parts));
+  std::mt19937 random(3);
+  std::array<uint32_t, 4096> order{};
+  for (uint32_t& n : order) n = static_cast<uint32_t>(random() % services);
+  std::size_t at = 0;
+  uint64_t wrong = 0;
+  for (auto _ : state) {
+    const uint32_t n = order[at++ % order.size()];
+    wrong += table->find_service(table->services()[n].vip, kProtoTcp, Be16::from_host(443)) != n ? 1 : 0;
+  }
+  if (wrong != 0) state.SkipWithError("wrong answers");
+  state.SetItemsProcessed(state.iterations());
+}
+BENCHMARK(find_service)->Arg(1)->Arg(100)->Arg(4096);
+
+/// What every packet's source is asked, and almost none is one.
+void is_no_vip(benchmark::State& state) {
+  TableParts parts;
+  for (uint32_t n = 0; n < 100; ++n) parts.local_vips.push_back(packet_of(n).key.source);
+  const auto table = Table::make(std::move(parts));
+  uint32_t n = 100;
+  uint64_t vips = 0;
+  std::vector<IpAddress> sources;
+  for (uint32_t i = 0; i < 4096; ++i) sources.push_back(packet_of(1000 + i).key.source);
+  for (auto _ : state) vips += table->is_vip(sources[n++ % sources.size()]) ? 1 : 0;
+  if (vips != 0) state.SkipWithError("wrong answers");
+  state.SetItemsProcessed(state.iterations());
+}
+BENCHMARK(is_no_vip);
 
 }  // namespace
 }  // namespace xebec

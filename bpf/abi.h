@@ -6,12 +6,14 @@
  * and by the C++ side alike. "be" in a comment means network byte order; everything else is host order.
  *
  *   packet -> shim:  vips[dst address]                 absent: a reply? else XDP_PASS, the host's own traffic
- *                    services[dst address, proto, port] then the same with port 0 = any
+ *                    services[dst address, proto, port] then ranges, then services with port 0 = any
+ *                    (prefixes[dst address]            the same for the networks it lies in, longest first)
  *                    settings.mac is the destination? no: XDP_PASS, another host's
+ *                    (sources[list, src address]       denied: XDP_DROP)
  *                    heartbeats[rx queue] fresh?       stale: settings.fallback_verdict
  *                    xsks[rx queue]                    empty: settings.fallback_verdict
  *
- *   a reply of a translating service (only where settings.flags says that there is one):
+ *   a reply of a translating service (only where settings.translates says that there is one):
  *                    nat_backends[src address, proto, port] then the same with port 0 = any; absent: XDP_PASS
  *                    XEBEC_NAT:  nat_sources[dst address] has the destination port
  *                    XEBEC_DNAT: own[dst address] is absent: it goes to a client, not to this host
@@ -30,6 +32,22 @@
 #define XEBEC_MAX_VIPS 4096
 #define XEBEC_MAX_SERVICES 4096
 
+/* Entries of `services`: one for any protocol and any port stands there under TCP, UDP, SCTP and XEBEC_ANY_PROTOCOL. */
+#define XEBEC_MAX_SERVICE_ENTRIES (4 * XEBEC_MAX_SERVICES)
+
+/* Entries of `ranges`. A range is at most 30 blocks of ports, three times that for any protocol; one cut up by others in it
+ * more. */
+#define XEBEC_MAX_RANGE_BLOCKS 131072
+
+/* Source prefixes of all services. An entry is some 100 bytes, in memory as they come. */
+#define XEBEC_MAX_SOURCE_PREFIXES 65536
+
+/* VIPs that are prefixes and lie in one another: so many are searched, the longest first. */
+#define XEBEC_MAX_NESTED_VIPS 8
+
+/* Protocol of a service that takes every one; reserved by IANA. */
+#define XEBEC_ANY_PROTOCOL 255
+
 /* Tags the shim and the worker's parser both look behind: 802.1Q inside 802.1ad. */
 #define XEBEC_MAX_VLAN_TAGS 2
 
@@ -43,17 +61,55 @@ struct xebec_address {
   __u8 bytes[16];
 };
 
-/* Key of `services`. protocol: IANA number. port: be; 0 = any port of that protocol. */
+/* Key of `services`. protocol: IANA number. port: be; 0 = any port of that protocol. narrower: 0 for an address; of a
+ * network what its prefix lacks to 128 bits. */
 struct xebec_service_key {
   struct xebec_address vip;
   __u16 port;
   __u8 protocol;
-  __u8 zero;
+  __u8 narrower;
 };
 
-/* Value of `vips` and `services`. flags: none defined, 0. */
+/* Value of `vips`, `services` and `ranges`. source_list: of the service; 0: none. Of a VIP 0. */
 struct xebec_service_value {
-  __u32 flags;
+  __u32 source_list;
+};
+
+/* Key of `prefixes`, an LPM trie (BPF_MAP_TYPE_LPM_TRIE): bits of the address, at most 128. */
+struct xebec_prefix_key {
+  __u32 length;
+  struct xebec_address address;
+};
+
+/* Value of `prefixes`. outer: length of the longest prefix that this one lies in and that is a VIP; 0: none. */
+struct xebec_prefix_value {
+  struct xebec_address network;
+  __u8 narrower;
+  __u8 outer;
+  __u8 zero[2];
+};
+
+/* Key of `ranges`, an LPM trie. length: XEBEC_RANGE_FIXED_BITS and up to 16 bits of the port. */
+#define XEBEC_RANGE_FIXED_BITS 144
+struct xebec_range_key {
+  __u32 length;
+  struct xebec_address vip;
+  __u8 narrower;
+  __u8 protocol;
+  __u16 port; /* be */
+};
+
+/* Key of `sources`, an LPM trie. length: 32 bits of the list and up to 128 of the address. */
+#define XEBEC_SOURCE_FIXED_BITS 32
+struct xebec_source_key {
+  __u32 length;
+  __u32 list;
+  struct xebec_address source;
+};
+
+/* Value of `sources`. The prefix of no address bits says what becomes of a source that no other contains. */
+struct xebec_source_value {
+  __u32 denied;
 };
 
 /* Value of `nat_backends`: how its services translate; either or both. */
@@ -82,9 +138,6 @@ struct xebec_fragment_key {
 #define XEBEC_MAX_OWN_ADDRESSES 4096
 #define XEBEC_MAX_FRAGMENTS 4096
 
-/* settings.flags */
-#define XEBEC_TRANSLATES 1 /* some service does: look for replies */
-
 /* The one entry of `settings`. */
 struct xebec_settings {
   /* XDP_DROP or XDP_PASS: what VIP traffic gets when no live worker serves its queue. */
@@ -92,11 +145,17 @@ struct xebec_settings {
   /* The interface's own address. A frame sent to another one is not this host's, whatever its IP header says: a switch
    * that floods must not make two balancers forward one packet. All zero: any frame will do. */
   __u8 mac[6];
-  __u8 zero[2];
-  __u32 flags;
+  /* XEBEC_HAS_*: which of the further maps hold anything. The others are not looked into. */
+  __u8 features;
+  __u8 translates; /* 1: some service does, replies are looked for */
+  __u8 zero[4];
   /* A worker whose heartbeat is older than this is taken for dead. 0 = never. Nanoseconds. */
   __u64 stale_after_ns;
 };
+
+#define XEBEC_HAS_PREFIXES 1
+#define XEBEC_HAS_RANGES 2
+#define XEBEC_HAS_ANY_PROTOCOL 4
 
 /* Entry of `heartbeats`, index = rx queue, one cache line each so that workers do not share one.
  * Written by the queue's worker with CLOCK_MONOTONIC(_COARSE), nanoseconds; 0 = no worker yet. */
@@ -111,6 +170,7 @@ enum xebec_shim_counter {
   XEBEC_SHIM_STEERED,   /* redirected to the socket of its queue */
   XEBEC_SHIM_NO_SOCKET, /* the queue has no socket: fallback verdict */
   XEBEC_SHIM_STALE,     /* the queue's worker is silent: fallback verdict */
+  XEBEC_SHIM_DENIED,    /* the service's rules deny the source: dropped */
   XEBEC_SHIM_COUNTERS
 };
 
@@ -154,6 +214,11 @@ struct xebec_inject_list {
 XEBEC_ABI_ASSERT(sizeof(struct xebec_address) == 16);
 XEBEC_ABI_ASSERT(sizeof(struct xebec_service_key) == 20);
 XEBEC_ABI_ASSERT(sizeof(struct xebec_service_value) == 4);
+XEBEC_ABI_ASSERT(sizeof(struct xebec_prefix_key) == 20);
+XEBEC_ABI_ASSERT(sizeof(struct xebec_prefix_value) == 20);
+XEBEC_ABI_ASSERT(sizeof(struct xebec_range_key) == 24);
+XEBEC_ABI_ASSERT(sizeof(struct xebec_source_key) == 24);
+XEBEC_ABI_ASSERT(sizeof(struct xebec_source_value) == 4);
 XEBEC_ABI_ASSERT(sizeof(struct xebec_settings) == 24);
 XEBEC_ABI_ASSERT(sizeof(struct xebec_port_range) == 4);
 XEBEC_ABI_ASSERT(sizeof(struct xebec_fragment_key) == 40);

@@ -75,10 +75,35 @@ struct {
 
 struct {
   __uint(type, BPF_MAP_TYPE_HASH);
-  __uint(max_entries, XEBEC_MAX_SERVICES);
+  __uint(max_entries, XEBEC_MAX_SERVICE_ENTRIES);
   __type(key, struct xebec_service_key);
   __type(value, struct xebec_service_value);
 } services SEC(".maps");
+
+struct {
+  __uint(type, BPF_MAP_TYPE_LPM_TRIE);
+  __uint(map_flags, BPF_F_NO_PREALLOC);
+  __uint(max_entries, XEBEC_MAX_VIPS);
+  __type(key, struct xebec_prefix_key);
+  __type(value, struct xebec_prefix_value);
+} prefixes SEC(".maps");
+
+struct {
+  __uint(type, BPF_MAP_TYPE_LPM_TRIE);
+  __uint(map_flags, BPF_F_NO_PREALLOC);
+  __uint(max_entries, XEBEC_MAX_RANGE_BLOCKS);
+  __type(key, struct xebec_range_key);
+  __type(value, struct xebec_service_value);
+} ranges SEC(".maps");
+
+struct {
+  __uint(type, BPF_MAP_TYPE_LPM_TRIE);
+  __uint(map_flags, BPF_F_NO_PREALLOC);
+  /* Old lists go after new ones came, and each has an entry of its own for what it does not name. */
+  __uint(max_entries, 2 * (XEBEC_MAX_SOURCE_PREFIXES + XEBEC_MAX_SERVICES));
+  __type(key, struct xebec_source_key);
+  __type(value, struct xebec_source_value);
+} sources SEC(".maps");
 
 struct {
   __uint(type, BPF_MAP_TYPE_ARRAY);
@@ -144,14 +169,121 @@ static __always_inline void count(__u32 counter) {
   if (packets) (*packets)++;
 }
 
-/* The exact port first, then any port. key->vip is filled in; port: be. */
-static __always_inline bool is_service(struct xebec_service_key* key, __u8 protocol, __be16 port) {
-  key->protocol = protocol;
-  key->port = port;
-  if (bpf_map_lookup_elem(&services, key)) return true;
-  if (port == 0) return false;
-  key->port = 0;
-  return bpf_map_lookup_elem(&services, key) != NULL;
+/* What a packet is, as far as it goes. */
+enum whose {
+  THE_HOSTS,
+  A_SERVICES,
+  DENIED, /* a service's, from a source it does not let in */
+};
+
+/* The packet in hand: where it goes, and what it is looked for under. */
+struct sought {
+  struct xebec_service_key key; /* protocol and port are filled in on the way */
+  struct xebec_address source;
+  __u8 features;
+  __u8 outer; /* bits of the next network to look in; 0: none */
+};
+
+static __always_inline __u8 features_on(void) {
+  const __u32 zero = 0;
+  const struct xebec_settings* set = bpf_map_lookup_elem(&settings, &zero);
+  return set ? set->features : 0;
+}
+
+/* Goes on to the longest network of at most `length` bits that contains the address. */
+static __always_inline bool go_to_prefix(struct sought* at, const struct xebec_address* address,
+                                         __u8 length) {
+  struct xebec_prefix_key key;
+  key.length = length;
+  key.address = *address;
+  const struct xebec_prefix_value* found = bpf_map_lookup_elem(&prefixes, &key);
+  if (!found) return false;
+  at->key.vip = found->network;
+  at->key.narrower = found->narrower;
+  at->outer = found->outer;
+  return true;
+}
+
+/* at->key.vip is the destination. Afterwards it is the VIP to begin with. */
+static __always_inline bool is_vip(struct sought* at) {
+  if (bpf_map_lookup_elem(&vips, &at->key.vip)) {
+    at->features = features_on();
+    at->outer = at->features & XEBEC_HAS_PREFIXES ? 128 : 0;
+    return true;
+  }
+  at->features = features_on();
+  if (!(at->features & XEBEC_HAS_PREFIXES)) return false;
+  const struct xebec_address address = at->key.vip;
+  return go_to_prefix(at, &address, 128);
+}
+
+static __always_inline const struct xebec_service_value* find_in_ranges(const struct xebec_service_key* key) {
+  struct xebec_range_key range;
+  range.length = XEBEC_RANGE_FIXED_BITS + 16;
+  range.vip = key->vip;
+  range.narrower = key->narrower;
+  range.protocol = key->protocol;
+  range.port = key->port;
+  return bpf_map_lookup_elem(&ranges, &range);
+}
+
+static __always_inline bool has_ports(__u8 protocol) {
+  return protocol == IPPROTO_TCP || protocol == IPPROTO_UDP || protocol == PROTOCOL_SCTP;
+}
+
+/* At one VIP: the exact port, then the narrowest range, then any port. The maps are made so that what a service of any
+ * protocol leaves to those of one is not there twice (control/shim_image.cc). */
+static __always_inline const struct xebec_service_value* find_at(struct sought* at, __u8 protocol,
+                                                                 __be16 port) {
+  const struct xebec_service_value* found;
+  at->key.protocol = protocol;
+  at->key.port = port;
+  found = bpf_map_lookup_elem(&services, &at->key);
+  if (found) return found;
+  if (at->features & XEBEC_HAS_RANGES) {
+    found = find_in_ranges(&at->key);
+    if (found) return found;
+  }
+  if (port != 0) {
+    at->key.port = 0;
+    found = bpf_map_lookup_elem(&services, &at->key);
+    if (found) return found;
+  }
+  if (!(at->features & XEBEC_HAS_ANY_PROTOCOL) || has_ports(protocol)) return NULL;
+  at->key.protocol = XEBEC_ANY_PROTOCOL;
+  return bpf_map_lookup_elem(&services, &at->key);
+}
+
+/* The same for one argument and a number: 0: none; else the service's source list and 1. A global function, which the verifier
+ * judges once and not in every round of the search (see whose_at_l4()). */
+__noinline int service_at(struct sought* at, __u32 protocol, __u32 port) {
+  if (!at) return 0;
+  const struct xebec_service_value* found = find_at(at, protocol, port);
+  return found ? (int)(found->source_list + 1) : 0;
+}
+
+/* As dataplane/source_rules.h: of the prefixes that contain the source the longest decides. */
+static __always_inline bool is_denied(__u32 list, const struct xebec_address* source) {
+  struct xebec_source_key key;
+  key.length = XEBEC_SOURCE_FIXED_BITS + 128;
+  key.list = list;
+  key.source = *source;
+  const struct xebec_source_value* found = bpf_map_lookup_elem(&sources, &key);
+  return found && found->denied;
+}
+
+/* port: be. The VIP first, then the networks it lies in. */
+static __always_inline enum whose whose_by(struct sought* at, __u8 protocol, __be16 port) {
+  const struct xebec_address address = at->key.vip;
+  __u32 found = service_at(at, protocol, port);
+  for (int i = 0; !found && i < XEBEC_MAX_NESTED_VIPS; i++) {
+    const __u8 outer = at->outer;
+    if (outer == 0 || !go_to_prefix(at, &address, outer)) break;
+    found = service_at(at, protocol, port);
+  }
+  if (!found) return THE_HOSTS;
+  if (found != 1 && is_denied(found - 1, &at->source)) return DENIED;
+  return A_SERVICES;
 }
 
 /* Echo requests and errors are about services. The rest of ICMP is between hosts (echo replies to this host's
@@ -171,7 +303,9 @@ static __always_inline bool is_icmpv6_for_service(__u8 type) {
 static __always_inline bool read_at(struct xdp_md* ctx, __u32 offset, void* to, __u32 size) {
   if (has_xdp_load_bytes) return bpf_xdp_load_bytes(ctx, offset, to, size) == 0;
 
-  void* from = (void*)(long)ctx->data + (offset & 0xffff); /* the mask is a bound for the verifier */
+  /* No header lies so far; and of a sum beyond 65,535 the verifier believes nothing (MAX_PACKET_OFF). */
+  if (offset > 0x7fff) return false;
+  void* from = (void*)(long)ctx->data + (offset & 0x7fff); /* the mask is a bound for the verifier */
   if (from + size > (void*)(long)ctx->data_end) return false;
   __builtin_memcpy(to, from, size);
   return true;
@@ -184,13 +318,20 @@ static __always_inline bool read_fixed(void* from, void* end, union l4* to) {
 }
 
 /* has_l4: `l4` is filled in; the packet has that much behind its IP headers. */
-static __always_inline bool l4_is_ours(struct xebec_service_key* key, __u8 protocol, bool ipv6, bool has_l4,
-                                       union l4 l4) {
-  if (protocol == IPPROTO_TCP || protocol == IPPROTO_UDP || protocol == PROTOCOL_SCTP)
-    return has_l4 && is_service(key, protocol, l4.port.destination);
-  if (protocol == (ipv6 ? IPPROTO_ICMPV6 : IPPROTO_ICMP))
-    return has_l4 && (ipv6 ? is_icmpv6_for_service(l4.icmp.type) : is_icmp_for_service(l4.icmp.type));
-  return is_service(key, protocol, 0);
+static __always_inline enum whose whose_by_l4(struct sought* at, __u8 protocol, bool ipv6, bool has_l4,
+                                              union l4 l4) {
+  if (has_ports(protocol)) return has_l4 ? whose_by(at, protocol, l4.port.destination) : THE_HOSTS;
+  if (protocol == (ipv6 ? IPPROTO_ICMPV6 : IPPROTO_ICMP)) {
+    if (!has_l4) return THE_HOSTS;
+    return (ipv6 ? is_icmpv6_for_service(l4.icmp.type) : is_icmp_for_service(l4.icmp.type)) ? A_SERVICES
+                                                                                            : THE_HOSTS;
+  }
+  return whose_by(at, protocol, 0);
+}
+
+static __always_inline void set_ipv4(struct xebec_address* to, __be32 address) {
+  __builtin_memset(&to->bytes[10], 0xff, 2);
+  __builtin_memcpy(&to->bytes[12], &address, 4);
 }
 
 /* What is known of a packet that may be a backend's reply. */
@@ -202,7 +343,7 @@ struct reply {
 static __always_inline bool translates(void) {
   const __u32 zero = 0;
   const struct xebec_settings* set = bpf_map_lookup_elem(&settings, &zero);
-  return set && (set->flags & XEBEC_TRANSLATES);
+  return set && set->translates;
 }
 
 /* From a backend's endpoint to `to`, port `to_port` (be), as one of its services' packets would be: to an address and port that
@@ -265,7 +406,7 @@ static __always_inline bool quotes_translated(struct xdp_md* ctx, const struct r
   return is_translated(&to, protocol, l4.port.destination, &from, l4.port.source);
 }
 
-/* The same questions as l4_is_ours(), of a packet to no VIP. l4_offset: of `l4` in the frame. */
+/* The same questions as whose_by_l4(), of a packet to no VIP. l4_offset: of `l4` in the frame. */
 static __always_inline bool l4_is_reply(struct xdp_md* ctx, const struct reply* reply, __u8 protocol, bool ipv6,
                                         bool has_l4, union l4 l4, __u32 l4_offset) {
   const __u32 one = 1;
@@ -293,30 +434,64 @@ static __always_inline bool is_fragment_of_reply(const struct reply* reply, __u8
   return bpf_map_lookup_elem(&nat_fragments, &key) != NULL;
 }
 
+/* What has been found out about a packet's L4, for one argument. */
+#define L4_IPV6 0x100
+#define L4_PRESENT 0x200 /* the packet has as much of it as is read */
+
+static __always_inline __u32 l4_facts(__u8 protocol, bool ipv6, bool has_l4) {
+  return protocol | (ipv6 ? L4_IPV6 : 0) | (has_l4 ? L4_PRESENT : 0);
+}
+
+/* The two questions at the end of every way through the headers are global functions: the verifier judges them by themselves,
+ * once, and not behind each of the ways. Inlined, with prefixes and replies, it gave up after a million instructions where
+ * headers are read by packet pointers; and without CAP_PERFMON it forbids what the compiler then does with the stack. It wants
+ * pointers checked. */
+__noinline int whose_at_l4(struct sought* at, __u32 facts, __u32 l4_bytes) {
+  union l4 l4;
+  if (!at) return THE_HOSTS;
+  __builtin_memcpy(&l4, &l4_bytes, sizeof(l4));
+  return whose_by_l4(at, facts & 0xff, (facts & L4_IPV6) != 0, (facts & L4_PRESENT) != 0, l4);
+}
+
+__noinline int whose_reply(struct xdp_md* ctx, struct reply* reply, __u32 facts, __u32 l4_bytes, __u32 l4_offset) {
+  union l4 l4;
+  if (!reply) return THE_HOSTS;
+  __builtin_memcpy(&l4, &l4_bytes, sizeof(l4));
+  const bool is = l4_is_reply(ctx, reply, facts & 0xff, (facts & L4_IPV6) != 0, (facts & L4_PRESENT) != 0, l4, l4_offset);
+  return is ? A_SERVICES : THE_HOSTS;
+}
+
+static __always_inline enum whose whose_in_the_end(struct xdp_md* ctx, struct sought* at, struct reply* reply, bool vip,
+                                                   __u32 facts, const union l4* l4, __u32 l4_offset) {
+  __u32 bytes;
+  __builtin_memcpy(&bytes, l4, sizeof(bytes));
+  return vip ? whose_at_l4(at, facts, bytes) : whose_reply(ctx, reply, facts, bytes, l4_offset);
+}
+
 /* offset: where l3 is in the frame. */
-static __always_inline bool ipv4_is_ours(struct xdp_md* ctx, void* l3, void* end, __u32 offset) {
+static __always_inline enum whose whose_ipv4(struct xdp_md* ctx, void* l3, void* end, __u32 offset) {
   struct iphdr* ip = l3;
-  struct xebec_service_key key = {};
+  struct sought at = {};
   struct reply reply = {};
   union l4 l4 = {};
-  if (l3 + sizeof(*ip) > end) return false;
+  if (l3 + sizeof(*ip) > end) return THE_HOSTS;
 
-  __builtin_memset(&key.vip.bytes[10], 0xff, 2);
-  __builtin_memcpy(&key.vip.bytes[12], &ip->daddr, 4);
-  const bool vip = bpf_map_lookup_elem(&vips, &key.vip) != NULL;
-  if (!vip && !translates()) return false;
+  set_ipv4(&at.key.vip, ip->daddr);
+  const bool vip = is_vip(&at);
+  if (!vip && !translates()) return THE_HOSTS;
+  set_ipv4(&at.source, ip->saddr);
 
-  if (ip->version != 4 || ip->ihl < 5) return false;
+  if (ip->version != 4 || ip->ihl < 5) return THE_HOSTS;
   if (!vip) {
-    reply.fragment.destination = key.vip;
-    __builtin_memset(&reply.fragment.source.bytes[10], 0xff, 2);
-    __builtin_memcpy(&reply.fragment.source.bytes[12], &ip->saddr, 4);
+    set_ipv4(&reply.fragment.destination, ip->daddr);
+    set_ipv4(&reply.fragment.source, ip->saddr);
     reply.is_fragment = (ip->frag_off & bpf_htons(0x2000 | IPV4_OFFSET_MASK)) != 0;
     if (reply.is_fragment) reply.fragment.id = ip->id;
   }
   /* No ports here, and the payload must not be read as if it had some. The worker remembers the first
    * fragment. */
-  if (ip->frag_off & bpf_htons(IPV4_OFFSET_MASK)) return vip || is_fragment_of_reply(&reply, ip->protocol);
+  if (ip->frag_off & bpf_htons(IPV4_OFFSET_MASK))
+    return vip || is_fragment_of_reply(&reply, ip->protocol) ? A_SERVICES : THE_HOSTS;
   const __u32 header = ip->ihl * 4;
   /* By the length field as well as by the frame: padding is not a port. */
   bool has_l4 = bpf_ntohs(ip->tot_len) >= header + sizeof(l4);
@@ -325,8 +500,7 @@ static __always_inline bool ipv4_is_ours(struct xdp_md* ctx, void* l3, void* end
   } else {
     has_l4 = has_l4 && read_at(ctx, offset + header, &l4, sizeof(l4));
   }
-  if (!vip) return l4_is_reply(ctx, &reply, ip->protocol, false, has_l4, l4, offset + header);
-  return l4_is_ours(&key, ip->protocol, false, has_l4, l4);
+  return whose_in_the_end(ctx, &at, &reply, vip, l4_facts(ip->protocol, false, has_l4), &l4, offset + header);
 }
 
 /* RFC 4291 section 2.5.5.2: ::ffff:0:0/96 is no address on a wire, and would be mistaken for an IPv4 VIP. */
@@ -341,22 +515,23 @@ static __always_inline bool is_extension(__u8 header) {
 }
 
 /* What is behind the extension headers, the first of which is `next` at `offset`. */
-static __always_inline bool extended_is_ours(struct xdp_md* ctx, struct xebec_service_key* key,
-                                             struct reply* reply, bool vip, __u8 next, __u32 offset, int room) {
+static __always_inline enum whose whose_extended(struct xdp_md* ctx, struct sought* at, struct reply* reply,
+                                                 bool vip, __u8 next, __u32 offset, int room) {
   union l4 l4 = {};
   for (int i = 0; i < XEBEC_MAX_IPV6_EXTENSIONS; i++) {
     struct extension_header extension;
     __u32 length;
 
     if (!is_extension(next)) break;
-    if (room < (int)sizeof(extension) || !read_at(ctx, offset, &extension, sizeof(extension))) return false;
+    if (room < (int)sizeof(extension) || !read_at(ctx, offset, &extension, sizeof(extension)))
+      return THE_HOSTS;
     if (next == IPPROTO_FRAGMENT) {
       if (!vip && (extension.offset_flags & bpf_htons(IPV6_OFFSET_MASK | 1))) {
         reply->fragment.id = extension.rest;
         reply->is_fragment = true;
       }
       if (extension.offset_flags & bpf_htons(IPV6_OFFSET_MASK)) /* as for IPv4 */
-        return vip || is_fragment_of_reply(reply, 0);
+        return vip || is_fragment_of_reply(reply, 0) ? A_SERVICES : THE_HOSTS;
       length = 8;
     } else if (next == IPPROTO_AH) {
       length = (extension.length + 2) * 4; /* RFC 4302 section 2.2 */
@@ -367,45 +542,44 @@ static __always_inline bool extended_is_ours(struct xdp_md* ctx, struct xebec_se
     offset += length;
     room -= (int)length;
   }
-  if (is_extension(next)) return false;
+  if (is_extension(next)) return THE_HOSTS;
   const bool has_l4 = room >= (int)sizeof(l4) && read_at(ctx, offset, &l4, sizeof(l4));
-  if (!vip) return l4_is_reply(ctx, reply, next, true, has_l4, l4, offset);
-  return l4_is_ours(key, next, true, has_l4, l4);
+  return whose_in_the_end(ctx, at, reply, vip, l4_facts(next, true, has_l4), &l4, offset);
 }
 
-static __always_inline bool ipv6_is_ours(struct xdp_md* ctx, void* l3, void* end, __u32 offset) {
+static __always_inline enum whose whose_ipv6(struct xdp_md* ctx, void* l3, void* end, __u32 offset) {
   struct ipv6hdr* ip = l3;
-  struct xebec_service_key key = {};
+  struct sought at = {};
   struct reply reply = {};
   union l4 l4 = {};
-  if (l3 + sizeof(*ip) > end) return false;
+  if (l3 + sizeof(*ip) > end) return THE_HOSTS;
 
-  if (is_ipv4_mapped(&ip->daddr)) return false;
-  __builtin_memcpy(&key.vip, &ip->daddr, sizeof(key.vip));
-  const bool vip = bpf_map_lookup_elem(&vips, &key.vip) != NULL;
-  if (!vip && !translates()) return false;
+  if (is_ipv4_mapped(&ip->daddr)) return THE_HOSTS;
+  __builtin_memcpy(&at.key.vip, &ip->daddr, sizeof(at.key.vip));
+  const bool vip = is_vip(&at);
+  if (!vip && !translates()) return THE_HOSTS;
+  __builtin_memcpy(&at.source, &ip->saddr, sizeof(at.source));
 
-  if (ip->version != 6) return false;
+  if (ip->version != 6) return THE_HOSTS;
   if (!vip) {
-    if (is_ipv4_mapped(&ip->saddr)) return false;
-    reply.fragment.destination = key.vip;
+    if (is_ipv4_mapped(&ip->saddr)) return THE_HOSTS;
+    __builtin_memcpy(&reply.fragment.destination, &ip->daddr, sizeof(reply.fragment.destination));
     __builtin_memcpy(&reply.fragment.source, &ip->saddr, sizeof(reply.fragment.source));
   }
   const int room = bpf_ntohs(ip->payload_len);
   if (is_extension(ip->nexthdr))
-    return extended_is_ours(ctx, &key, &reply, vip, ip->nexthdr, offset + sizeof(*ip), room);
+    return whose_extended(ctx, &at, &reply, vip, ip->nexthdr, offset + sizeof(*ip), room);
   const bool has_l4 = room >= (int)sizeof(l4) && read_fixed(l3 + sizeof(*ip), end, &l4);
-  if (!vip) return l4_is_reply(ctx, &reply, ip->nexthdr, true, has_l4, l4, offset + sizeof(*ip));
-  return l4_is_ours(&key, ip->nexthdr, true, has_l4, l4);
+  return whose_in_the_end(ctx, &at, &reply, vip, l4_facts(ip->nexthdr, true, has_l4), &l4, offset + sizeof(*ip));
 }
 
-static __always_inline bool is_ours(struct xdp_md* ctx) {
+static __always_inline enum whose whose(struct xdp_md* ctx) {
   void* data = (void*)(long)ctx->data;
   void* end = (void*)(long)ctx->data_end;
   struct ethhdr* ethernet = data;
   __u32 offset = sizeof(*ethernet);
   void* at = data + sizeof(*ethernet);
-  if (at > end) return false;
+  if (at > end) return THE_HOSTS;
 
   __be16 type = ethernet->h_proto;
 #pragma unroll
@@ -414,12 +588,12 @@ static __always_inline bool is_ours(struct xdp_md* ctx) {
     if (type != bpf_htons(ETH_P_8021Q) && type != bpf_htons(ETH_P_8021AD)) break;
     at += sizeof(*tag);
     offset += sizeof(*tag);
-    if (at > end) return false;
+    if (at > end) return THE_HOSTS;
     type = tag->type;
   }
-  if (type == bpf_htons(ETH_P_IP)) return ipv4_is_ours(ctx, at, end, offset);
-  if (type == bpf_htons(ETH_P_IPV6)) return ipv6_is_ours(ctx, at, end, offset);
-  return false;
+  if (type == bpf_htons(ETH_P_IP)) return whose_ipv4(ctx, at, end, offset);
+  if (type == bpf_htons(ETH_P_IPV6)) return whose_ipv6(ctx, at, end, offset);
+  return THE_HOSTS;
 }
 
 /* A worker that has not come round its loop for that long would leave the packet in its ring. The clock is
@@ -443,12 +617,16 @@ static __always_inline bool is_sent_to(struct xdp_md* ctx, const __u8* mac) {
   return is[0] == should[0] && is[1] == should[1] && is[2] == should[2];
 }
 
-static __always_inline int steer(struct xdp_md* ctx) {
+static __always_inline int steer(struct xdp_md* ctx, enum whose packet) {
   const __u32 zero = 0;
   const __u32 queue = ctx->rx_queue_index;
   struct xebec_settings* set = bpf_map_lookup_elem(&settings, &zero);
   if (!set) return XDP_PASS; /* cannot happen, but the verifier does not know */
   if (!is_sent_to(ctx, set->mac)) return XDP_PASS;
+  if (packet == DENIED) {
+    count(XEBEC_SHIM_DENIED);
+    return XDP_DROP;
+  }
 
   const __u32 fallback = set->fallback_verdict == XDP_PASS ? XDP_PASS : XDP_DROP;
   if (is_stale(queue, set->stale_after_ns)) {
@@ -462,7 +640,8 @@ static __always_inline int steer(struct xdp_md* ctx) {
 
 SEC("xdp")
 int xebec_shim(struct xdp_md* ctx) {
-  return is_ours(ctx) ? steer(ctx) : XDP_PASS;
+  const enum whose packet = whose(ctx);
+  return packet == THE_HOSTS ? XDP_PASS : steer(ctx, packet);
 }
 
 char _license[] SEC("license") = "Dual BSD/GPL";

@@ -8,7 +8,10 @@ function(xebec_bpf_skeleton NAME)
   set(obj ${CMAKE_CURRENT_BINARY_DIR}/${NAME}.bpf.o)
   set(skel ${CMAKE_CURRENT_BINARY_DIR}/${NAME}.skel.h)
   add_custom_command(OUTPUT ${obj}
+    # Every spilled value has a stack slot of its own: without CAP_PERFMON the verifier forbids to write four bytes where eight
+    # of a pointer were before ("attempt to corrupt spilled pointer on stack").
     COMMAND ${XEBEC_BPF_CLANG} -O2 -g -Wall -Wextra -Werror -target bpf -mcpu=v3
+            -mllvm -no-stack-slot-sharing
             -I${CMAKE_CURRENT_SOURCE_DIR} -I/usr/include/${CMAKE_LIBRARY_ARCHITECTURE}
             -MD -MF ${obj}.d -c ${src} -o ${obj}
     DEPENDS ${src} DEPFILE ${obj}.d COMMENT "BPF ${NAME}" VERBATIM)

@@ -89,6 +89,49 @@ HttpResponse no_service(const std::string& name) {
                  "xebec service list");
 }
 
+/// A part of the question that the service leaves open must be in the query, and one that it does not must fit.
+tl::expected<void, std::string> read_which_flow(const Call& call, const Service& service, FlowKey& key) {
+  const ServiceMatch match = service.match();
+  const auto asked = [&](const char* name) -> const std::string* {
+    const auto it = call.request.query.find(name);
+    return it == call.request.query.end() ? nullptr : &it->second;
+  };
+  uint16_t port = match.port;
+  if (const std::string* dport = asked("dport")) {
+    const auto parsed = parse_port(*dport);
+    if (!parsed) return tl::unexpected(fmt::format("which: dport: {} is not a port", *dport));
+    const uint16_t last = match.is_range() ? match.last_port : match.port;
+    if (match.port != 0 && (*parsed < match.port || *parsed > last))
+      return tl::unexpected(
+          fmt::format("which: the service is on port {}, not {}", port_text(match), *parsed));
+    port = *parsed;
+  } else if (match.port == 0 || match.is_range()) {
+    return tl::unexpected(fmt::format("which: the service takes {}: say which with dport=PORT",
+                                      match.port == 0 ? "any port" : "ports " + port_text(match)));
+  }
+  key.destination = match.vip.network;
+  if (const std::string* dst = asked("dst")) {
+    const auto parsed = IpAddress::parse(*dst);
+    if (!parsed || !match.vip.contains(*parsed))
+      return tl::unexpected(
+          fmt::format("which: dst: {} is not an address in {}", *dst, match.vip.to_string()));
+    key.destination = *parsed;
+  } else if (!match.vip.is_single()) {
+    return tl::unexpected(fmt::format("which: the service is all of {}: say which address with dst=ADDR",
+                                      match.vip.to_string()));
+  }
+  key.protocol = match.protocol;
+  if (match.protocol == kProtoAny) {
+    const std::string* protocol = asked("protocol");
+    if (protocol == nullptr || (*protocol != "tcp" && *protocol != "udp" && *protocol != "sctp"))
+      return tl::unexpected(
+          std::string("which: the service takes any protocol: say protocol=tcp, udp or sctp"));
+    key.protocol = *protocol == "tcp" ? kProtoTcp : *protocol == "udp" ? kProtoUdp : kProtoSctp;
+  }
+  key.destination_port = Be16::from_host(port);
+  return {};
+}
+
 HttpResponse which(const Call& call) {
   const auto src = call.request.query.find("src");
   if (src == call.request.query.end()) return failure(400, "usage", "which: needs src=ADDRESS:PORT");
@@ -96,21 +139,14 @@ HttpResponse which(const Call& call) {
   if (!source) return failure(400, "usage", fmt::format("which: src: {} is not ADDRESS:PORT", src->second));
   for (const Service& s : call.controller.engine().table().services()) {
     if (s.name != call.path[1]) continue;
-    uint16_t port = s.port;
-    if (const auto dport = call.request.query.find("dport"); dport != call.request.query.end()) {
-      const auto parsed = parse_port(dport->second);
-      if (!parsed) return failure(400, "usage", fmt::format("which: dport: {} is not a port", dport->second));
-      if (port != 0 && port != *parsed) {
-        return failure(400, "usage", fmt::format("which: the service is on port {}, not {}", port, *parsed));
-      }
-      port = *parsed;
-    } else if (port == 0) {
-      return failure(400, "usage", "which: the service takes any port: say which with dport=PORT");
-    }
+    FlowKey key;
+    if (const auto r = read_which_flow(call, s, key); !r) return failure(400, "usage", r.error());
     if (source->address.is_v4() != s.vip.is_v4()) {
       return failure(400, "usage", "which: src and the service's address are of different families");
     }
-    return answer(200, report_which(call.controller, s, source->address, source->port, port));
+    key.source = source->address;
+    key.source_port = Be16::from_host(source->port);
+    return answer(200, report_which(call.controller, s, key));
   }
   return no_service(call.path[1]);
 }

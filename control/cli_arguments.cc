@@ -9,6 +9,7 @@
 
 #include "control/config_fields.h"
 #include "dataplane/ip_address.h"
+#include "dataplane/ip_prefix.h"
 
 namespace xebec {
 namespace {
@@ -20,6 +21,17 @@ tl::unexpected<CliError> usage(std::string message, std::string hint) {
 std::optional<uint64_t> port_of(std::string_view text) {
   const auto port = decimal(text);
   return port && *port >= 1 && *port <= 65535 ? port : std::nullopt;
+}
+
+/// What stands between commas.
+CliJson parts_of(std::string_view text) {
+  CliJson out = CliJson::array();
+  for (std::size_t at = 0; at <= text.size();) {
+    const std::size_t comma = std::min(text.find(',', at), text.size());
+    out.push_back(std::string(text.substr(at, comma - at)));
+    at = comma + 1;
+  }
+  return out;
 }
 
 struct HostAndPort {
@@ -54,15 +66,28 @@ std::optional<HostAndPort> split(std::string_view text) {
 }  // namespace
 
 Argument<CliJson> parse_service_endpoint(const std::string& text) {
-  const char* const hint = "such as 203.0.113.10:443/tcp or [2001:db8::1]:53/udp; the port may be \"any\"";
+  const char* const hint =
+      "such as 203.0.113.10:443/tcp, [2001:db8::/32]:8000-8099/udp or 203.0.113.0/24:any/any";
   const std::size_t slash = text.rfind('/');
-  const auto host = split(std::string_view(text).substr(0, slash));
+  const std::string_view before = std::string_view(text).substr(0, slash);
+  // The prefix's length stands between the address and the port's colon, or the bracket.
+  const std::size_t length = before.find('/');
+  const std::size_t behind = length == std::string_view::npos ? length : before.find_first_of("]:", length);
+  std::string address(before);
+  if (behind != std::string_view::npos) address.erase(length, behind - length);
+  const auto host = split(address);
   if (slash == std::string::npos || !host || host->port.empty() || slash + 1 == text.size()) {
     return usage(fmt::format("{}: not of the form VIP:PORT/PROTO", text), hint);
   }
-  CliJson out{{"vip", host->address.to_string()}};
-  if (host->port == "any") {
-    out["port"] = "any";
+  std::string vip = host->address.to_string();
+  if (behind != std::string_view::npos) vip += before.substr(length, behind - length);
+  if (!IpPrefix::parse(vip)) return usage(fmt::format("{}: {} is not an address or prefix", text, vip), hint);
+  CliJson out{{"vip", vip}};
+  const std::size_t dash = host->port.find('-');
+  const bool range = dash != std::string::npos && port_of(std::string_view(host->port).substr(0, dash)) &&
+                     port_of(std::string_view(host->port).substr(dash + 1));
+  if (host->port == "any" || range) {
+    out["port"] = host->port;
   } else if (const auto port = port_of(host->port)) {
     out["port"] = *port;
   } else {
@@ -112,7 +137,9 @@ Argument<CliJson> parse_settings(const std::vector<std::string>& settings,
                    guess.empty() ? "keys: " + known : fmt::format("did you mean \"{}\"?", guess));
     }
     if (out.contains(key)) return usage(fmt::format("{}: \"{}\" is given twice", setting, key), "");
-    if (const auto number = decimal(value)) {
+    if (key == "allow" || key == "deny") {
+      out[key] = parts_of(value);
+    } else if (const auto number = decimal(value)) {
       out[key] = *number;
     } else if (value == "true" || value == "false") {
       out[key] = value == "true";

@@ -17,7 +17,7 @@ namespace xebec {
 template <typename T>
 using Argument = tl::expected<T, CliError>;
 
-/// "203.0.113.10:443/tcp", "[2001:db8::1]:any/udp" -> {"vip", "port", "protocol"}.
+/// "203.0.113.10:443/tcp", "[2001:db8::/32]:8000-8099/udp" -> {"vip", "port", "protocol"}.
 Argument<CliJson> parse_service_endpoint(const std::string& text);
 
 /// "10.0.0.1", "10.0.0.1:80", "[2001:db8::1]:80", "2001:db8::1" -> {"address"[, "port"]}, the address in
@@ -27,7 +27,8 @@ Argument<CliJson> parse_backend_address(const std::string& text);
 /// "ADDR:PORT" with a number for a port; returned as it stands.
 Argument<std::string> parse_source(const std::string& text);
 
-/// KEY=VALUE with one of `keys`: numbers become numbers, true and false booleans, everything else strings.
+/// KEY=VALUE with one of `keys`: numbers become numbers, true and false booleans, what stands between commas behind allow
+/// and deny a list, everything else strings.
 Argument<CliJson> parse_settings(const std::vector<std::string>& settings,
                                  std::span<const std::string_view> keys);
 

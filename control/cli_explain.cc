@@ -125,7 +125,7 @@ VerbResult Verbs::explain_capture(const ExplainArguments& arguments, const Confi
     if (!created) return failed(created.error());
     writer = std::move(*created);
   }
-  CaptureExplainer explainer(table, config.flows, ShimView(services_of(table), network.local_macs()),
+  CaptureExplainer explainer(table, config.flows, ShimView(table, network.local_macs(), reply_rules_of(table, config.nat.table, {})),
                              start_ns);
   if (options_.output == Output::tsv) fmt::print("{}", packet_title());
 

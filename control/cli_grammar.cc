@@ -28,7 +28,8 @@ struct Line {
   bool json = false;
   bool pretty = false;
   std::string output;
-  std::string service, address, endpoint, source, port, by;
+  std::string service, address, endpoint, source, by;
+  WhichFlow flow;
   std::string file = "/etc/xebec/xebec.json";
   std::vector<std::string> settings;
   bool dry_run = false;
@@ -68,9 +69,12 @@ void add_service_object(CLI::App& app, Line& line) {
     return verbs.add_service(line.service, line.endpoint, line.settings);
   });
   add->add_option("NAME", line.service, "of the new service")->required();
-  add->add_option("VIP:PORT/PROTO", line.endpoint, "203.0.113.10:443/tcp, [2001:db8::1]:any/udp")->required();
-  add->add_option("KEY=VALUE", line.settings,
-                  "mode=dsr-l2|ipip table_size=PRIME stateless=true|false mss_clamp=auto|off|BYTES");
+  add->add_option("VIP:PORT/PROTO", line.endpoint, "203.0.113.10:443/tcp, [2001:db8::/64]:8000-8099/udp")
+      ->required();
+  add->add_option(
+      "KEY=VALUE", line.settings,
+      "mode=dsr-l2|ipip|gue|gre|vxlan|dnat|nat hash=5-tuple|source|source-destination table_size=PRIME "
+      "stateless=true|false mss_clamp=auto|off|BYTES allow=PREFIX,... deny=PREFIX,...");
 
   add_verb(object, "delete", "Delete a service and its backends", {"del", "rm"}, line,
            [&line](const Verbs& verbs) { return verbs.delete_service(line.service); })
@@ -79,10 +83,12 @@ void add_service_object(CLI::App& app, Line& line) {
 
   CLI::App* which =
       add_verb(object, "which", "The backend that a flow gets by the lookup array", {}, line,
-               [&line](const Verbs& verbs) { return verbs.which(line.service, line.source, line.port); });
+               [&line](const Verbs& verbs) { return verbs.which(line.service, line.source, line.flow); });
   which->add_option("NAME", line.service, "of a service")->required();
   which->add_option("--src", line.source, "ADDR:PORT of the client")->required();
-  which->add_option("--dport", line.port, "destination port, for a service of any port");
+  which->add_option("--dport", line.flow.port, "destination port, for a service of more than one");
+  which->add_option("--dst", line.flow.destination, "destination address, for a service of a prefix");
+  which->add_option("--protocol", line.flow.protocol, "tcp, udp or sctp, for a service of any protocol");
 }
 
 void add_backend_object(CLI::App& app, Line& line) {

@@ -336,8 +336,8 @@ std::string render_interfaces(const CliJson& rows, RenderOptions options) {
       table_of({text("name", "name"), text("driver", "driver"), text("mac", "mac"), number("mtu", "mtu"),
                 styled("up", "up", as_good), styled("carrier", "carrier", as_good), text("xdp", "xdp"),
                 number("steered", "shim/steered", as_count), number("no_socket", "shim/no_socket", as_fault),
-                number("stale", "shim/stale", as_fault), text("not_native_because", "native_refusal"),
-                text("transmit_because", "transmit_why")},
+                number("stale", "shim/stale", as_fault), number("denied", "shim/denied", as_count),
+                text("not_native_because", "native_refusal"), text("transmit_because", "transmit_why")},
                rows, options);
   return out + "\n" + table_of(of_queue, queues, options);
 }

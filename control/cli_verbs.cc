@@ -16,8 +16,8 @@
 namespace xebec {
 namespace {
 
-constexpr std::string_view kServiceSettings[] = {"mode",       "algorithm", "hash",
-                                                 "table_size", "stateless", "mss_clamp"};
+constexpr std::string_view kServiceSettings[] = {"mode",      "algorithm", "hash",  "table_size",
+                                                 "stateless", "mss_clamp", "allow", "deny"};
 constexpr std::string_view kBackendSettings[] = {"weight", "admin", "mode", "mac", "vlan", "port"};
 constexpr std::string_view kBackendChanges[] = {"weight", "admin", "mode", "mac", "vlan"};
 
@@ -132,12 +132,13 @@ VerbResult Verbs::list_workers() const {
   return show("/v1/workers", "xebec.worker-list/1", rows_of("workers", render_workers));
 }
 
-VerbResult Verbs::which(const std::string& service, const std::string& source,
-                        const std::string& port) const {
+VerbResult Verbs::which(const std::string& service, const std::string& source, const WhichFlow& flow) const {
   const auto src = parse_source(source);
   if (!src) return tl::unexpected(src.error());
   std::string path = services_path(service) + "/which?src=" + percent_encode(*src);
-  if (!port.empty()) path += "&dport=" + percent_encode(port);
+  if (!flow.port.empty()) path += "&dport=" + percent_encode(flow.port);
+  if (!flow.destination.empty()) path += "&dst=" + percent_encode(flow.destination);
+  if (!flow.protocol.empty()) path += "&protocol=" + percent_encode(flow.protocol);
   return show(path, "xebec.which/1", whole(render_which));
 }
 

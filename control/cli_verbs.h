@@ -40,6 +40,11 @@ struct ExplainArguments {
 /// The exit code of a verb that has done what it was asked; most say 0, `status` says 1 for degraded.
 using VerbResult = tl::expected<int, CliError>;
 
+/// What a service leaves open of a flow: empty where it does not.
+struct WhichFlow {
+  std::string port, destination, protocol;
+};
+
 class Verbs {
  public:
   explicit Verbs(CliOptions options);
@@ -51,7 +56,7 @@ class Verbs {
   VerbResult add_service(const std::string& name, const std::string& endpoint,
                          const std::vector<std::string>& settings) const;
   VerbResult delete_service(const std::string& name) const;
-  VerbResult which(const std::string& service, const std::string& source, const std::string& port) const;
+  VerbResult which(const std::string& service, const std::string& source, const WhichFlow& flow) const;
   /// `service`: empty for all.
   VerbResult list_backends(const std::string& service) const;
   VerbResult add_backend(const std::string& service, const std::string& address,

@@ -80,6 +80,19 @@ std::string_view to_string(FallbackVerdict verdict) {
   return name_in(kFallbackWords, verdict);
 }
 
+std::string_view to_string(HashInput input) {
+  return name_in(kHashWords, input);
+}
+std::string_view to_string(NewFlowLimit::Per per) {
+  return name_in(kPerWords, per);
+}
+
+std::string port_text(const ServiceMatch& match) {
+  if (match.port == 0) return "any";
+  const std::string first = std::to_string(match.port);
+  return match.is_range() ? first + "-" + std::to_string(match.last_port) : first;
+}
+
 std::string protocol_name(uint8_t protocol) {
   const std::string_view name = name_in(kProtocolWords, protocol);
   return name.empty() ? std::to_string(protocol) : std::string(name);

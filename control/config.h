@@ -65,24 +65,32 @@ struct BackendConfig {
   uint32_t weight = 100;
   Admin admin = Admin::ready;
   std::optional<Mode> mode;       ///< overrides the service's
-  std::optional<MacAddress> mac;  ///< static next hop, instead of the kernel's neighbour
-  std::optional<uint16_t> vlan;   ///< NextHop::vlan; absent = as its route says
-  TunnelConfig tunnel;
+  std::optional<MacAddress> mac{};  ///< static next hop, instead of the kernel's neighbour
+  std::optional<uint16_t> vlan{};   ///< NextHop::vlan; absent = as its route says
+  TunnelConfig tunnel{};
   bool operator==(const BackendConfig&) const = default;
 };
 
 struct ServiceConfig {
   std::string name;  ///< unique
   IpAddress vip;
-  uint16_t port = 0;  ///< 0 = any
-  uint8_t protocol = kProtoTcp;
+  uint16_t port = 0;             ///< 0 = any; of a range the first
+  uint8_t protocol = kProtoTcp;  ///< kProtoAny: every one
   Mode mode = Mode::dsr_l2;
   uint32_t table_size = kDefaultLookupSize;
   bool stateless = false;
   std::vector<BackendConfig> backends;
-  TunnelConfig tunnel;
+  TunnelConfig tunnel{};
   uint16_t mss_clamp = kMssClampAuto;  ///< as Service::mss_clamp
+  uint8_t vip_length = IpPrefix::kFullLength;  ///< less: `vip` is the network of a prefix
+  uint16_t last_port = 0;                      ///< of a range; 0: `port` alone
+  HashInput hash = HashInput::five_tuple;
+  std::vector<IpPrefix> allow{};  ///< sources; empty = all that are not denied
+  std::vector<IpPrefix> deny{};
+  NewFlowLimit rate_limit{};  ///< 0 a second = none
   bool operator==(const ServiceConfig&) const = default;
+
+  ServiceMatch match() const { return {{vip, vip_length}, port, last_port, protocol}; }
 };
 
 /// Modes dnat and nat.
@@ -112,7 +120,7 @@ struct Config {
   std::vector<InterfaceConfig> interfaces;
   ServiceDefaults defaults;
   FlowTableConfig flows;
-  TunnelConfig tunnel;
+  TunnelConfig tunnel{};
   NatConfig nat;
   std::vector<ServiceConfig> services;
   ControlConfig control;
@@ -128,6 +136,10 @@ std::string_view to_string(TransmitMode mode);
 std::string_view to_string(PollMode mode);
 std::string_view to_string(Admin admin);
 std::string_view to_string(FallbackVerdict verdict);
+std::string_view to_string(HashInput input);
+std::string_view to_string(NewFlowLimit::Per per);
 std::string protocol_name(uint8_t protocol);
+/// "any", "443" or "8000-8099".
+std::string port_text(const ServiceMatch& match);
 
 }  // namespace xebec

@@ -201,12 +201,47 @@ void ObjectReader::address(std::string_view key, IpAddress& target) {
     target = *parsed;
     return;
   }
-  const std::size_t slash = node->text.find('/');
-  if (slash != std::string::npos && IpAddress::parse(node->text.substr(0, slash))) {
-    report(key, fmt::format("{}: an address prefix is not available in this version; give one address",
-                            quote(node->text)));
+  if (IpPrefix::parse(node->text)) {
+    report(key, fmt::format("{}: not a prefix but one address is wanted here", quote(node->text)));
   } else {
     report(key, fmt::format("{} is not an IPv4 or IPv6 address", quote(node->text)));
+  }
+}
+
+/// What is wrong; empty if nothing is, and `target` is set.
+std::string ObjectReader::read_prefix(const JsonNode& node, IpPrefix& target) const {
+  const auto parsed = IpPrefix::parse(node.text);
+  if (!parsed) return fmt::format("{} is not an IPv4 or IPv6 address or prefix", quote(node.text));
+  if (parsed->has_stray_bits()) {
+    const IpPrefix meant{masked(parsed->network, parsed->length), parsed->length};
+    return fmt::format("{} has bits behind its prefix; did you mean {} or {}?", quote(node.text),
+                       meant.to_string(), parsed->network.to_string());
+  }
+  target = *parsed;
+  return {};
+}
+
+void ObjectReader::prefix(std::string_view key, IpPrefix& target) {
+  const JsonNode* node = expect(key, JsonNode::Kind::string);
+  if (node == nullptr) return;
+  if (std::string fault = read_prefix(*node, target); !fault.empty()) report(key, std::move(fault));
+}
+
+void ObjectReader::prefixes(std::string_view key, std::vector<IpPrefix>& target) {
+  const JsonNode* list = expect(key, JsonNode::Kind::array);
+  for (std::size_t i = 0; list != nullptr && i < list->children.size(); ++i) {
+    const JsonNode& node = list->children[i];
+    const std::string at = pointer_to(pointer(key), i);
+    IpPrefix prefix;
+    std::string fault =
+        node.kind == JsonNode::Kind::string
+            ? read_prefix(node, prefix)
+            : fmt::format("must be {}, not {}", kind_name(JsonNode::Kind::string), kind_name(node.kind));
+    if (fault.empty()) {
+      target.push_back(prefix);
+    } else {
+      findings_.add(node.at, at, std::move(fault));
+    }
   }
 }
 

@@ -8,6 +8,7 @@
 #include <set>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "control/config_document.h"
 #include "control/config_keys.h"
@@ -53,6 +54,9 @@ class ObjectReader {
   void text(std::string_view key, std::string& target);
   void flag(std::string_view key, bool& target);
   void address(std::string_view key, IpAddress& target);
+  /// An address or a prefix, in its family's form and without bits behind it.
+  void prefix(std::string_view key, IpPrefix& target);
+  void prefixes(std::string_view key, std::vector<IpPrefix>& target);
   void mac(std::string_view key, std::optional<MacAddress>& target);
 
   template <typename Integer>
@@ -78,6 +82,7 @@ class ObjectReader {
 
  private:
   void check_keys();
+  std::string read_prefix(const JsonNode& node, IpPrefix& target) const;
   void report_unknown(const JsonNode& member);
   std::optional<uint64_t> number_of(std::string_view key);
   std::optional<uint8_t> word_of(std::string_view key);

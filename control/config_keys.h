@@ -88,18 +88,24 @@ inline constexpr Word kFallbackWordList[] = {word("drop", FallbackVerdict::drop)
                                              word("pass", FallbackVerdict::pass)};
 inline constexpr Words kFallbackWords{"fallback_verdict", kFallbackWordList, {}};
 
-inline constexpr Word kProtocolWordList[] = {{"tcp", kProtoTcp}, {"udp", kProtoUdp}};
-inline constexpr std::string_view kPlannedProtocols[] = {"sctp", "any"};
-inline constexpr Words kProtocolWords{"protocol", kProtocolWordList, kPlannedProtocols};
+inline constexpr Word kProtocolWordList[] = {
+    {"tcp", kProtoTcp}, {"udp", kProtoUdp}, {"sctp", kProtoSctp}, {"any", kProtoAny}};
+inline constexpr Words kProtocolWords{"protocol", kProtocolWordList, {}};
 
 inline constexpr Word kAlgorithmWordList[] = {{"maglev", 0}};
 inline constexpr std::string_view kPlannedAlgorithms[] = {"wrr", "rr",  "random", "source-hash",
                                                           "lc",  "wlc", "p2c"};
 inline constexpr Words kAlgorithmWords{"algorithm", kAlgorithmWordList, kPlannedAlgorithms};
 
-inline constexpr Word kHashWordList[] = {{"5-tuple", 0}};
-inline constexpr std::string_view kPlannedHashes[] = {"source", "source-destination", "quic-cid"};
+inline constexpr Word kHashWordList[] = {word("5-tuple", HashInput::five_tuple),
+                                         word("source", HashInput::source),
+                                         word("source-destination", HashInput::source_destination)};
+inline constexpr std::string_view kPlannedHashes[] = {"quic"};
 inline constexpr Words kHashWords{"hash", kHashWordList, kPlannedHashes};
+
+inline constexpr Word kPerWordList[] = {word("service", NewFlowLimit::Per::service),
+                                        word("source", NewFlowLimit::Per::source)};
+inline constexpr Words kPerWords{"per", kPerWordList, {}};
 
 // ---- Ranges ----
 inline constexpr Range kVersionRange{1, 1};
@@ -218,6 +224,9 @@ inline constexpr KeyRule kServiceKeys[] = {
     {.name = "stateless"},
     {.name = "tunnel"},
     {.name = "mss_clamp", .range = kMssRange},
+    {.name = "allow"},
+    {.name = "deny"},
+    {.name = "rate_limit"},
     {.name = "backends"},
     {.name = "health", .use = KeyUse::planned},
     {.name = "fail", .use = KeyUse::planned},
@@ -228,6 +237,12 @@ inline constexpr KeyRule kServiceKeys[] = {
     {.name = "timeouts", .use = KeyUse::planned},
 };
 inline constexpr ObjectRule kServiceRule{"service", kServiceKeys};
+
+inline constexpr KeyRule kRateLimitKeys[] = {
+    {.name = "new_flows_per_s", .use = KeyUse::required, .range = kInsertRateRange},
+    {.name = "per", .words = &kPerWords},
+};
+inline constexpr ObjectRule kRateLimitRule{"rate_limit", kRateLimitKeys};
 
 inline constexpr KeyRule kBackendKeys[] = {
     {.name = "address", .use = KeyUse::required}, {.name = "port", .range = kPortRange},
@@ -255,7 +270,8 @@ inline constexpr ObjectRule kRealRule{"real", kRealKeys};
 
 /// Every object there is.
 inline constexpr const ObjectRule* kObjectRules[] = {
-    &kTopRule,  &kInterfaceRule,  &kDefaultsRule, &kTimeoutRule, &kFlowTableRule, &kTunnelRule, &kNatRule,
-    &kIcmpRule, &kNatTimeoutRule, &kServiceRule,  &kBackendRule, &kControlRule,   &kVipRule,    &kRealRule};
+    &kTopRule,    &kInterfaceRule,  &kDefaultsRule, &kTimeoutRule, &kFlowTableRule, &kTunnelRule, &kNatRule,
+    &kIcmpRule,   &kNatTimeoutRule, &kServiceRule,  &kBackendRule, &kControlRule,   &kVipRule,    &kRealRule,
+    &kRateLimitRule};
 
 }  // namespace xebec

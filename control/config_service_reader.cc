@@ -12,31 +12,43 @@ namespace {
 
 using Kind = JsonNode::Kind;
 
-/// A number, or "any" for 0. With `loose` also the digits in a string, as the seeds write them.
-void read_port(ObjectReader& fields, std::string_view key, bool loose, uint16_t& port) {
+constexpr std::string_view kPortForms = R"(a number from 1 to 65535, a range such as "8000-8099" or "any")";
+
+/// "8000-8099"; a range of one port is that port. False: it is something else.
+bool read_port_range(ObjectReader& fields, std::string_view key, std::string_view text,
+                     ServiceConfig& service) {
+  const std::size_t dash = text.find('-');
+  if (dash == std::string_view::npos) return false;
+  const auto first = decimal(text.substr(0, dash));
+  const auto last = decimal(text.substr(dash + 1));
+  if (!first || !last) return false;
+  if (*first > *last) {
+    fields.report(key, fmt::format("{}: the range ends before it begins", quote(text)));
+  } else if (*first < kPortRange.low || *last > kPortRange.high) {
+    fields.report(key,
+                  fmt::format("{} is out of range {}..{}", quote(text), kPortRange.low, kPortRange.high));
+  } else {
+    service.port = static_cast<uint16_t>(*first);
+    service.last_port = *first == *last ? uint16_t{0} : static_cast<uint16_t>(*last);
+  }
+  return true;
+}
+
+/// A number, a range, or "any" for 0. With `loose` also the digits in a string, as the seeds write them.
+void read_port(ObjectReader& fields, std::string_view key, bool loose, ServiceConfig& service) {
   const JsonNode* node = fields.find(key);
   if (node == nullptr) return;
-  if (node->kind == Kind::number) return fields.number(key, port);
-  if (node->kind != Kind::string) return fields.report_kind(key, "a number from 1 to 65535 or \"any\"");
-  if (node->text == "any") {
-    port = 0;
-    return;
-  }
+  if (node->kind == Kind::number) return fields.number(key, service.port);
+  if (node->kind != Kind::string) return fields.report_kind(key, kPortForms);
+  if (node->text == "any" || read_port_range(fields, key, node->text, service)) return;
   const std::optional<uint64_t> value = decimal(node->text);
   if (value && !loose) return fields.report(key, fmt::format("must be a number: {} without quotes", *value));
   if (value && *value >= kPortRange.low && *value <= kPortRange.high) {
-    port = static_cast<uint16_t>(*value);
+    service.port = static_cast<uint16_t>(*value);
   } else if (value) {
     fields.report(key, fmt::format("{} is out of range {}..{}", *value, kPortRange.low, kPortRange.high));
-  } else if (const std::size_t dash = node->text.find('-'); dash != std::string::npos &&
-                                                            decimal(node->text.substr(0, dash)) &&
-                                                            decimal(node->text.substr(dash + 1))) {
-    fields.report(key,
-                  fmt::format("{}: a port range is not available in this version; give one port or \"any\"",
-                              quote(node->text)));
   } else {
-    fields.report(key,
-                  fmt::format("{} is not a port: a number from 1 to 65535 or \"any\"", quote(node->text)));
+    fields.report(key, fmt::format("{} is not a port: {}", quote(node->text), kPortForms));
   }
 }
 
@@ -55,19 +67,35 @@ void read_mss_clamp(ObjectReader& fields, uint16_t& clamp) {
   }
 }
 
+void read_vip(ObjectReader& fields, ServiceConfig& service) {
+  IpPrefix vip{service.vip, service.vip_length};
+  fields.prefix("vip", vip);
+  service.vip = vip.network;
+  service.vip_length = vip.length;
+}
+
+void read_rate_limit(const JsonNode& node, const std::string& pointer, NewFlowLimit& limit,
+                     Findings& findings) {
+  ObjectReader fields(node, pointer, kRateLimitRule, findings);
+  fields.number("new_flows_per_s", limit.per_second);
+  fields.word("per", limit.per);
+}
+
 /// The seeds write the protocol in any case, or as its number.
 void read_seed_protocol(ObjectReader& fields, uint8_t& protocol) {
   const JsonNode* node = fields.find("protocol");
   if (node == nullptr) return;
   const std::optional<uint64_t> number = node->kind == Kind::number ? node->whole : decimal(node->text);
   if (number) {
-    if (*number != kProtoTcp && *number != kProtoUdp) {
-      return fields.report("protocol", fmt::format("protocol {} is neither 6 (tcp) nor 17 (udp)", *number));
+    if (*number > UINT8_MAX || !has_ports(static_cast<uint8_t>(*number))) {
+      return fields.report("protocol",
+                           fmt::format("protocol {} is neither 6 (tcp), 17 (udp) nor 132 (sctp)", *number));
     }
     protocol = static_cast<uint8_t>(*number);
     return;
   }
-  if (node->kind != Kind::string) return fields.report_kind("protocol", "\"tcp\", \"udp\", 6 or 17");
+  if (node->kind != Kind::string)
+    return fields.report_kind("protocol", R"("tcp", "udp", "sctp", "any", 6, 17 or 132)");
   if (const auto value = fields.lookup("protocol", kProtocolWords, lower(node->text))) protocol = *value;
 }
 
@@ -132,7 +160,7 @@ BackendConfig read_backend_node(const JsonNode& node, const std::string& pointer
   fields.address("address", backend.address);
   fields.number("port", backend.port);
   // Two spellings of the same backend must give the same lookup array, which is made from address and port.
-  if (backend.port == service.port) backend.port = 0;
+  if (backend.port == service.port && service.last_port == 0) backend.port = 0;
   fields.number("weight", backend.weight);
   fields.word("admin", backend.admin);
   if (fields.find("mode") != nullptr) {
@@ -154,17 +182,21 @@ ServiceConfig read_service_node(const JsonNode& node, const std::string& pointer
   service.table_size = defaults.table_size;
   ObjectReader fields(node, pointer, kServiceRule, findings);
   fields.text("name", service.name);
-  fields.address("vip", service.vip);
-  read_port(fields, "port", /*loose=*/false, service.port);
+  read_vip(fields, service);
+  read_port(fields, "port", /*loose=*/false, service);
   fields.word("protocol", service.protocol);
   fields.word("mode", service.mode);
   fields.check_word("algorithm");
-  fields.check_word("hash");
+  fields.word("hash", service.hash);
   fields.number("table_size", service.table_size);
   fields.flag("stateless", service.stateless);
   if (const JsonNode* tunnel = fields.find("tunnel"))
     service.tunnel = read_tunnel_node(*tunnel, pointer_to(pointer, "tunnel"), findings);
   read_mss_clamp(fields, service.mss_clamp);
+  fields.prefixes("allow", service.allow);
+  fields.prefixes("deny", service.deny);
+  if (const JsonNode* limit = fields.expect("rate_limit", Kind::object))
+    read_rate_limit(*limit, pointer_to(pointer, "rate_limit"), service.rate_limit, findings);
   if (const JsonNode* backends = fields.expect("backends", Kind::array)) {
     const std::string at = pointer_to(pointer, "backends");
     for (std::size_t i = 0; i < backends->children.size(); ++i) {
@@ -181,12 +213,12 @@ ServiceConfig read_vip_node(const JsonNode& node, const std::string& pointer, co
   service.mode = defaults.mode;
   service.table_size = defaults.table_size;
   ObjectReader fields(node, pointer, kVipRule, findings);
-  fields.address("vip", service.vip);
-  read_port(fields, "port", /*loose=*/true, service.port);
+  read_vip(fields, service);
+  read_port(fields, "port", /*loose=*/true, service);
   read_seed_protocol(fields, service.protocol);
-  service.name =
-      fmt::format("vip-{}-{}-{}", service.vip.to_string(),
-                  service.port == 0 ? "any" : std::to_string(service.port), protocol_name(service.protocol));
+  service.name = fmt::format("vip-{}-{}-{}", service.match().vip.to_string(), port_text(service.match()),
+                             protocol_name(service.protocol));
+  std::replace(service.name.begin(), service.name.end(), '/', '_');  // which a name cannot have
   // A name made from what could not be read would only collide with another such.
   for (const char* part : {"vip", "port", "protocol"}) {
     if (!findings.usable(pointer_to(pointer, part))) findings.spoil(pointer_to(pointer, "name"));

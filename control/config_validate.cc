@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <map>
 #include <set>
-#include <tuple>
 
 #include <fmt/format.h>
 
@@ -13,6 +12,7 @@
 #include "control/config_document.h"
 #include "control/config_keys.h"
 #include "control/config_reader.h"
+#include "control/service_checks.h"
 #include "dataplane/maglev.h"
 
 namespace xebec {
@@ -87,13 +87,6 @@ std::string family(const IpAddress& address) {
   return address.is_v4() ? "IPv4" : "IPv6";
 }
 
-std::string endpoint(const ServiceConfig& service) {
-  const std::string address =
-      service.vip.is_v4() ? service.vip.to_string() : "[" + service.vip.to_string() + "]";
-  const std::string port = service.port == 0 ? "any" : std::to_string(service.port);
-  return fmt::format("{}:{}/{}", address, port, protocol_name(service.protocol));
-}
-
 void report_at(const ValidationSink& sink, const std::string& pointer, std::string message) {
   if (!message.empty() && sink.usable(pointer)) sink.report(pointer, std::move(message));
 }
@@ -160,21 +153,6 @@ void check_service_names(const Config& config, const ValidationSink& sink) {
     if (inserted) continue;
     report_at(sink, at + "/name",
               fmt::format("the name {} is already taken by {}", quote(config.services[i].name),
-                          sink.shown(pointer_to("/services", first->second))));
-  }
-}
-
-void check_service_keys(const Config& config, const ValidationSink& sink) {
-  std::map<std::tuple<IpAddress, uint16_t, uint8_t>, std::size_t> keys;
-  for (std::size_t i = 0; i < config.services.size(); ++i) {
-    const ServiceConfig& service = config.services[i];
-    const std::string at = pointer_to("/services", i);
-    if (!sink.usable(at + "/vip") || !sink.usable(at + "/port") || !sink.usable(at + "/protocol")) continue;
-    const auto [first, inserted] = keys.emplace(std::tuple(service.vip, service.port, service.protocol), i);
-    if (inserted) continue;
-    report_at(sink, at + "/vip",
-              fmt::format("{} is already served by {}, {}", endpoint(service),
-                          quote(config.services[first->second].name),
                           sink.shown(pointer_to("/services", first->second))));
   }
 }
@@ -295,13 +273,20 @@ void check_backend(const BackendConfig& backend, const ServiceConfig& service, c
   if (is_nat(mode) && service.stateless)
     report_at(sink, at + "/mode",
               fmt::format("mode {} remembers connections, and the service is stateless", to_string(mode)));
-  if (!is_nat(mode) && backend.port != 0 && backend.port != service.port) {
+  if (is_nat(mode) && service.protocol == kProtoAny)
+    report_at(sink, at + "/mode", fmt::format("mode {} translates ports: give the service a protocol that has some",
+                                              to_string(mode)));
+  const bool another_port = backend.port != service.port || service.last_port != 0;
+  if (!is_nat(mode) && backend.port != 0 && another_port) {
     report_at(sink, at + "/port",
               fmt::format("{} differs from the service's port, and mode {} leaves ports as they are",
                           backend.port, to_string(mode)));
   }
-  if (backend.address == service.vip) {
-    report_at(sink, at + "/address", "is the service's own address: its packets would come back");
+  if (service.match().vip.contains(backend.address)) {
+    report_at(sink, at + "/address",
+              service.match().vip.is_single()
+                  ? "is the service's own address: its packets would come back"
+                  : "is in the service's own prefix: its packets would come back");
   }
   if (mode == Mode::dsr_l2 && !backend.mac && backend.address.is_v4() != service.vip.is_v4() &&
       sink.usable(at + "/mac")) {
@@ -317,10 +302,13 @@ void check_backend(const BackendConfig& backend, const ServiceConfig& service, c
 void check_service(const ServiceConfig& service, const std::string& at, const ValidationSink& sink) {
   report_at(sink, at + "/name", name_fault(service.name));
   report_at(sink, at + "/vip", unicast_fault(service.vip));
-  if (service.protocol != kProtoTcp && service.protocol != kProtoUdp) {
-    report_at(sink, at + "/protocol", fmt::format("protocol {} is neither tcp nor udp", service.protocol));
+  report_at(sink, at + "/vip", vip_prefix_fault(service.match().vip));
+  if (!has_ports(service.protocol) && service.protocol != kProtoAny) {
+    report_at(sink, at + "/protocol",
+              fmt::format("protocol {} is neither tcp, udp nor sctp", service.protocol));
   }
   check_tunnel(service.tunnel, at, sink);
+  check_source_rules(service, at, sink);
   check_table_size(service, at, sink);
   check_backend_list(service, at, sink);
   for (std::size_t i = 0; i < service.backends.size(); ++i) {
@@ -340,7 +328,7 @@ void check_config(const Config& config, const ValidationSink& sink) {
   check_nat(config, sink);
   check_vxlan_backends(config, sink);
   check_service_names(config, sink);
-  check_service_keys(config, sink);
+  check_service_matches(config, sink);
   check_totals(config, sink);
 }
 

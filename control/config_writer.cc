@@ -75,6 +75,12 @@ Json write_mss_clamp(uint16_t clamp) {
   return clamp;
 }
 
+Json write_prefixes(const std::vector<IpPrefix>& prefixes) {
+  Json out = Json::array();
+  for (const IpPrefix& prefix : prefixes) out.push_back(prefix.to_string());
+  return out;
+}
+
 }  // namespace
 
 Json write_backend(const BackendConfig& backend) {
@@ -93,14 +99,22 @@ Json write_backend(const BackendConfig& backend) {
 Json write_service(const ServiceConfig& service) {
   Json out;
   out["name"] = service.name;
-  out["vip"] = service.vip.to_string();
-  out["port"] = service.port == 0 ? Json("any") : Json(service.port);
+  const ServiceMatch match = service.match();
+  out["vip"] = match.vip.to_string();
+  out["port"] = match.port == 0 || match.is_range() ? Json(port_text(match)) : Json(match.port);
   out["protocol"] = protocol_name(service.protocol);
   out["mode"] = to_string(service.mode);
+  out["hash"] = to_string(service.hash);
   out["table_size"] = service.table_size;
   out["stateless"] = service.stateless;
   write_tunnel(service.tunnel, out);
   out["mss_clamp"] = write_mss_clamp(service.mss_clamp);
+  if (!service.allow.empty()) out["allow"] = write_prefixes(service.allow);
+  if (!service.deny.empty()) out["deny"] = write_prefixes(service.deny);
+  if (service.rate_limit.per_second != 0) {
+    out["rate_limit"] =
+        Json{{"new_flows_per_s", service.rate_limit.per_second}, {"per", to_string(service.rate_limit.per)}};
+  }
   out["backends"] = Json::array();
   for (const BackendConfig& backend : service.backends) out["backends"].push_back(write_backend(backend));
   return out;

@@ -44,6 +44,33 @@ StartError from_steering(const SteeringError& error, const std::string& interfac
   return e;
 }
 
+/// What stays until the new table is there: also a service that another of its addresses and protocol replaces (one port by
+/// any, a prefix by an address), whose packets would go to the host in between.
+std::vector<SteeredService> replaced_or_kept(const std::vector<SteeredService>& steered,
+                                             const std::vector<SteeredService>& wanted) {
+  const auto any_port = [](ServiceMatch match) {
+    match.port = match.last_port = 0;
+    return match;
+  };
+  std::set<ServiceMatch> served;
+  std::vector<ServiceMatch> wide;  // which meet others than their equals
+  for (const SteeredService& s : wanted) {
+    const ServiceMatch match = any_port(s.match);
+    served.insert(match);
+    if (!match.vip.is_single() || match.protocol == kProtoAny) wide.push_back(match);
+  }
+  std::vector<SteeredService> kept;
+  for (const SteeredService& s : steered) {
+    const ServiceMatch match = any_port(s.match);
+    const auto meets = [&](const ServiceMatch& other) { return match.meets(other); };
+    const bool alone = match.vip.is_single() && match.protocol != kProtoAny;
+    if (served.contains(match) || std::any_of(wide.begin(), wide.end(), meets) ||
+        (!alone && std::any_of(served.begin(), served.end(), meets)))
+      kept.push_back(s);
+  }
+  return kept;
+}
+
 bool refuses_zerocopy(int code) {
   // EOPNOTSUPP: no zero-copy in the driver. EINVAL: not with this configuration (too few queues, wrong
   // offloads).
@@ -156,6 +183,7 @@ tl::expected<void, StartError> Engine::open_worker(const Config& config, uint32_
   report_transmit(interfaces, *opened, preflight);
   WorkerOptions options;
   options.id = id;
+  options.workers = interfaces_.front().queues;
   options.flows = config.flows;
   options.nat = nat_.get();
   options.idle = choose_idle(interfaces, opened->ports, preflight);
@@ -346,14 +374,7 @@ tl::expected<void, std::string> Engine::set_macs(const std::vector<ServedLink>& 
 tl::expected<void, std::string> Engine::publish(std::unique_ptr<const Table> table,
                                                 const ReplyRules& replies) {
   std::vector<SteeredService> wanted = services_of(*table);
-  // What stays until the table is there: also a service that another of the same address and protocol replaces (one port
-  // by any), whose packets would go to the host in between.
-  std::set<std::pair<IpAddress, uint8_t>> served;
-  for (const SteeredService& s : wanted) served.emplace(s.vip, s.protocol);
-  std::vector<SteeredService> kept;
-  std::copy_if(steered_.begin(), steered_.end(), std::back_inserter(kept), [&](const SteeredService& s) {
-    return served.contains({s.vip, s.protocol});
-  });
+  const std::vector<SteeredService> kept = replaced_or_kept(steered_, wanted);
   tl::expected<void, std::string> result;
   if (kept != steered_) result = steer(kept);
   tables_->publish(std::move(table));
@@ -366,7 +387,7 @@ tl::expected<void, std::string> Engine::publish(std::unique_ptr<const Table> tab
       result = tl::unexpected(fmt::format("{}: {}", i.config.name, r.error().message));
   }
   // After an error the maps hold something in between, and ServiceMaps knows what: the next call mends it.
-  steered_ = result ? std::move(wanted) : std::move(kept);
+  steered_ = result ? std::move(wanted) : kept;
   return result;
 }
 

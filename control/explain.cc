@@ -241,7 +241,7 @@ Json explain_tuple(const ExplainWorld& world, const Tuple& tuple) {
   out["service"] = service_object(*service, configured(world.config, service->name));
   out["not_usable"] = not_usable(world, *service);
   if (decision.service == index)
-    out["hash"] = {{"input", "5-tuple"}, {"value", fmt::format("{:016x}", first.hash)}};
+    out["hash"] = {{"input", to_string(service->hash_input)}, {"value", fmt::format("{:016x}", first.hash)}};
   if (!chosen) return out;
   const Backend& backend = world.table.backends()[decision.backend];
   out["slot"] = slot_object(*service, first);

@@ -25,9 +25,9 @@ xebec_address key_of(const IpAddress& address) {
   return key;
 }
 
-xebec_service_key key_of(const SteeredService& endpoint) {
+xebec_service_key key_of(const ReplyEndpoint& endpoint) {
   xebec_service_key key{};
-  key.vip = key_of(endpoint.vip);
+  key.vip = key_of(endpoint.address);
   key.port = Be16::from_host(endpoint.port).raw();
   key.protocol = endpoint.protocol;
   return key;
@@ -100,7 +100,7 @@ Result ReplyMaps::set(const ReplyRules& wanted) {
     return it != wanted.backends.end() && it->second != held.second;
   });
   return synchronise(backends_fd_, "where replies come from", wanted.backends, rules_.backends,
-                     [](int fd, const std::pair<const SteeredService, uint32_t>& entry) {
+                     [](int fd, const std::pair<const ReplyEndpoint, uint32_t>& entry) {
                        const xebec_service_key key = key_of(entry.first);
                        return bpf_map_update_elem(fd, &key, &entry.second, BPF_ANY);
                      });

@@ -15,7 +15,8 @@ ReplyRules reply_rules_of(const Table& table, const NatTableConfig& ports, const
   for (const Backend& backend : table.backends()) {
     if (!backend.usable || !is_nat(backend.mode)) continue;
     const Service& service = table.services()[backend.service];
-    const uint16_t port = backend.port != 0 ? backend.port : service.port;
+    const bool one_port = backend.port != 0 || service.last_port == 0;
+    const uint16_t port = backend.port != 0 ? backend.port : one_port ? service.port : uint16_t{0};
     rules.backends[{backend.address, port, service.protocol}] |=
         backend.mode == Mode::nat ? XEBEC_NAT : XEBEC_DNAT;
     if (backend.mode != Mode::nat) continue;

@@ -6,15 +6,22 @@
 #include <map>
 #include <set>
 
-#include "control/steered_service.h"
 #include "dataplane/nat_table.h"
 #include "dataplane/table.h"
 
 namespace xebec {
 
+/// Where a backend answers from.
+struct ReplyEndpoint {
+  IpAddress address;
+  uint16_t port = 0;  ///< host order; 0: any
+  uint8_t protocol = 0;
+  auto operator<=>(const ReplyEndpoint&) const = default;
+};
+
 /// Where replies come from, and what they are sent to.
 struct ReplyRules {
-  std::map<SteeredService, uint32_t> backends;  ///< endpoint (port 0 = any) -> XEBEC_NAT, XEBEC_DNAT or both
+  std::map<ReplyEndpoint, uint32_t> backends;  ///< -> XEBEC_NAT, XEBEC_DNAT or both
   std::set<IpAddress> sources;                  ///< mode nat
   uint16_t first_port = 0;                      ///< of every source, inclusive
   uint16_t last_port = 0;

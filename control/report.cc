@@ -129,12 +129,13 @@ Json report_service(const Controller& controller, const ServiceConfig& service) 
   }
   const Service* s = in_table(controller, service.name);
   return {{"name", service.name},
-          {"vip", service.vip.to_string()},
-          {"port", service.port},
+          {"vip", service.match().vip.to_string()},
+          {"port", service.match().is_range() ? Json(port_text(service.match())) : Json(service.port)},
           {"protocol", protocol_name(service.protocol)},
           {"mode", to_string(service.mode)},
           {"table_size", service.table_size},
           {"stateless", service.stateless},
+          {"hash", to_string(service.hash)},
           {"backends", {{"total", service.backends.size()}, {"usable", usable}}},
           {"digest", fmt::format("{:016x}", s != nullptr ? s->lookup->digest() : 0)},
           {"packets", totals.packets},
@@ -195,19 +196,22 @@ Json report_interfaces(const Controller& controller) {
     }
     const auto link = controller.next_hops().link(i.ifindex);
     const ShimCounters shim = i.shim->counters();
-    rows.push_back(
-        {{"name", i.config.name},
-         {"ifindex", i.ifindex},
-         {"driver", i.driver},
-         {"mac", link ? to_string(link->mac) : ""},
-         {"mtu", link ? link->mtu : 0},
-         {"up", link && link->up},
-         {"carrier", link && link->carrier},
-         {"xdp", i.shim->attached()},
-         {"native_refusal", i.shim->native_refusal()},
-         {"transmit_why", i.transmit_why},
-         {"queues", queues},
-         {"shim", {{"steered", shim.steered}, {"no_socket", shim.no_socket}, {"stale", shim.stale}}}});
+    rows.push_back({{"name", i.config.name},
+                    {"ifindex", i.ifindex},
+                    {"driver", i.driver},
+                    {"mac", link ? to_string(link->mac) : ""},
+                    {"mtu", link ? link->mtu : 0},
+                    {"up", link && link->up},
+                    {"carrier", link && link->carrier},
+                    {"xdp", i.shim->attached()},
+                    {"native_refusal", i.shim->native_refusal()},
+                    {"transmit_why", i.transmit_why},
+                    {"queues", queues},
+                    {"shim",
+                     {{"steered", shim.steered},
+                      {"no_socket", shim.no_socket},
+                      {"stale", shim.stale},
+                      {"denied", shim.denied}}}});
   }
   return rows;
 }
@@ -285,15 +289,9 @@ Json report_status(const Controller& controller) {
           {"packets", report_packets(controller)}};
 }
 
-Json report_which(const Controller& controller, const Service& service, const IpAddress& source,
-                  uint16_t source_port, uint16_t destination_port) {
-  FlowKey key;
-  key.source = source;
-  key.destination = service.vip;
-  key.source_port = Be16::from_host(source_port);
-  key.destination_port = Be16::from_host(destination_port);
-  key.protocol = service.protocol;
-  const uint64_t hash = flow_hash(controller.engine().table().secret(), key);
+Json report_which(const Controller& controller, const Service& service, const FlowKey& key) {
+  const HashSecret& secret = controller.engine().table().secret();
+  const uint64_t hash = lookup_hash(secret, key, service.hash_input, flow_hash(secret, key));
   const uint16_t index = service.lookup->pick(hash);
   Json backend = nullptr;
   Json slot = nullptr;
@@ -307,8 +305,8 @@ Json report_which(const Controller& controller, const Service& service, const Ip
   };
   return {{"schema", "xebec.which/1"},
           {"service", service.name},
-          {"source", endpoint(source, source_port)},
-          {"destination", endpoint(service.vip, destination_port)},
+          {"source", endpoint(key.source, key.source_port.host())},
+          {"destination", endpoint(key.destination, key.destination_port.host())},
           {"hash", fmt::format("{:016x}", hash)},
           {"slot", slot},
           {"backend", backend}};

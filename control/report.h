@@ -17,8 +17,7 @@ Json report_backends(const Controller& controller, const ServiceConfig& service)
 Json report_interfaces(const Controller& controller);
 Json report_workers(const Controller& controller);
 Json report_packets(const Controller& controller);
-/// Where the lookup array sends a flow of `service` from `source`.
-Json report_which(const Controller& controller, const Service& service, const IpAddress& source,
-                  uint16_t source_port, uint16_t destination_port);
+/// Where the lookup array sends a flow of `service`.
+Json report_which(const Controller& controller, const Service& service, const FlowKey& key);
 
 }  // namespace xebec

@@ -1,43 +1,44 @@
 // SPDX-License-Identifier: BSD-2-Clause
-// The shim's two service maps, and the order in which they change under running traffic.
+// The shim's maps of services, and the order in which they change under running traffic.
 #pragma once
 
+#include <array>
 #include <cstdint>
-#include <set>
+#include <functional>
+#include <vector>
 
 #include <tl/expected.hpp>
 
+#include "control/shim_image.h"
 #include "control/steering.h"
-#include "dataplane/ip_address.h"
 
 namespace xebec {
 
-/// `vips` and `services` of bpf/abi.h. Remembers what they hold: nobody else writes them. The descriptors are
-/// the caller's and outlive this.
+/// The maps of bpf/abi.h that control/shim_image.h makes. Remembers what they hold: nobody else writes them. The
+/// descriptors are the caller's and outlive this.
 class ServiceMaps {
  public:
-  using Services = std::set<SteeredService>;
+  using Result = tl::expected<void, SteeringError>;
 
-  ServiceMaps(int vips_fd, int services_fd) : vips_fd_(vips_fd), services_fd_(services_fd) {}
+  /// fds: in the order of ShimMap. set_features: writes settings.features.
+  ServiceMaps(const std::array<int, kShimMaps>& fds, std::function<Result(uint8_t)> set_features)
+      : fds_(fds), set_features_(std::move(set_features)) {}
 
   /// Makes the maps hold exactly these; a change that cannot be applied changes nothing.
-  tl::expected<void, SteeringError> set(const Services& wanted);
+  Result set(const std::vector<SteeredService>& wanted);
 
  private:
-  using Vips = std::set<IpAddress>;
-  using Result = tl::expected<void, SteeringError>;
   enum class Order : uint8_t { add_first, remove_first };
 
-  Result change_to(const Services& wanted, Order order);
-  Result add_services(const Services& services);
-  Result add_vips(const Vips& vips);
-  Result remove_services(const Services& services);
-  Result remove_vips(const Vips& vips);
+  Result change_to(const ShimImage& wanted, Order order);
+  Result add(const ShimImage& wanted);
+  Result remove(const ShimImage& wanted);
+  bool overflows(const ShimImage& wanted) const;
 
-  int vips_fd_;
-  int services_fd_;
-  Services services_;
-  Vips vips_;
+  std::array<int, kShimMaps> fds_;
+  std::function<Result(uint8_t)> set_features_;
+  ShimImage holds_;
+  SourceLists lists_;
 };
 
 }  // namespace xebec

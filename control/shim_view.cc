@@ -42,46 +42,105 @@ uint16_t host16(const uint8_t* bytes) {
 
 }  // namespace
 
-ShimView::ShimView(std::span<const SteeredService> services, std::vector<MacAddress> local_macs)
-    : services_(services.begin(), services.end()), local_macs_(std::move(local_macs)) {
-  for (const SteeredService& service : services) vips_.insert(service.vip);
+ShimView::ShimView(const Table& table, std::vector<MacAddress> local_macs, ReplyRules replies)
+    : table_(table), replies_(std::move(replies)), local_macs_(std::move(local_macs)) {
   const bool any = std::find(local_macs_.begin(), local_macs_.end(), MacAddress{}) != local_macs_.end();
   if (any) local_macs_.clear();
 }
 
-bool ShimView::steers(Bytes frame) const {
+bool ShimView::steers(Bytes frame) {
   return is_ours(frame) && is_sent_to_us(frame);
-}
-
-bool ShimView::is_service(const IpAddress& vip, uint8_t protocol, uint16_t port) const {
-  return services_.contains({vip, port, protocol}) || services_.contains({vip, 0, protocol});
 }
 
 /// l4: what the packet has behind its IP headers, by their length field and by the frame; shorter than kL4Read:
 /// nothing is read of it.
 bool ShimView::l4_is_ours(const IpAddress& vip, uint8_t protocol, bool ipv6, Bytes l4) const {
   const bool has_l4 = l4.size() >= kL4Read;
+  const auto is_service = [&](uint16_t port) {
+    return table_.find_service(vip, protocol, Be16::from_host(port)) != Table::kNone;
+  };
   if (protocol == kProtoTcp || protocol == kProtoUdp || protocol == kProtoSctp)
-    return has_l4 && is_service(vip, protocol, host16(&l4[2]));
+    return has_l4 && is_service(host16(&l4[2]));
   if (protocol == (ipv6 ? kProtoIcmpv6 : kProtoIcmp))
     return has_l4 && (ipv6 ? is_icmpv6_for_service(l4[0]) : is_icmp_for_service(l4[0]));
-  return is_service(vip, protocol, 0);
+  return is_service(0);
 }
 
-bool ShimView::ipv4_is_ours(Bytes packet) const {
+bool ShimView::is_translated(const IpAddress& backend, uint8_t protocol, uint16_t port, const IpAddress& to,
+                             uint16_t to_port) const {
+  auto how = replies_.backends.find({backend, port, protocol});
+  if (how == replies_.backends.end()) how = replies_.backends.find({backend, 0, protocol});
+  if (how == replies_.backends.end()) return false;
+  const bool in_range = to_port >= replies_.first_port && to_port <= replies_.last_port;
+  if ((how->second & XEBEC_NAT) != 0 && in_range && replies_.sources.contains(to)) return true;
+  return (how->second & XEBEC_DNAT) != 0 && !replies_.own.contains(to);
+}
+
+/// quoted: from its IP header on.
+bool ShimView::quotes_translated(const Reply& reply, bool ipv6, Bytes quoted) const {
+  IpAddress from, to;
+  uint8_t protocol = 0;
+  std::size_t header = 0;
+  if (ipv6) {
+    if (quoted.size() < sizeof(Ipv6Header)) return false;
+    const auto* ip = view_as<Ipv6Header>(quoted.data());
+    from = IpAddress::from_v6(ip->source);
+    to = IpAddress::from_v6(ip->destination);
+    protocol = ip->next_header;
+    header = sizeof(Ipv6Header);
+  } else {
+    if (quoted.size() < sizeof(Ipv4Header)) return false;
+    const auto* ip = view_as<Ipv4Header>(quoted.data());
+    if (ip->header_length() < sizeof(Ipv4Header) || (ip->fragment.host() & kIpv4OffsetMask) != 0) return false;
+    from = IpAddress::from_v4(ip->source);
+    to = IpAddress::from_v4(ip->destination);
+    protocol = ip->protocol;
+    header = ip->header_length();
+  }
+  if (protocol != kProtoTcp && protocol != kProtoUdp) return false;
+  const Bytes l4 = behind(quoted, header);
+  if (from != reply.destination || l4.size() < kL4Read) return false;
+  return is_translated(to, protocol, host16(&l4[2]), from, host16(l4.data()));
+}
+
+/// l4: what the frame has behind the IP headers; has_l4: what is read of it belongs to the packet by its length field, too.
+bool ShimView::l4_is_reply(const Reply& reply, uint8_t protocol, bool ipv6, bool has_l4, Bytes l4) {
+  if (!has_l4 || l4.size() < kL4Read) return false;
+  if (protocol == (ipv6 ? kProtoIcmpv6 : kProtoIcmp)) {
+    const bool error = ipv6 ? l4[0] >= 1 && l4[0] <= 4 : is_icmp_for_service(l4[0]) && l4[0] != 8;
+    return error && quotes_translated(reply, ipv6, behind(l4, sizeof(IcmpHeader)));
+  }
+  if (protocol != kProtoTcp && protocol != kProtoUdp && protocol != kProtoSctp) return false;
+  if (!is_translated(reply.source, protocol, host16(l4.data()), reply.destination, host16(&l4[2]))) return false;
+  if (reply.is_fragment)
+    fragments_.emplace(reply.source, reply.destination, reply.fragment_id, ipv6 ? uint8_t{0} : protocol);
+  return true;
+}
+
+bool ShimView::is_fragment_of_reply(const Reply& reply, uint8_t protocol) const {
+  return fragments_.contains({reply.source, reply.destination, reply.fragment_id, protocol});
+}
+
+bool ShimView::ipv4_is_ours(Bytes packet) {
   if (packet.size() < sizeof(Ipv4Header)) return false;
   const auto* ip = view_as<Ipv4Header>(packet.data());
   const IpAddress vip = IpAddress::from_v4(ip->destination);
-  if (!vips_.contains(vip)) return false;
+  const bool is_vip = table_.is_vip(vip);
+  if (!is_vip && replies_.backends.empty()) return false;
   if (ip->version_ihl >> 4 != 4 || ip->header_length() < sizeof(Ipv4Header)) return false;
-  if ((ip->fragment.host() & kIpv4OffsetMask) != 0) return true;
+  const uint16_t fragment = ip->fragment.host();
+  Reply reply{IpAddress::from_v4(ip->source), vip};
+  reply.is_fragment = (fragment & (kIpv4MoreFragments | kIpv4OffsetMask)) != 0;
+  if (reply.is_fragment) reply.fragment_id = ip->id.host();
+  if ((fragment & kIpv4OffsetMask) != 0) return is_vip || is_fragment_of_reply(reply, ip->protocol);
   const std::size_t header = ip->header_length();
   const bool has_l4 = ip->total_length.host() >= header + kL4Read;
+  if (!is_vip) return l4_is_reply(reply, ip->protocol, false, has_l4, behind(packet, header));
   return l4_is_ours(vip, ip->protocol, false, has_l4 ? behind(packet, header) : Bytes());
 }
 
 /// packet: from the IPv6 header on.
-bool ShimView::extended_is_ours(const IpAddress& vip, Bytes packet) const {
+bool ShimView::extended_is_ours(const IpAddress& vip, bool is_vip, Reply& reply, Bytes packet) {
   const auto* ip = view_as<Ipv6Header>(packet.data());
   uint8_t next = ip->next_header;
   int room = ip->payload_length.host();
@@ -90,7 +149,12 @@ bool ShimView::extended_is_ours(const IpAddress& vip, Bytes packet) const {
     if (room < static_cast<int>(kExtensionRead) || at.size() < kExtensionRead) return false;
     std::size_t length = (at[1] + 1u) * 8;
     if (next == kProtoFragment) {
-      if ((host16(&at[2]) & 0xfff8) != 0) return true;  // RFC 8200 section 4.5: the offset
+      const uint16_t offset = host16(&at[2]);
+      if ((offset & 0xfff9) != 0) {  // RFC 8200 section 4.5: the offset, and M
+        reply.is_fragment = true;
+        reply.fragment_id = view_as<Ipv6FragmentHeader>(at.data())->id.host();
+      }
+      if ((offset & 0xfff8) != 0) return is_vip || is_fragment_of_reply(reply, 0);
       length = 8;
     } else if (next == kProtoAh) {
       length = (at[1] + 2u) * 4;  // RFC 4302 section 2.2
@@ -100,20 +164,25 @@ bool ShimView::extended_is_ours(const IpAddress& vip, Bytes packet) const {
     room -= static_cast<int>(length);
   }
   if (is_extension(next)) return false;
-  return l4_is_ours(vip, next, true, room >= static_cast<int>(kL4Read) ? at : Bytes());
+  const bool has_l4 = room >= static_cast<int>(kL4Read);
+  if (!is_vip) return l4_is_reply(reply, next, true, has_l4, at);
+  return l4_is_ours(vip, next, true, has_l4 ? at : Bytes());
 }
 
-bool ShimView::ipv6_is_ours(Bytes packet) const {
+bool ShimView::ipv6_is_ours(Bytes packet) {
   if (packet.size() < sizeof(Ipv6Header)) return false;
   const auto* ip = view_as<Ipv6Header>(packet.data());
   const IpAddress vip = IpAddress::from_v6(ip->destination);
   if (vip.is_v4()) return false;  // ::ffff:0:0/96, no address on a wire
-  if (!vips_.contains(vip)) return false;
+  const bool is_vip = table_.is_vip(vip);
+  if (!is_vip && replies_.backends.empty()) return false;
   if (packet[0] >> 4 != 6) return false;
-  return extended_is_ours(vip, packet);
+  Reply reply{IpAddress::from_v6(ip->source), vip};
+  if (!is_vip && reply.source.is_v4()) return false;
+  return extended_is_ours(vip, is_vip, reply, packet);
 }
 
-bool ShimView::is_ours(Bytes frame) const {
+bool ShimView::is_ours(Bytes frame) {
   if (frame.size() < sizeof(EthernetHeader)) return false;
   uint16_t type = host16(&frame[offsetof(EthernetHeader, type)]);
   Bytes at = frame.subspan(sizeof(EthernetHeader));

@@ -6,33 +6,50 @@
 #include <cstdint>
 #include <set>
 #include <span>
+#include <tuple>
 #include <vector>
 
-#include "control/steered_service.h"
+#include "control/reply_rules.h"
+#include "dataplane/table.h"
 #include "dataplane/wire.h"
 
 namespace xebec {
 
-/// The maps of one shim that serves interfaces with these addresses. An empty list, or 00:00:00:00:00:00 in it: a frame
-/// to any address will do.
+/// One shim that serves interfaces with these addresses. An empty list, or 00:00:00:00:00:00 in it: a frame to any address
+/// will do. Which service has a packet is the table's to say, which the shim's maps are made to agree with
+/// (dataplane/service_match.h); the table outlives this.
 class ShimView {
  public:
-  explicit ShimView(std::span<const SteeredService> services, std::vector<MacAddress> local_macs = {});
+  explicit ShimView(const Table& table, std::vector<MacAddress> local_macs = {}, ReplyRules replies = {});
 
-  /// False: XDP_PASS, the host's own. True: a worker gets it, if one is alive.
-  bool steers(std::span<const uint8_t> frame) const;
+  /// False: XDP_PASS, the host's own. True: a worker gets it, if one is alive; or the shim drops it because the service
+  /// denies its source, as the worker would. Remembers first fragments of replies.
+  bool steers(std::span<const uint8_t> frame);
 
  private:
-  bool is_ours(std::span<const uint8_t> frame) const;
-  bool ipv4_is_ours(std::span<const uint8_t> packet) const;
-  bool ipv6_is_ours(std::span<const uint8_t> packet) const;
-  bool extended_is_ours(const IpAddress& vip, std::span<const uint8_t> packet) const;
+  /// What is known of a packet to no VIP.
+  struct Reply {
+    IpAddress source, destination;
+    uint32_t fragment_id = 0;
+    bool is_fragment = false;
+  };
+  using Fragment = std::tuple<IpAddress, IpAddress, uint32_t, uint8_t>;
+
+  bool is_ours(std::span<const uint8_t> frame);
+  bool ipv4_is_ours(std::span<const uint8_t> packet);
+  bool ipv6_is_ours(std::span<const uint8_t> packet);
+  bool extended_is_ours(const IpAddress& vip, bool is_vip, Reply& reply, std::span<const uint8_t> packet);
   bool l4_is_ours(const IpAddress& vip, uint8_t protocol, bool ipv6, std::span<const uint8_t> l4) const;
-  bool is_service(const IpAddress& vip, uint8_t protocol, uint16_t port) const;
+  bool l4_is_reply(const Reply& reply, uint8_t protocol, bool ipv6, bool has_l4, std::span<const uint8_t> l4);
+  bool quotes_translated(const Reply& reply, bool ipv6, std::span<const uint8_t> quoted) const;
+  bool is_translated(const IpAddress& backend, uint8_t protocol, uint16_t port, const IpAddress& to,
+                     uint16_t to_port) const;
+  bool is_fragment_of_reply(const Reply& reply, uint8_t protocol) const;
   bool is_sent_to_us(std::span<const uint8_t> frame) const;
 
-  std::set<SteeredService> services_;
-  std::set<IpAddress> vips_;
+  const Table& table_;
+  ReplyRules replies_;
+  std::set<Fragment> fragments_;  ///< the shim forgets the oldest of 4,096; this does not
   std::vector<MacAddress> local_macs_;
 };
 

@@ -8,8 +8,9 @@ namespace xebec {
 
 std::vector<SteeredService> services_of(const Table& table) {
   std::vector<SteeredService> services;
-  for (const Service& s : table.services()) services.push_back({s.vip, s.port, s.protocol});
-  std::sort(services.begin(), services.end());
+  for (const Service& s : table.services()) services.push_back({s.match(), s.sources});
+  std::sort(services.begin(), services.end(),
+            [](const SteeredService& a, const SteeredService& b) { return a.match < b.match; });
   return services;
 }
 

@@ -2,22 +2,27 @@
 // A service as the shim knows it: what its maps hold, and what of a table they are to hold.
 #pragma once
 
-#include <cstdint>
+#include <memory>
 #include <vector>
 
-#include "dataplane/ip_address.h"
+#include "dataplane/service_match.h"
+#include "dataplane/source_rules.h"
 #include "dataplane/table.h"
 
 namespace xebec {
 
 struct SteeredService {
-  IpAddress vip;
-  uint16_t port = 0;  ///< host order, 0 = any
-  uint8_t protocol = 0;
-  auto operator<=>(const SteeredService&) const = default;
+  ServiceMatch match;
+  std::shared_ptr<const SourceRules> sources;  ///< null: everybody may speak to it
+
+  friend bool operator==(const SteeredService& a, const SteeredService& b) {
+    if (a.match != b.match || (a.sources == nullptr) != (b.sources == nullptr)) return false;
+    return a.sources == b.sources ||
+           (a.sources->allow() == b.sources->allow() && a.sources->deny() == b.sources->deny());
+  }
 };
 
-/// What has to be steered for `table` to see it; sorted.
+/// What has to be steered for `table` to see it; sorted by match.
 std::vector<SteeredService> services_of(const Table& table);
 
 }  // namespace xebec

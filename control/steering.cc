@@ -36,7 +36,13 @@ class LoadedSteering final : public Steering {
  public:
   explicit LoadedSteering(Skeleton skeleton)
       : skeleton_(std::move(skeleton)),
-        services_(bpf_map__fd(skeleton_->maps.vips), bpf_map__fd(skeleton_->maps.services)),
+        services_({bpf_map__fd(skeleton_->maps.sources), bpf_map__fd(skeleton_->maps.services),
+                   bpf_map__fd(skeleton_->maps.ranges), bpf_map__fd(skeleton_->maps.prefixes),
+                   bpf_map__fd(skeleton_->maps.vips)},
+                  [this](uint8_t features) {
+                    settings_.features = features;
+                    return write_settings();
+                  }),
         replies_(bpf_map__fd(skeleton_->maps.nat_backends), bpf_map__fd(skeleton_->maps.nat_sources),
                  bpf_map__fd(skeleton_->maps.own)) {}
   ~LoadedSteering() override;
@@ -47,8 +53,8 @@ class LoadedSteering final : public Steering {
   void detach() override { link_.reset(); }
   std::string_view attached() const override { return link_ && link_->holds() ? link_->mode() : ""; }
   std::string_view native_refusal() const override { return link_ ? link_->native_refusal() : ""; }
-  Result set_services(std::vector<SteeredService> services) override {
-    return services_.set({services.begin(), services.end()});
+  Result set_services(const std::vector<SteeredService>& services) override {
+    return services_.set(services);
   }
   Result set_replies(const ReplyRules& rules) override;
   Result set_mac(const MacAddress& mac) override;
@@ -100,15 +106,17 @@ Result LoadedSteering::write_settings() {
 
 // The program looks for replies as long as there may be some: told before the first, and after the last.
 Result LoadedSteering::set_replies(const ReplyRules& rules) {
-  const uint32_t before = settings_.flags;
-  if (!rules.backends.empty()) settings_.flags |= XEBEC_TRANSLATES;
-  if (settings_.flags != before) {
-    if (auto r = write_settings(); !r) return r;
+  const auto look_for_replies = [this](bool yes) -> Result {
+    if ((settings_.translates != 0) == yes) return {};
+    settings_.translates = yes ? 1 : 0;
+    return write_settings();
+  };
+  const bool some = !rules.backends.empty();
+  if (some) {
+    if (auto r = look_for_replies(true); !r) return r;
   }
   if (auto r = replies_.set(rules); !r) return r;
-  if (!rules.backends.empty() || (settings_.flags & XEBEC_TRANSLATES) == 0) return {};
-  settings_.flags &= ~uint32_t{XEBEC_TRANSLATES};
-  return write_settings();
+  return some ? Result{} : look_for_replies(false);
 }
 
 Result LoadedSteering::set_mac(const MacAddress& mac) {
@@ -161,7 +169,8 @@ ShimCounters LoadedSteering::counters() const {
   };
   return {.steered = sum(XEBEC_SHIM_STEERED),
           .no_socket = sum(XEBEC_SHIM_NO_SOCKET),
-          .stale = sum(XEBEC_SHIM_STALE)};
+          .stale = sum(XEBEC_SHIM_STALE),
+          .denied = sum(XEBEC_SHIM_DENIED)};
 }
 
 }  // namespace

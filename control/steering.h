@@ -15,6 +15,8 @@
 #include "control/config.h"
 #include "control/steered_service.h"
 #include "dataplane/ip_address.h"
+#include "dataplane/service_match.h"
+#include "dataplane/source_rules.h"
 
 namespace xebec {
 
@@ -36,6 +38,7 @@ struct ShimCounters {
   uint64_t steered = 0;
   uint64_t no_socket = 0;
   uint64_t stale = 0;
+  uint64_t denied = 0;
 };
 
 /// One interface's shim. Attached by a bpf_link that dies with the process: nothing is left behind. Never
@@ -57,7 +60,7 @@ class Steering {
 
   /// Makes the maps hold exactly these services; touches only what differs. Removes before it adds where the
   /// map would overflow. Idempotent.
-  virtual tl::expected<void, SteeringError> set_services(std::vector<SteeredService> services) = 0;
+  virtual tl::expected<void, SteeringError> set_services(const std::vector<SteeredService>& services) = 0;
   /// Which packets are replies of translating services. Idempotent.
   virtual tl::expected<void, SteeringError> set_replies(const ReplyRules& rules) = 0;
   /// The interface's address: frames to another one are not steered from here on.

@@ -133,6 +133,12 @@ TableBuilder::Draft TableBuilder::draft(const Config& config, const ServiceConfi
   s.protocol = service.protocol;
   s.stateless = service.stateless;
   s.mss_clamp = service.mss_clamp;
+  s.vip_length = service.vip_length;
+  s.last_port = service.last_port;
+  s.hash_input = service.hash;
+  s.limit = service.rate_limit;
+  if (!service.allow.empty() || !service.deny.empty())
+    s.sources = std::make_shared<const SourceRules>(service.allow, service.deny);
   for (const BackendConfig& backend : service.backends) {
     const uint32_t id = *ids_.find(service.name, backend.address);
     BackendStatus& st = status[{service.name, backend.address}];

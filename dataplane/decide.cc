@@ -46,6 +46,8 @@ class Decider {
   void decide_echo();
 
   bool takes_packets(uint32_t backend_id, uint32_t service) const;
+  bool is_within_limit();
+  uint64_t pick_hash() const;
   uint32_t pick() const;
   uint32_t pick_for_unknown(FlowOrigin& origin);
   bool choose(uint32_t backend_id, FlowOrigin origin);
@@ -70,9 +72,27 @@ bool Decider::takes_packets(uint32_t backend_id, uint32_t service) const {
   return backend_id < table_.backends().size() && table_.backends()[backend_id].takes_packets_of(service);
 }
 
+// Only what can open a connection counts: after a restart the ones that stand come back all at once.
+bool Decider::is_within_limit() {
+  const Service& service = table_.services()[decision_.service];
+  const NewFlowLimit& limit = service.limit;
+  if (limit.per_second == 0) return true;
+  if (has_connections(parsed_.key.protocol) && !opens_connection(parsed_.tcp_flags)) return true;
+  const IpAddress source = limit.per == NewFlowLimit::Per::source ? parsed_.key.source : IpAddress{};
+  const uint64_t key = SourceRates::key_of(table_.secret(), service.limit_key, source);
+  if (state_.new_flows.take(key, share_of_limit(limit.per_second, state_.workers), now_ns_)) return true;
+  drop(DropReason::rate_limited);
+  return false;
+}
+
+uint64_t Decider::pick_hash() const {
+  const Service& service = table_.services()[decision_.service];
+  return lookup_hash(table_.secret(), parsed_.key, service.hash_input, hand_.hash);
+}
+
 uint32_t Decider::pick() const {
   const Service& service = table_.services()[decision_.service];
-  const uint16_t index = service.lookup->pick(hand_.hash);
+  const uint16_t index = service.lookup->pick(pick_hash());
   return index == MaglevTable::kNone ? Table::kNone : service.backend_ids[index];
 }
 
@@ -85,8 +105,8 @@ uint32_t Decider::pick_for_unknown(FlowOrigin& origin) {
   const PreviousLookup* previous = table_.services()[service].previous.get();
   if (previous == nullptr || now_ns_ >= previous->until_ns) return current;
   if (state_.forgot_ns >= previous->replaced_ns) return current;
-  if (parsed_.key.protocol != kProtoTcp || opens_connection(parsed_.tcp_flags)) return current;
-  const uint16_t index = previous->lookup->pick(hand_.hash);
+  if (!has_connections(parsed_.key.protocol) || opens_connection(parsed_.tcp_flags)) return current;
+  const uint16_t index = previous->lookup->pick(pick_hash());
   if (index == MaglevTable::kNone) return current;
   const uint32_t before = previous->backend_ids[index];
   if (before == current || !takes_packets(before, service)) return current;
@@ -112,6 +132,7 @@ bool Decider::choose(uint32_t backend_id, FlowOrigin origin) {
 
 // Nothing usable is remembered. `stale` is found if something unusable is.
 void Decider::choose_new(const FlowHit& stale) {
+  if (!stale.found() && !is_within_limit()) return;
   FlowOrigin origin = stale.found() ? FlowOrigin::moved : FlowOrigin::created;
   const uint32_t backend_id = stale.found() ? pick() : pick_for_unknown(origin);
   // What could not be sent is not remembered: the sender's next try looks again.
@@ -164,7 +185,7 @@ void Decider::decide_later_fragment() {
   // The rest of the datagram is of no use to any other backend.
   if (*backend_id >= table_.backends().size()) return drop(DropReason::no_backend);
   const Backend& backend = table_.backends()[*backend_id];
-  if (!backend.usable || table_.services()[backend.service].vip != parsed_.key.destination) {
+  if (!backend.usable || !table_.services()[backend.service].match().vip.contains(parsed_.key.destination)) {
     return drop(DropReason::no_backend);
   }
   decision_.service = backend.service;

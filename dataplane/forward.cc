@@ -46,6 +46,11 @@ constexpr uint32_t kCacheLine = 64;
   state.counters.drop(reason);
 }
 
+[[gnu::cold, gnu::noinline]] DropReason why_no_service(const ParsedPacket& parsed) {
+  if (parsed.kind == PacketKind::icmp_error) return DropReason::icmp_unhandled;
+  return has_ports(parsed.protocol) ? DropReason::no_service : DropReason::unsupported_protocol;
+}
+
 // No service's packet may be a backend's reply: nat_to_client() will know.
 [[gnu::cold, gnu::noinline]] void await_reply(const Table& table, ForwardState& state, PacketInHand& hand) {
   hand.hash = flow_hash(table.secret(), hand.parsed.key);
@@ -70,15 +75,18 @@ constexpr uint32_t kCacheLine = 64;
     return false;
   }
   if (index == Table::kNone) [[unlikely]] {
-    const bool error = parsed.kind == PacketKind::icmp_error;
-    refuse(state, hand, decision, error ? DropReason::icmp_unhandled : DropReason::no_service);
+    refuse(state, hand, decision, why_no_service(parsed));
     return false;
   }
   const uint64_t hash = flow_hash(table.secret(), parsed.key, parsed.ip_version == 4);
   hand.hash = hash;
   hand.service = index;
   const Service& service = table.services()[index];
-  if (service.stateless) [[unlikely]] {
+  if (service.exceptional && service.sources && !service.sources->allows(parsed.key.source)) [[unlikely]] {
+    refuse(state, hand, decision, DropReason::denied_source);
+    return false;
+  }
+  if (service.exceptional && service.stateless) [[unlikely]] {
     hand.probe = FlowProbe{};
   } else {
     hand.probe = state.flows.probe(hash);

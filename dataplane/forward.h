@@ -84,6 +84,8 @@ struct ForwardState {
   uint32_t hold_places = 0;  ///< frames that the caller can hold; counted down by what is decided to be held
   RateLimit echo_replies{0, 0};  ///< the table says how many of both
   RateLimit icmp_errors{0, 0};
+  SourceRates new_flows;
+  uint32_t workers = 1;  ///< that share the services' rate limits
   std::unique_ptr<NatTables> own_nat;
   NatTables* nat;
   uint32_t worker;

@@ -7,6 +7,8 @@
 // to a backend that verifies it.
 #include "dataplane/parse.h"
 
+#include <cstring>
+
 #include "dataplane/checksum.h"
 #include "dataplane/limits.h"
 #include "dataplane/wire.h"
@@ -194,22 +196,10 @@ Result parse_ipv6(const Bytes& frame, ParsedPacket& out, Payload& payload) {
 
 Result parse_later_fragment(ParsedPacket& out) {
   out.kind = PacketKind::later_fragment;
-  switch (out.protocol) {
-    case kProtoTcp:
-    case kProtoUdp:
-      return kOk;
-    case kProtoDestination:
-    case kProtoRouting:
-    case kProtoAh:
-      // In IPv6 the fragmentable part may begin with extension headers; only the first fragment shows the
-      // protocol.
-      if (out.ip_version == 6) return kOk;
-      return DropReason::unsupported_protocol;
-    default: {
-      const uint8_t icmp = out.ip_version == 4 ? kProtoIcmp : kProtoIcmpv6;
-      return out.protocol == icmp ? DropReason::icmp_unhandled : DropReason::unsupported_protocol;
-    }
-  }
+  // In IPv6 the fragmentable part may begin with extension headers; only the first fragment shows the protocol.
+  const uint8_t icmp = out.ip_version == 4 ? kProtoIcmp : kProtoIcmpv6;
+  if (out.protocol == icmp) return DropReason::icmp_unhandled;
+  return kOk;
 }
 
 Result parse_tcp(const Bytes& packet, ParsedPacket& out) {
@@ -245,6 +235,38 @@ Result parse_udp(const Bytes& packet, ParsedPacket& out) {
   return kOk;
 }
 
+// The first chunk in TCP's words, which is what the flow table understands (dataplane/flow_state.h). The chunks that open
+// and end an association may not share a packet with others (RFC 9260 section 6.10), but for ABORT and SHUTDOWN, which
+// are missed behind another: then the association is forgotten when it has been silent for long.
+uint8_t flags_of_chunk(uint8_t type) {
+  switch (type) {
+    case kSctpInit:
+      return kTcpSyn;
+    case kSctpAbort:
+      return kTcpRst;
+    case kSctpShutdown:
+    case kSctpShutdownAck:
+    case kSctpShutdownComplete:
+      return kTcpFin | kTcpAck;
+    default:
+      return kTcpAck;
+  }
+}
+
+Result parse_sctp(const Bytes& packet, ParsedPacket& out) {
+  if (!packet.holds(out.l4_offset, sizeof(SctpHeader))) return DropReason::truncated;
+  const auto& header = *packet.at<SctpHeader>(out.l4_offset);
+  out.key.source_port = header.source_port;
+  out.key.destination_port = header.destination_port;
+  const std::size_t chunk = out.l4_offset + sizeof(SctpHeader);
+  out.tcp_flags = flags_of_chunk(packet.holds(chunk, 1) ? packet.data[chunk] : uint8_t{0});
+  // Linux leaves 0 where the device shall compute the CRC (net/sctp/output.c). A true CRC of 0 comes out as 0 again.
+  static constexpr uint8_t kLeftToDevice[4] = {};
+  out.looks_partial =
+      !out.first_fragment && std::memcmp(header.checksum, kLeftToDevice, sizeof kLeftToDevice) == 0;
+  return kOk;
+}
+
 // The IP header of the packet an ICMP error quotes; the quotation may end early, so its lengths mean nothing.
 bool parse_embedded_ip(const Bytes& packet, std::size_t offset, uint8_t version, FlowKey& key,
                        Payload& payload) {
@@ -275,13 +297,16 @@ Result parse_icmp_error(const Bytes& packet, ParsedPacket& out) {
     return DropReason::icmp_unhandled;
   }
   if (embedded.fragment_offset != 0) return DropReason::icmp_unhandled;
-  if (embedded.protocol != kProtoTcp && embedded.protocol != kProtoUdp) return DropReason::icmp_unhandled;
-  if (!packet.holds(embedded.offset, kEmbeddedL4Length)) return DropReason::icmp_unhandled;
   // An error goes to the sender of what it quotes; another destination is a forgery.
   if (key.destination != out.key.destination) return DropReason::icmp_unhandled;
-  const auto& ports = *packet.at<UdpHeader>(embedded.offset);  // TCP has its ports in the same place
-  key.source_port = ports.destination_port;
-  key.destination_port = ports.source_port;
+  // An error about an error is none (RFC 1122 section 3.2.2), and echoes are answered here.
+  if (embedded.protocol == out.protocol) return DropReason::icmp_unhandled;
+  if (has_ports(embedded.protocol)) {
+    if (!packet.holds(embedded.offset, kEmbeddedL4Length)) return DropReason::icmp_unhandled;
+    const auto& ports = *packet.at<UdpHeader>(embedded.offset);  // TCP and SCTP have theirs in the same place
+    key.source_port = ports.destination_port;
+    key.destination_port = ports.source_port;
+  }
   key.protocol = embedded.protocol;
   out.key = key;
   out.quoted_l4_offset = static_cast<uint16_t>(embedded.offset);
@@ -318,8 +343,9 @@ Result parse_l4(const Bytes& packet, ParsedPacket& out) {
   out.kind = PacketKind::transport;
   if (out.protocol == kProtoTcp) return parse_tcp(packet, out);
   if (out.protocol == kProtoUdp) return parse_udp(packet, out);
+  if (out.protocol == kProtoSctp) return parse_sctp(packet, out);
   if (out.protocol == (out.ip_version == 4 ? kProtoIcmp : kProtoIcmpv6)) return parse_icmp(packet, out);
-  return DropReason::unsupported_protocol;
+  return kOk;  // no ports: the flow is the addresses and the protocol
 }
 
 }  // namespace

@@ -13,7 +13,7 @@
 namespace xebec {
 
 enum class PacketKind : uint8_t {
-  transport,       ///< TCP or UDP with its ports: key is the packet's own 5-tuple
+  transport,  ///< TCP, UDP or SCTP with its ports, or another protocol without: key is the packet's own 5-tuple
   later_fragment,  ///< no ports: key has addresses and protocol only, fragment_id names the datagram
   icmp_error,      ///< key is the flow the error is about, seen from the client: the embedded tuple mirrored
   icmp_echo,       ///< echo request; key has addresses and protocol only
@@ -25,7 +25,7 @@ struct alignas(64) ParsedPacket {
   PacketKind kind = PacketKind::transport;
   uint8_t ip_version = 0;       ///< 4 or 6
   uint8_t protocol = 0;         ///< of the packet itself, behind extension headers
-  uint8_t tcp_flags = 0;        ///< 0 unless TCP
+  uint8_t tcp_flags = 0;        ///< of SCTP what its first chunk means, in TCP's flags; 0 of others
   uint8_t ttl = 0;              ///< TTL or hop limit
   uint8_t dscp_ecn = 0;         ///< the IPv4 TOS or IPv6 traffic-class byte
   bool first_fragment = false;  ///< offset 0 with more to come: ports are there, the L4 length is not
@@ -46,7 +46,8 @@ static_assert(sizeof(ParsedPacket) == 64);
 
 /// Parses a received frame. Reads only inside `frame`; `beyond` more bytes of the packet are in other frames, and
 /// all headers must be in this one. Empty optional: `out` is filled. Otherwise the reason to drop it. Lengths are
-/// checked against the frame: IPv4 total length, IPv6 payload length, TCP data offset, UDP length. RFC 791, 8200, 9293, 768, 792, 4443; IEEE 802.1Q and 802.1ad, up to two tags.
+/// checked against the frame: IPv4 total length, IPv6 payload length, TCP data offset, UDP length. RFC 791, 8200, 9293, 768,
+/// 9260, 792, 4443; IEEE 802.1Q and 802.1ad, up to two tags.
 std::optional<DropReason> parse(std::span<const uint8_t> frame, ParsedPacket& out, std::size_t beyond = 0);
 
 /// Sum of the pseudo header of a transport packet. l4_length: header and payload, host order.

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "dataplane/checksum.h"
+#include "dataplane/crc32c.h"
 #include "dataplane/encapsulate.h"
 #include "dataplane/limits.h"
 #include "dataplane/link_header.h"
@@ -24,10 +25,19 @@ Be16* l4_checksum(const Packet& packet, const ParsedPacket& parsed) {
   return parsed.protocol == kProtoTcp ? &view_as<TcpHeader>(l4)->checksum : &view_as<UdpHeader>(l4)->checksum;
 }
 
+// RFC 9260 section 6.8: over the packet with a checksum field of 0, which is how it came.
+bool complete_crc(const Packet& packet, const ParsedPacket& parsed) {
+  const uint32_t length = parsed.l3_offset + parsed.ip_length - parsed.l4_offset;
+  const uint32_t crc = packet_crc32c(packet, parsed.l4_offset, length, offsetof(SctpHeader, checksum));
+  std::memcpy(packet.data + parsed.l4_offset + offsetof(SctpHeader, checksum), &crc, sizeof crc);
+  return true;
+}
+
 }  // namespace
 
 bool complete_partial_checksum(const Packet& packet, const ParsedPacket& parsed) {
   if (!parsed.looks_partial) return false;
+  if (parsed.protocol == kProtoSctp) return complete_crc(packet, parsed);
   const uint8_t* l4 = packet.data + parsed.l4_offset;
   const bool is_udp = parsed.protocol == kProtoUdp;
   const uint32_t l4_length =

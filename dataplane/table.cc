@@ -4,7 +4,10 @@
 
 #include <algorithm>
 #include <bit>
+#include <functional>
+#include <map>
 #include <stdexcept>
+#include <tuple>
 #include <utility>
 
 namespace xebec {
@@ -16,12 +19,15 @@ constexpr std::size_t kFilterBitsPerVip = 32;
 constexpr std::size_t kMinFilterBits = 512;
 
 std::string describe(const Service& service) {
-  return "service '" + service.name + "' (" + service.vip.to_string() + " port " +
-         std::to_string(service.port) + " protocol " + std::to_string(service.protocol) + ")";
+  return "service '" + service.name + "' (" + service.match().to_string() + ")";
 }
 
 [[noreturn]] void broken(const std::string& subject, const char* what) {
   throw std::invalid_argument("forwarding table: " + subject + ": " + what);
+}
+
+uint8_t narrower_of(uint8_t length) {
+  return static_cast<uint8_t>(IpPrefix::kFullLength - length);
 }
 
 bool is_unspecified(const IpAddress& address) {
@@ -52,8 +58,15 @@ class Checker {
 
   void check_service(uint32_t index) {
     const Service& service = parts_.services[index];
-    require(service.protocol == kProtoTcp || service.protocol == kProtoUdp, service, "neither TCP nor UDP");
+    require(has_ports(service.protocol) || service.protocol == kProtoAny, service,
+            "neither TCP, UDP, SCTP nor any protocol");
     require(!is_unspecified(service.vip), service, "it has no address");
+    const IpPrefix vip = service.match().vip;
+    require(vip.length <= IpPrefix::kFullLength && !vip.has_stray_bits(), service,
+            "its prefix has bits behind it");
+    require(!vip.network.is_v4() || vip.length >= IpPrefix::kV4Offset, service, "its prefix is too short");
+    require(service.last_port == 0 || (service.port != 0 && service.last_port > service.port), service,
+            "its port range is empty");
     require(service.lookup != nullptr, service, "it has no lookup array");
     require(service.backend_ids.size() <= kMaxBackendsPerService, service, "too many backends");
     for (const uint32_t id : service.backend_ids) {
@@ -132,8 +145,9 @@ std::unique_ptr<const Table> Table::make(TableParts parts) {
 }
 
 Table::Table(TableParts parts) : parts_(std::move(parts)) {
-  // Every service brings itself and, at most, its VIP.
-  const std::size_t keys = 2 * parts_.services.size() + parts_.local_vips.size();
+  // Every service brings its entries and, at most, its VIP.
+  std::size_t keys = parts_.local_vips.size();
+  for (const Service& s : parts_.services) keys += s.match().entries().size() + 1;
   index_.resize(std::bit_ceil(std::max<std::size_t>(2 * keys, 2)));
   const std::size_t vips = parts_.services.size() + parts_.local_vips.size();
   vip_filter_.resize(std::bit_ceil(std::max(kMinFilterBits, kFilterBitsPerVip * vips)) / 64);
@@ -143,11 +157,19 @@ Table::Table(TableParts parts) : parts_(std::move(parts)) {
   for (const Backend& backend : parts_.backends)
     translates_ = translates_ || (backend.usable && is_nat(backend.mode));
   for (const IpAddress& vip : parts_.local_vips) index_vip(vip, false);
-  for (uint32_t i = 0; i < parts_.services.size(); ++i) index_service(i);
+  for (const auto pass : {ServiceMatch::Pass::own_protocol, ServiceMatch::Pass::any_protocol}) {
+    for (uint32_t i = 0; i < parts_.services.size(); ++i) index_service(i, pass);
+  }
+  index_ranges();
+  widen_filter();
+  for (Service& s : parts_.services) {
+    s.exceptional = s.stateless || s.sources != nullptr;
+    s.limit_key = parts_.secret.hash(s.name.data(), s.name.size());
+  }
 }
 
-void Table::index_vip(const IpAddress& address, bool served) {
-  const Key key = Key::of(address, Be16{}, 0);
+void Table::index_vip(const IpAddress& address, bool served, uint8_t narrower) {
+  const Key key = Key::of(address, Be16{}, 0, narrower);
   const uint64_t bit = filter_bit_of(address);
   vip_filter_[bit / 64] |= uint64_t{1} << bit % 64;
   Slot& slot = index_[position_of(key)];
@@ -155,13 +177,54 @@ void Table::index_vip(const IpAddress& address, bool served) {
   slot = Slot{key, served || served_before ? kVipServed : kVipIdle};
 }
 
-void Table::index_service(uint32_t service) {
+void Table::index_service(uint32_t service, ServiceMatch::Pass pass) {
   const Service& s = parts_.services[service];
-  const Key key = Key::of(s.vip, Be16::from_host(s.port), s.protocol);
-  Slot& slot = index_[position_of(key)];
-  if (slot.value != kNone) broken(describe(s), "another service has the same address, port and protocol");
-  slot = Slot{key, service};
-  index_vip(s.vip, !s.lookup->empty());
+  const ServiceMatch match = s.match();
+  if (match.pass() != pass) return;
+  wide_ = wide_ || !match.vip.is_single() || match.is_range() || match.protocol == kProtoAny;
+  index_vip(s.vip, !s.lookup->empty(), match.narrower());
+  if (!match.vip.is_single()) prefix_lengths_.push_back(match.vip.length);
+  if (match.is_range()) return;
+  for (const uint8_t protocol : match.entries()) {
+    const Key key = Key::of(s.vip, Be16::from_host(s.port), protocol, match.narrower());
+    Slot& slot = index_[position_of(key)];
+    const bool taken = slot.value != kNone;
+    if (taken && parts_.services[slot.value].protocol == s.protocol)
+      broken(describe(s), "another service has the same address, port and protocol");
+    if (!taken) slot = Slot{key, service};
+  }
+}
+
+// One list for each VIP and protocol that has ranges.
+void Table::index_ranges() {
+  std::map<std::tuple<IpAddress, uint8_t, uint8_t>, std::vector<PortRange>> lists;
+  for (uint32_t i = 0; i < parts_.services.size(); ++i) {
+    const ServiceMatch match = parts_.services[i].match();
+    if (!match.is_range()) continue;
+    for (const uint8_t protocol : match.entries()) {
+      auto& list = lists[{match.vip.network, match.narrower(), protocol}];
+      for (const PortRange& other : list) {
+        if (other.first == match.port && other.last == match.last_port &&
+            parts_.services[other.owner].protocol == match.protocol)
+          broken(describe(parts_.services[i]), "another service has the same address, port and protocol");
+      }
+      list.push_back({match.port, match.last_port, i, static_cast<uint8_t>(match.pass())});
+    }
+  }
+  for (auto& [where, list] : lists) {
+    const auto& [network, narrower, protocol] = where;
+    const auto begin = static_cast<uint32_t>(segments_.size());
+    for (const PortSegment& segment : port_segments(std::move(list))) segments_.push_back(segment);
+    const Key key = Key::of(network, Be16{}, protocol, narrower, true);
+    index_[position_of(key)] = Slot{key, static_cast<uint32_t>(segment_lists_.size())};
+    segment_lists_.push_back({begin, static_cast<uint32_t>(segments_.size())});
+  }
+}
+
+void Table::widen_filter() {
+  std::sort(prefix_lengths_.begin(), prefix_lengths_.end(), std::greater<>());
+  prefix_lengths_.erase(std::unique(prefix_lengths_.begin(), prefix_lengths_.end()), prefix_lengths_.end());
+  if (!prefix_lengths_.empty()) std::fill(vip_filter_.begin(), vip_filter_.end(), ~uint64_t{0});
 }
 
 std::size_t Table::position_of(const Key& key) const {
@@ -176,17 +239,58 @@ std::size_t Table::position_of(const Key& key) const {
 }
 
 bool Table::is_indexed_vip(const IpAddress& address) const {
-  return find(Key::of(address, Be16{}, 0)) != kNone;
+  if (find(Key::of(address, Be16{}, 0)) != kNone) return true;
+  return std::any_of(prefix_lengths_.begin(), prefix_lengths_.end(), [&](uint8_t length) {
+    return find(Key::of(masked(address, length), Be16{}, 0, narrower_of(length))) != kNone;
+  });
 }
 
 uint32_t Table::find_service(const IpAddress& vip, uint8_t protocol, Be16 port) const {
+  if (wide_) return find_wide(vip, protocol, port);
   if (protocol == 0) return kNone;  // stands for the VIP itself in the index
   const uint32_t exact = find(Key::of(vip, port, protocol));
   return exact != kNone ? exact : find(Key::of(vip, Be16{}, protocol));
 }
 
+uint32_t Table::find_wide(const IpAddress& vip, uint8_t protocol, Be16 port) const {
+  uint32_t found = find_at(vip, 0, protocol, port);
+  for (auto length = prefix_lengths_.begin(); found == kNone && length != prefix_lengths_.end(); ++length) {
+    const IpAddress network = masked(vip, *length);
+    const auto narrower = narrower_of(*length);
+    if (find(Key::of(network, Be16{}, 0, narrower)) == kNone) continue;
+    found = find_at(network, narrower, protocol, port);
+  }
+  return found;
+}
+
+uint32_t Table::find_at(const IpAddress& network, uint8_t narrower, uint8_t protocol, Be16 port) const {
+  // No service is entered under a protocol that has no ports, but those of any.
+  if (!has_ports(protocol)) return find(Key::of(network, Be16{}, kProtoAny, narrower));
+  const uint32_t exact = find(Key::of(network, port, protocol, narrower));
+  if (exact != kNone) return exact;
+  const uint32_t in_range = find_in_ranges(network, narrower, protocol, port);
+  return in_range != kNone ? in_range : find(Key::of(network, Be16{}, protocol, narrower));
+}
+
+uint32_t Table::find_in_ranges(const IpAddress& network, uint8_t narrower, uint8_t protocol,
+                               Be16 port) const {
+  if (segments_.empty()) return kNone;
+  const uint32_t list = find(Key::of(network, Be16{}, protocol, narrower, true));
+  if (list == kNone) return kNone;
+  const auto begin = segments_.begin() + segment_lists_[list].begin;
+  const auto end = segments_.begin() + segment_lists_[list].end;
+  const uint16_t wanted = port.host();
+  const auto behind = std::upper_bound(
+      begin, end, wanted, [](uint16_t p, const PortSegment& segment) { return p < segment.first; });
+  if (behind == begin || std::prev(behind)->last < wanted) return kNone;
+  return std::prev(behind)->owner;
+}
+
 bool Table::is_vip_served(const IpAddress& address) const {
-  return find(Key::of(address, Be16{}, 0)) == kVipServed;
+  if (find(Key::of(address, Be16{}, 0)) == kVipServed) return true;
+  return std::any_of(prefix_lengths_.begin(), prefix_lengths_.end(), [&](uint8_t length) {
+    return find(Key::of(masked(address, length), Be16{}, 0, narrower_of(length))) == kVipServed;
+  });
 }
 
 }  // namespace xebec

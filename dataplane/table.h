@@ -14,9 +14,14 @@
 #include <vector>
 
 #include "dataplane/flow_key.h"
+#include "dataplane/hash_input.h"
 #include "dataplane/ip_address.h"
 #include "dataplane/limits.h"
 #include "dataplane/maglev.h"
+#include "dataplane/port_segments.h"
+#include "dataplane/service_match.h"
+#include "dataplane/source_rates.h"
+#include "dataplane/source_rules.h"
 
 namespace xebec {
 
@@ -103,14 +108,25 @@ struct IcmpPolicy {
 struct Service {
   std::string name;
   IpAddress vip;
-  uint16_t port = 0;       ///< host order, 0 = any
-  uint8_t protocol = 0;    ///< kProtoTcp or kProtoUdp
+  uint16_t port = 0;       ///< host order, 0 = any; of a range the first
+  uint8_t protocol = 0;    ///< kProtoTcp, kProtoUdp, kProtoSctp or kProtoAny
   bool stateless = false;  ///< no flow is remembered: every packet goes where the lookup array says
   uint16_t mss_clamp = kMssClampOff;  ///< the largest MSS a SYN may announce, or one of the two words above
+  /// Stateless, or with source rules: what the short way has to ask about, in one flag. Table sets it.
+  bool exceptional = false;
+  uint8_t vip_length = IpPrefix::kFullLength;  ///< less: `vip` is the network of a prefix
+  HashInput hash_input = HashInput::five_tuple;
+  uint16_t last_port = 0;  ///< of a range; 0: `port` alone
   std::shared_ptr<const MaglevTable>
       lookup;                         ///< shared with the previous table where nothing changed; never null
   std::vector<uint32_t> backend_ids;  ///< lookup's index -> id
   std::shared_ptr<const PreviousLookup> previous;  ///< null: no change of late, or the service is stateless
+  std::shared_ptr<const SourceRules> sources;      ///< null: everybody may speak to it
+  NewFlowLimit limit;
+  uint64_t limit_key =
+      0;  ///< whose tokens those are: of the name, so that they outlive a change. Table sets it
+
+  ServiceMatch match() const { return {{vip, vip_length}, port, last_port, protocol}; }
 };
 
 /// What Table::make() takes; the builder (control/table_builder.h) fills it.
@@ -152,10 +168,10 @@ class Table {
 
   static constexpr uint32_t kNone = UINT32_MAX;
 
-  /// Index of the most specific service: exact port, then port 0 (any). kNone if there is none. port: as on
-  /// the wire.
+  /// Index of the most specific service (dataplane/service_match.h says what that is). kNone if there is none. port: as on
+  /// the wire; 0 of a protocol without ports.
   uint32_t find_service(const IpAddress& vip, uint8_t protocol, Be16 port) const;
-  /// True if some service has this address.
+  /// True if some service has this address, itself or in a prefix.
   bool is_vip(const IpAddress& address) const { return may_be_vip(address) && is_indexed_vip(address); }
   /// True if some service at this address has a usable backend with weight: the VIP is alive, and answers
   /// echo requests.
@@ -170,10 +186,14 @@ class Table {
   struct Key {
     uint64_t address[2];
     uint64_t port_protocol;
-    static Key of(const IpAddress& vip, Be16 port, uint8_t protocol) {
+    /// narrower: what a prefix lacks to an address. A VIP itself has protocol and port 0; the list of its port ranges
+    /// for a protocol has `ranges` set.
+    static Key of(const IpAddress& vip, Be16 port, uint8_t protocol, uint8_t narrower = 0,
+                  bool ranges = false) {
       Key key;
       std::memcpy(key.address, vip.bytes.data(), sizeof key.address);
-      key.port_protocol = port.raw() | uint64_t{protocol} << 16;
+      key.port_protocol =
+          port.raw() | uint64_t{protocol} << 16 | uint64_t{narrower} << 24 | uint64_t{ranges} << 32;
       return key;
     }
     friend bool operator==(const Key&, const Key&) = default;
@@ -200,8 +220,14 @@ class Table {
     // Turned, so that the low halves of prefix and host part do not meet. One multiplication: the bit is waited for.
     return ((std::rotl(key.address[0], 29) + key.address[1]) * 0x9e3779b97f4a7c15u) >> filter_shift_;
   }
-  void index_vip(const IpAddress& address, bool served);
-  void index_service(uint32_t service);
+  void index_vip(const IpAddress& address, bool served, uint8_t narrower = 0);
+  void index_service(uint32_t service, ServiceMatch::Pass pass);
+  void index_ranges();
+  void widen_filter();
+  // Where there are prefixes, ranges or services of any protocol; or a service is not found.
+  uint32_t find_wide(const IpAddress& vip, uint8_t protocol, Be16 port) const;
+  uint32_t find_at(const IpAddress& network, uint8_t narrower, uint8_t protocol, Be16 port) const;
+  uint32_t find_in_ranges(const IpAddress& network, uint8_t narrower, uint8_t protocol, Be16 port) const;
   uint32_t find(const Key& key) const { return index_[position_of(key)].value; }
 
   TableParts parts_;
@@ -211,8 +237,17 @@ class Table {
       index_;  // open addressing, power of two, at most half full; VIPs stand in it with protocol 0
   // One bit a VIP among 32 or more, to say "not a VIP" of every packet's source without a walk. A walk that ends at a free
   // slot or goes past a taken one is a branch nobody can predict: a sixth of the lookup's samples.
+  // Where there are prefixes every bit is set: then all addresses are walked for, and nobody else pays for that.
   std::vector<uint64_t> vip_filter_;
   uint32_t filter_shift_ = 0;
+  bool wide_ = false;                    // some service is of a prefix, a range of ports or any protocol
+  std::vector<uint8_t> prefix_lengths_;  // of VIPs that are prefixes, the longest first
+  std::vector<PortSegment> segments_;    // of all ranges; the owner is a service
+  struct SegmentList {
+    uint32_t begin = 0;
+    uint32_t end = 0;
+  };
+  std::vector<SegmentList> segment_lists_;  // a value of a `ranges` key is an index
 };
 
 }  // namespace xebec

@@ -85,6 +85,13 @@ inline constexpr uint8_t kProtoIcmpv6 = 58;
 inline constexpr uint8_t kProtoNoNext = 59;
 inline constexpr uint8_t kProtoDestination = 60;
 inline constexpr uint8_t kProtoSctp = 132;
+/// Every protocol, of a service. IANA reserves the number, so no packet's own meaning is hidden.
+inline constexpr uint8_t kProtoAny = 255;
+
+/// Those whose packets begin with source and destination port.
+constexpr bool has_ports(uint8_t protocol) {
+  return protocol == kProtoTcp || protocol == kProtoUdp || protocol == kProtoSctp;
+}
 
 /// IEEE 802.3, without preamble and FCS.
 struct EthernetHeader {
@@ -180,6 +187,18 @@ struct VxlanHeader {
   Be32 vni;    ///< 24 bits and 8 reserved ones
 };
 inline constexpr uint32_t kVxlanFlagVni = 0x08000000;
+/// RFC 9260 section 3.1, and the type of the first chunk behind it.
+struct SctpHeader {
+  Be16 source_port;
+  Be16 destination_port;
+  Be32 verification_tag;
+  uint8_t checksum[4];  ///< CRC32c, least significant byte first (RFC 9260 appendix A)
+};
+inline constexpr uint8_t kSctpInit = 1;  // RFC 9260 section 3.2
+inline constexpr uint8_t kSctpAbort = 6;
+inline constexpr uint8_t kSctpShutdown = 7;
+inline constexpr uint8_t kSctpShutdownAck = 8;
+inline constexpr uint8_t kSctpShutdownComplete = 14;
 
 /// RFC 792 and RFC 4443 share these eight bytes.
 struct IcmpHeader {
@@ -199,6 +218,7 @@ static_assert(sizeof(UdpHeader) == 8 && alignof(UdpHeader) == 1);
 static_assert(sizeof(GreHeader) == 4 && alignof(GreHeader) == 1);
 static_assert(sizeof(GueHeader) == 4 && alignof(GueHeader) == 1);
 static_assert(sizeof(VxlanHeader) == 8 && alignof(VxlanHeader) == 1);
+static_assert(sizeof(SctpHeader) == 12 && alignof(SctpHeader) == 1);
 static_assert(sizeof(IcmpHeader) == 8 && alignof(IcmpHeader) == 1);
 
 /// Lays a header over packet bytes. The caller has checked that sizeof(T) bytes are there.

@@ -66,6 +66,7 @@ Worker::Worker(WorkerOptions options, std::unique_ptr<Umem> umem, std::vector<Wo
       state_(std::make_unique<ForwardState>(options_.flows, options_.nat,
                                             options_.nat != nullptr ? options_.id : 0)),
       reader_(tables) {
+  state_->workers = options_.workers;
   port_of_interface_.fill(kNoPort);
   for (std::size_t i = 0; i < ports_.size(); ++i)
     port_of_interface_[ports_[i].port->options().interface_index] = i;

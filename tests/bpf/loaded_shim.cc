@@ -62,7 +62,7 @@ void LoadedShim::add_nat_backend(std::string_view address, uint8_t protocol, uin
   key.protocol = protocol;
   key.port = static_cast<uint16_t>((port >> 8) | (port << 8));
   must(bpf_map_update_elem(bpf_map__fd(skeleton_->maps.nat_backends), &key, &how, BPF_ANY), "add a backend");
-  flags_ |= XEBEC_TRANSLATES;
+  translates_ = 1;
   configure(XDP_DROP, 0);
 }
 
@@ -78,12 +78,33 @@ void LoadedShim::add_own_address(std::string_view address) {
   must(bpf_map_update_elem(bpf_map__fd(skeleton_->maps.own), &key, &one, BPF_ANY), "add an own address");
 }
 
+void LoadedShim::set_services(const std::vector<SteeredService>& services) {
+  SourceLists lists;
+  const ShimImage image = shim_image(services, lists);
+  const std::array<const bpf_map*, kShimMaps> maps = {skeleton_->maps.sources, skeleton_->maps.services,
+                                                      skeleton_->maps.ranges, skeleton_->maps.prefixes,
+                                                      skeleton_->maps.vips};
+  for (std::size_t i = 0; i < kShimMaps; ++i) {
+    for (const auto& [key, entry] : image.maps.at(i)) {
+      must(bpf_map_update_elem(bpf_map__fd(maps.at(i)), key.data(), entry.value.data(), BPF_ANY),
+           entry.text.c_str());
+    }
+    for (const auto& [key, entry] : held_.at(i)) {
+      if (!image.maps.at(i).contains(key)) bpf_map_delete_elem(bpf_map__fd(maps.at(i)), key.data());
+    }
+  }
+  held_ = image.maps;
+  features_ = image.features;
+  configure(XDP_DROP, 0);
+}
+
 void LoadedShim::configure(uint32_t fallback_verdict, uint64_t stale_after_ns, const MacAddress& mac) {
   const uint32_t zero = 0;
   xebec_settings settings{};
+  settings.features = features_;
   settings.fallback_verdict = fallback_verdict;
   settings.stale_after_ns = stale_after_ns;
-  settings.flags = flags_;
+  settings.translates = translates_;
   std::memcpy(settings.mac, mac.bytes, sizeof settings.mac);
   must(bpf_map_update_elem(bpf_map__fd(skeleton_->maps.settings), &zero, &settings, BPF_ANY),
        "write settings");
@@ -130,6 +151,23 @@ bool LoadedShim::steers(const Bytes& frame) {
   EXPECT_EQ(verdict, static_cast<uint32_t>(XDP_PASS));
   EXPECT_EQ(counted, 0u) << "the host's own packet was counted";
   return false;
+}
+
+std::unique_ptr<const Table> table_of(const std::vector<SteeredService>& services) {
+  TableParts parts;
+  for (const SteeredService& s : services) {
+    Service service;
+    service.name = std::to_string(parts.services.size());
+    service.vip = s.match.vip.network;
+    service.vip_length = s.match.vip.length;
+    service.port = s.match.port;
+    service.last_port = s.match.last_port;
+    service.protocol = s.match.protocol;
+    service.sources = s.sources;
+    service.lookup = std::make_shared<const MaglevTable>();
+    parts.services.push_back(std::move(service));
+  }
+  return Table::make(std::move(parts));
 }
 
 }  // namespace xebec::test

@@ -2,10 +2,13 @@
 // The shim, loaded but attached to nothing: frames go in by BPF_PROG_TEST_RUN, verdicts come out.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <string_view>
+#include <vector>
 
 #include "bpf/abi.h"
+#include "control/shim_image.h"
 #include "dataplane/wire.h"
 #include "tests/support/frame_builder.h"
 
@@ -30,6 +33,8 @@ class LoadedShim {
   void add_nat_backend(std::string_view address, uint8_t protocol, uint16_t port, uint32_t how);
   void add_nat_source(std::string_view address, uint16_t first_port, uint16_t last_port);
   void add_own_address(std::string_view address);
+  /// All there are, as the product would write them.
+  void set_services(const std::vector<SteeredService>& services);
   void configure(uint32_t fallback_verdict, uint64_t stale_after_ns, const MacAddress& mac = {});
   void set_heartbeat(uint32_t queue, uint64_t at_ns);
   void set_socket(uint32_t queue, int xsk_fd);
@@ -44,7 +49,12 @@ class LoadedShim {
 
  private:
   shim_bpf* skeleton_;
-  uint32_t flags_ = 0;  ///< of the settings
+  uint8_t translates_ = 0;
+  std::array<MapImage, kShimMaps> held_;
+  uint8_t features_ = 0;
 };
+
+/// A table with these services and no backends.
+std::unique_ptr<const Table> table_of(const std::vector<SteeredService>& services);
 
 }  // namespace xebec::test

@@ -16,12 +16,16 @@ namespace {
 
 constexpr std::string_view kClient4 = "192.0.2.1", kVip4 = "203.0.113.10", kHost4 = "203.0.113.1";
 constexpr std::string_view kClient6 = "2001:db8:1::1", kVip6 = "2001:db8:10::10";
-constexpr std::string_view kOtherVip4 = "203.0.113.20";  // its services: GRE, and SCTP by port
+constexpr std::string_view kOtherVip4 = "203.0.113.20";  // its services: any protocol, and SCTP by port
 constexpr uint8_t kTcp = 6, kUdp = 17, kGre = 47, kSctp = 132;
 constexpr uint16_t kService = 443, kNoService = 444;
 // Bytes behind these are payload, which neither reads.
 constexpr std::size_t kMutatedBytes = 120;
 constexpr std::size_t kShortest = 14;  // the kernel runs no shorter frame
+
+SteeredService service(std::string_view vip, uint8_t protocol, uint16_t port) {
+  return {{*IpPrefix::parse(vip), port, 0, protocol}, nullptr};
+}
 
 FrameBuilder v4(std::string_view destination = kVip4, Ipv4Fields fields = {}) {
   return FrameBuilder().ethernet().ipv4(kClient4, destination, std::move(fields));
@@ -75,19 +79,20 @@ class ShimViewAgainstShim : public testing::Test {
     add(kVip4, kUdp, 0);
     add(kVip6, kTcp, kService);
     add(kVip6, kUdp, 0);
-    add(kOtherVip4, kGre, 0);
+    add(kOtherVip4, kProtoAny, 0);
     add(kOtherVip4, kSctp, 3868);
     add_ipv4(base_);
     add_ipv6(base_);
   }
 
   void add(std::string_view vip, uint8_t protocol, uint16_t port) {
-    shim_.add_service(vip, protocol, port);
-    services_.push_back({*IpAddress::parse(vip), port, protocol});
+    services_.push_back(service(vip, protocol, port));
+    shim_.set_services(services_);
+    table_ = table_of(services_);
   }
 
   /// XDP_DROP is what a frame to steer gets here, for want of a socket.
-  void compare(const ShimView& view, const Bytes& frame) {
+  void compare(ShimView& view, const Bytes& frame) {
     const bool steered = shim_.run(frame) == XDP_DROP;
     (steered ? steered_ : passed_) += 1;
     if (view.steers(frame) != steered && ++faults_ <= 10)
@@ -96,12 +101,13 @@ class ShimViewAgainstShim : public testing::Test {
 
   LoadedShim shim_;
   std::vector<SteeredService> services_;
+  std::unique_ptr<const Table> table_;
   std::vector<Bytes> base_;
   int steered_ = 0, passed_ = 0, faults_ = 0;
 };
 
 TEST_F(ShimViewAgainstShim, AgreesOnEveryTruncationOfEveryPacket) {
-  const ShimView view(services_);
+  ShimView view(*table_);
   for (const Bytes& packet : base_) {
     for (std::size_t length = kShortest; length <= packet.size(); ++length)
       compare(view, Bytes(packet.begin(), packet.begin() + static_cast<std::ptrdiff_t>(length)));
@@ -112,7 +118,7 @@ TEST_F(ShimViewAgainstShim, AgreesOnEveryTruncationOfEveryPacket) {
 }
 
 TEST_F(ShimViewAgainstShim, AgreesOnEveryChangeOfOneByte) {
-  const ShimView view(services_);
+  ShimView view(*table_);
   for (const Bytes& packet : base_) {
     for (std::size_t at = 0; at < std::min(packet.size(), kMutatedBytes); ++at) {
       Bytes changed = packet;
@@ -127,7 +133,7 @@ TEST_F(ShimViewAgainstShim, AgreesOnEveryChangeOfOneByte) {
 }
 
 TEST_F(ShimViewAgainstShim, AgreesOnManyChangesAtOnce) {
-  const ShimView view(services_);
+  ShimView view(*table_);
   std::mt19937 random(20261121);
   for (int round = 0; round < 100'000; ++round) {
     Bytes frame = base_[static_cast<std::size_t>(round) % base_.size()];
@@ -142,7 +148,7 @@ TEST_F(ShimViewAgainstShim, AgreesOnManyChangesAtOnce) {
 TEST_F(ShimViewAgainstShim, AgreesOnWhomAFrameIsSentTo) {
   const MacAddress mac = *parse_mac(kBalancerMac);
   shim_.configure(XDP_DROP, 0, mac);
-  const ShimView view(services_, {mac});
+  ShimView view(*table_, {mac});
   for (const char* to : {"02:00:00:00:00:02", "02:00:00:00:00:03", "03:00:00:00:00:02", "ff:ff:ff:ff:ff:ff"})
     compare(view, FrameBuilder().ethernet(to).ipv4(kClient4, kVip4).tcp(1, kService).build());
   EXPECT_EQ(steered_, 1);
@@ -150,18 +156,18 @@ TEST_F(ShimViewAgainstShim, AgreesOnWhomAFrameIsSentTo) {
 }
 
 TEST(ShimView, TakesFramesToAnyOfItsAddresses) {
-  const std::vector<SteeredService> services = {{*IpAddress::parse(kVip4), kService, kTcp}};
+  const auto table = table_of({service(kVip4, kTcp, kService)});
   const Bytes frame = v4().tcp(1, kService).build();
   const MacAddress mine = *parse_mac(kBalancerMac), another{{2, 9, 9, 9, 9, 9}};
-  EXPECT_TRUE(ShimView(services).steers(frame));
-  EXPECT_TRUE(ShimView(services, {another, mine}).steers(frame));
-  EXPECT_FALSE(ShimView(services, {another}).steers(frame));
-  EXPECT_TRUE(ShimView(services, {another, MacAddress{}}).steers(frame)) << "all zero stands for any";
+  EXPECT_TRUE(ShimView(*table).steers(frame));
+  EXPECT_TRUE(ShimView(*table, {another, mine}).steers(frame));
+  EXPECT_FALSE(ShimView(*table, {another}).steers(frame));
+  EXPECT_TRUE(ShimView(*table, {another, MacAddress{}}).steers(frame)) << "all zero stands for any";
 }
 
 TEST(ShimView, PassesWhatIsShorterThanAnEthernetHeader) {
-  const std::vector<SteeredService> services = {{*IpAddress::parse(kVip4), kService, kTcp}};
-  const ShimView view(services);
+  const auto table = table_of({service(kVip4, kTcp, kService)});
+  ShimView view(*table);
   for (std::size_t length = 0; length < kShortest; ++length) EXPECT_FALSE(view.steers(Bytes(length)));
 }
 

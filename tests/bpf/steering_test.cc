@@ -47,7 +47,7 @@ std::unique_ptr<Steering> load(FallbackVerdict fallback = FallbackVerdict::drop,
 }
 
 SteeredService service(std::string_view vip, uint8_t protocol, uint16_t port) {
-  return {*IpAddress::parse(vip), port, protocol};
+  return {{*IpPrefix::parse(vip), port, 0, protocol}, nullptr};
 }
 
 /// A map of the program, by name, seen from outside.
@@ -77,14 +77,14 @@ class Map {
   Map& operator=(const Map&) = delete;
 
   int fd() const { return fd_; }
-  /// Keys and the flags in their values.
+  /// Keys and the lists of sources in their values.
   std::map<Bytes, uint32_t> entries(std::size_t key_size) const {
     std::map<Bytes, uint32_t> result;
     Bytes key(key_size);
     for (const void* previous = nullptr; bpf_map_get_next_key(fd_, previous, key.data()) == 0;
          previous = key.data()) {
       xebec_service_value value{};
-      if (bpf_map_lookup_elem(fd_, key.data(), &value) == 0) result.emplace(key, value.flags);
+      if (bpf_map_lookup_elem(fd_, key.data(), &value) == 0) result.emplace(key, value.source_list);
     }
     return result;
   }
@@ -157,7 +157,7 @@ TEST(Steering, TouchesOnlyWhatDiffers) {
                                               service("203.0.113.11", kProtoTcp, 443)};
   ASSERT_TRUE(steering->set_services(before));
   // A mark in the values, which any write by Steering would wipe out.
-  const xebec_service_value mark = {.flags = 0x5eed};
+  const xebec_service_value mark = {.source_list = 0x5eed};
   const Bytes kept = key("203.0.113.10", 6, 443), kept_vip = key("203.0.113.10");
   ASSERT_EQ(bpf_map_update_elem(Map(*steering, "services").fd(), kept.data(), &mark, BPF_EXIST), 0);
   ASSERT_EQ(bpf_map_update_elem(Map(*steering, "vips").fd(), kept_vip.data(), &mark, BPF_EXIST), 0);
@@ -167,6 +167,38 @@ TEST(Steering, TouchesOnlyWhatDiffers) {
               ElementsAre(testing::Pair(kept, 0x5eed), testing::Pair(key("203.0.113.12", 17, 53), 0)));
   EXPECT_THAT(vips_of(*steering),
               ElementsAre(testing::Pair(kept_vip, 0x5eed), testing::Pair(key("203.0.113.12"), 0)));
+}
+
+TEST(Steering, LeadsAServiceOverToAListOfSourcesThatChanged) {
+  const auto steering = load();
+  const auto rules = [](const char* allow, const char* deny) {
+    return std::make_shared<const SourceRules>(std::vector<IpPrefix>{*IpPrefix::parse(allow)},
+                                               std::vector<IpPrefix>{*IpPrefix::parse(deny)});
+  };
+  SteeredService wide = {{*IpPrefix::parse("203.0.113.0/24"), 400, 499, kProtoTcp},
+                         rules("192.0.2.0/24", "192.0.2.1")};
+  const auto denied = [&] {
+    const uint64_t before = steering->counters().denied;
+    run(*steering, syn("203.0.113.10", 443));  // from 192.0.2.1
+    return steering->counters().denied - before;
+  };
+  ASSERT_TRUE(steering->set_services({wide}));
+  EXPECT_EQ(denied(), 1u);
+  wide.sources = rules("192.0.2.0/24", "192.0.2.2");
+  ASSERT_TRUE(steering->set_services({wide}));
+  EXPECT_EQ(denied(), 0u);
+  EXPECT_EQ(run(*steering, syn("203.0.113.10", 443)), static_cast<uint32_t>(XDP_DROP)) << "still steered";
+  wide.sources = rules("198.51.100.0/24", "192.0.2.2");
+  ASSERT_TRUE(steering->set_services({wide}));
+  EXPECT_EQ(denied(), 1u) << "not in the list of the allowed";
+  wide.sources = nullptr;
+  ASSERT_TRUE(steering->set_services({wide}));
+  EXPECT_EQ(denied(), 0u);
+  EXPECT_THAT(Map(*steering, "sources").entries(sizeof(xebec_source_key)), IsEmpty());
+  ASSERT_TRUE(steering->set_services({}));
+  EXPECT_EQ(run(*steering, syn("203.0.113.10", 443)), static_cast<uint32_t>(XDP_PASS));
+  EXPECT_THAT(Map(*steering, "prefixes").entries(sizeof(xebec_prefix_key)), IsEmpty());
+  EXPECT_THAT(Map(*steering, "ranges").entries(sizeof(xebec_range_key)), IsEmpty());
 }
 
 std::vector<SteeredService> many(uint16_t first_port, std::size_t count) {
@@ -208,7 +240,7 @@ TEST(Steering, GoesBackWhenTheKernelRefusesHalfWay) {
   const xebec_service_value value{};
   {
     const Map map(*steering, "services");
-    for (uint16_t port = 1; port <= XEBEC_MAX_SERVICES - 4; port++) {
+    for (uint16_t port = 1; port <= XEBEC_MAX_SERVICE_ENTRIES - 4; port++) {
       intruder[16] = static_cast<uint8_t>(port >> 8);
       intruder[17] = static_cast<uint8_t>(port);
       ASSERT_EQ(bpf_map_update_elem(map.fd(), intruder.data(), &value, BPF_ANY), 0);

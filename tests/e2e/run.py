@@ -17,6 +17,7 @@ import test_inject
 import test_jumbo
 import test_nat
 import test_packets
+import test_services
 
 SKIPPED = 77  # what CTest takes for "did not run"
 

@@ -52,7 +52,7 @@ INTERFACE = {"name": "eth0", "ifindex": 2, "driver": "veth", "mac": "02:00:00:00
              "transmit_why": "configured",
              "queues": [{"queue": q, "worker": q, "bind": "copy", "transmit": "ring", "poll": "adaptive", "napi_id": 0,
                          "rx_dropped": q, "rx_ring_full": 0, "fill_ring_empty": 0, "tx_invalid": 0} for q in (0, 1)],
-             "shim": {"steered": 123456, "no_socket": 0, "stale": 7}}
+             "shim": {"steered": 123456, "no_socket": 0, "stale": 7, "denied": 3}}
 
 
 def change(diff, **more):
@@ -187,8 +187,8 @@ class CliTest(unittest.TestCase):
     def test_interfaces_show_their_queues(self):
         self.daemon.answer("GET", "/v1/interfaces", {"schema": "xebec.interface-list/1", "interfaces": [INTERFACE]})
         self.expect(["interface", "list"], 0, lines("""
-            NAME  DRIVER  MAC                 MTU  UP   CARRIER  XDP      STEERED  NO SOCKET  STALE  NOT NATIVE BECAUSE       TRANSMIT BECAUSE
-            eth0  veth    02:00:00:00:00:01  1500  yes  no       generic     123k          0      7  Operation not supported  configured
+            NAME  DRIVER  MAC                 MTU  UP   CARRIER  XDP      STEERED  NO SOCKET  STALE  DENIED  NOT NATIVE BECAUSE       TRANSMIT BECAUSE
+            eth0  veth    02:00:00:00:00:01  1500  yes  no       generic     123k          0      7       3  Operation not supported  configured
 
             INTERFACE  QUEUE  WORKER  BIND  TRANSMIT  POLL      NAPI ID  RX DROPPED  RX RING FULL  FILL RING EMPTY  TX INVALID
             eth0           0       0  copy  ring      adaptive        0           0             0                0           0
@@ -214,6 +214,27 @@ class CliTest(unittest.TestCase):
         self.daemon.answer("GET", path, {**answer, "backend": None, "slot": None})
         self.assertIn("-> no backend  (web", self.run_tool(
             "service", "which", "web", "--src", "[2001:db8::7]:40000", "--dport", "443").stdout)
+
+    def test_which_says_what_a_wide_service_leaves_open(self):
+        answer = {"schema": "xebec.which/1", "service": "web", "source": "192.0.2.1:9", "destination": "203.0.113.7:8001",
+                  "hash": "0123456789abcdef", "slot": 7, "backend": "10.0.1.11"}
+        self.daemon.answer("GET", "/v1/services/web/which?src=192.0.2.1%3A9&dport=8001&dst=203.0.113.7&protocol=sctp", answer)
+        done = self.run_tool("service", "which", "web", "--src", "192.0.2.1:9", "--dport", "8001", "--dst", "203.0.113.7",
+                             "--protocol", "sctp")
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+
+    def test_service_endpoints_of_every_form(self):
+        for text, wanted in (("203.0.113.0/24:8000-8099/tcp", {"vip": "203.0.113.0/24", "port": "8000-8099", "protocol": "tcp"}),
+                             ("[2001:DB8::/32]:any/any", {"vip": "2001:db8::/32", "port": "any", "protocol": "any"}),
+                             ("203.0.113.10:443/sctp", {"vip": "203.0.113.10", "port": 443, "protocol": "sctp"})):
+            self.daemon.answer("POST", "/v1/services", {"schema": "xebec.change/1", "changed": True, "generation": 2,
+                                                        "dry_run": False, "diff": [], "warnings": []}, 201)
+            done = self.run_tool("service", "add", "x", text, "allow=10.0.0.0/8,192.0.2.1", "hash=source")
+            self.assertEqual(done.returncode, 0, done.stderr)
+            body = json.loads(self.daemon.requests[-1][2])
+            self.assertEqual(body, {"name": "x", "allow": ["10.0.0.0/8", "192.0.2.1"], "hash": "source", **wanted})
+        for text in ("203.0.113.0/33:443/tcp", "203.0.113.0/24:8000-/tcp", "203.0.113.0/:443/tcp"):
+            self.assertEqual(self.run_tool("service", "add", "x", text).returncode, 2, text)
 
     def test_stats(self):
         self.daemon.answer("GET", "/v1/stats", {"schema": "xebec.stats/1", "packets": PACKETS, "services": [SERVICE],
@@ -476,10 +497,10 @@ class CliTest(unittest.TestCase):
                  "keys: weight, admin, mode, mac"),
                 (["backend", "set", "web", "10.0.0.1", "weight=1", "weight=2"], 'weight=2: "weight" is given twice', None),
                 (["service", "add", "x", "2001:db8::1:443/tcp"], "2001:db8::1:443/tcp: not of the form VIP:PORT/PROTO",
-                 'such as 203.0.113.10:443/tcp or [2001:db8::1]:53/udp; the port may be "any"'),
+                 'such as 203.0.113.10:443/tcp, [2001:db8::/32]:8000-8099/udp or 203.0.113.0/24:any/any'),
                 (["service", "add", "x", "192.0.2.1:70000/tcp"],
                  '192.0.2.1:70000/tcp: 70000 is not a port from 1 to 65535, nor "any"',
-                 'such as 203.0.113.10:443/tcp or [2001:db8::1]:53/udp; the port may be "any"'),
+                 'such as 203.0.113.10:443/tcp, [2001:db8::/32]:8000-8099/udp or 203.0.113.0/24:any/any'),
                 (["service", "which", "x", "--src", "192.0.2.1"], "--src 192.0.2.1: not of the form ADDR:PORT",
                  "such as 198.51.100.7:40000 or [2001:db8::7]:40000")):
             done = self.run_tool(*args)

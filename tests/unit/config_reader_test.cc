@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <random>
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -131,6 +132,62 @@ TEST(ConfigReader, ReadsTheShortFormOfVips) {
   EXPECT_EQ(read->services[3].port, 0);
 }
 
+TEST(ConfigReader, ReadsAndWritesPrefixesRangesProtocolsAndSourceRules) {
+  const char text[] = R"({"interfaces": [{"name": "e"}], "services": [
+    {"name": "a", "vip": "203.0.113.0/24", "port": "8000-8099", "protocol": "any", "hash": "source",
+     "allow": ["10.0.0.0/8", "192.0.2.1"], "deny": ["10.1.0.0/16"],
+     "rate_limit": {"new_flows_per_s": 7, "per": "source"}},
+    {"name": "b", "vip": "2001:db8::/32", "port": "80-80", "protocol": "sctp", "hash": "source-destination",
+     "rate_limit": {"new_flows_per_s": 9}}],
+    "vips": [{"vip": "198.51.100.0/24", "port": "1-9", "protocol": 132, "reals": []}]})";
+  const auto read = read_config(text, "f");
+  ASSERT_TRUE(read) << errors_of(text);
+  const ServiceConfig& a = read->services[0];
+  EXPECT_EQ(a.match().to_string(), "203.0.113.0/24 port 8000-8099 protocol any");
+  EXPECT_EQ(a.hash, HashInput::source);
+  EXPECT_EQ(a.allow, (std::vector<IpPrefix>{*IpPrefix::parse("10.0.0.0/8"), *IpPrefix::parse("192.0.2.1")}));
+  EXPECT_EQ(a.deny, (std::vector<IpPrefix>{*IpPrefix::parse("10.1.0.0/16")}));
+  EXPECT_EQ(a.rate_limit, (NewFlowLimit{7, NewFlowLimit::Per::source}));
+  const ServiceConfig& b = read->services[1];
+  EXPECT_EQ(b.match().to_string(), "2001:db8::/32 port 80 protocol 132");
+  EXPECT_EQ(b.rate_limit, (NewFlowLimit{9, NewFlowLimit::Per::service}));
+  EXPECT_EQ(read->services[2].name, "vip-198.51.100.0_24-1-9-sctp");
+  const auto again = read_config(write_config(*read, true).dump(), "f");
+  ASSERT_TRUE(again);
+  EXPECT_EQ(*again, *read);
+}
+
+TEST(ConfigReader, RefusesServicesThatClaimTheSameOrCross) {
+  const auto service = [](const char* name, const char* vip, const char* port, const char* protocol) {
+    return fmt::format(R"({{"name":"{}","vip":"{}","port":{},"protocol":"{}"}})", name, vip, port, protocol);
+  };
+  const auto both = [&](const char* vip, const char* first, const char* second, const char* protocol) {
+    return "{\"services\":[\n" + service("a", vip, first, "tcp") + ",\n" +
+           service("b", vip, second, protocol) + "]}";
+  };
+  EXPECT_EQ(errors_of(both("192.0.2.0/24", "80", "80", "tcp")),
+            "f:3:19: error: /services/1/vip: 192.0.2.0/24:80/tcp is already served by \"a\", /services/0\n");
+  EXPECT_EQ(errors_of(both("192.0.2.1", "\"80-90\"", "\"80-90\"", "tcp")),
+            "f:3:19: error: /services/1/vip: 192.0.2.1:80-90/tcp is already served by \"a\", /services/0\n");
+  for (const auto& [first, second] : {std::pair("\"80-90\"", "\"85-95\""), {"\"85-95\"", "\"80-90\""}}) {
+    EXPECT_THAT(errors_of(both("192.0.2.1", first, second, "tcp")),
+                testing::AllOf(testing::HasSubstr("/services/1/port: 192.0.2.1:8"),
+                               testing::HasSubstr("crosses 192.0.2.1:8"),
+                               testing::HasSubstr("of \"a\", /services/0")));
+    EXPECT_EQ(errors_of(both("192.0.2.1", first, second, "udp")), "") << "of another protocol";
+  }
+  EXPECT_EQ(errors_of(both("192.0.2.1", "\"80-90\"", "\"81-90\"", "tcp")), "") << "nested";
+  EXPECT_EQ(errors_of(both("192.0.2.1", "\"80-90\"", "\"91-95\"", "tcp")), "") << "apart";
+  std::string nested;
+  for (int length = 8; length <= 16; ++length) {
+    const std::string vip = fmt::format("10.0.0.0/{}", length);
+    nested +=
+        (nested.empty() ? "" : ",") + service(fmt::format("n{}", length).c_str(), vip.c_str(), "80", "tcp");
+  }
+  EXPECT_THAT(errors_of("{\"services\":[" + nested + "]}"),
+              testing::HasSubstr("10.0.0.0/16 lies in 8 other prefixes that are VIPs"));
+}
+
 struct Refused {
   const char* what;
   std::string text;
@@ -220,25 +277,73 @@ const Refused kValues[] = {
      "f:1:51: error: /services/0/port: 18446744073709551696 is out of range 1..65535"},
     {"PortAsText", R"({"services":[{"name":"s","vip":"192.0.2.1","port":"80","protocol":"tcp"}]})",
      "f:1:51: error: /services/0/port: must be a number: 80 without quotes"},
-    {"PortRange", R"({"services":[{"name":"s","vip":"192.0.2.1","port":"80-90","protocol":"tcp"}]})",
-     "f:1:51: error: /services/0/port: \"80-90\": a port range is not available in this version; give one "
-     "port or \"any\""},
+    {"PortRangeBackwards", R"({"services":[{"name":"s","vip":"192.0.2.1","port":"90-80","protocol":"tcp"}]})",
+     "f:1:51: error: /services/0/port: \"90-80\": the range ends before it begins"},
+    {"PortRangeFromZero", R"({"services":[{"name":"s","vip":"192.0.2.1","port":"0-80","protocol":"tcp"}]})",
+     "f:1:51: error: /services/0/port: \"0-80\" is out of range 1..65535"},
+    {"PortRangeTooLarge",
+     R"({"services":[{"name":"s","vip":"192.0.2.1","port":"80-65536","protocol":"tcp"}]})",
+     "f:1:51: error: /services/0/port: \"80-65536\" is out of range 1..65535"},
+    {"PortHalfRange", R"({"services":[{"name":"s","vip":"192.0.2.1","port":"80-","protocol":"tcp"}]})",
+     "f:1:51: error: /services/0/port: \"80-\" is not a port: a number from 1 to 65535, a range such as "
+     "\"8000-8099\" or "
+     "\"any\""},
     {"PortList", R"({"services":[{"name":"s","vip":"192.0.2.1","port":[80],"protocol":"tcp"}]})",
-     "f:1:51: error: /services/0/port: must be a number from 1 to 65535 or \"any\", not an array"},
-    {"VipPrefix", R"({"services":[{"name":"s","vip":"192.0.2.0/24","port":80,"protocol":"tcp"}]})",
-     "f:1:32: error: /services/0/vip: \"192.0.2.0/24\": an address prefix is not available in this version; "
-     "give one address"},
+     "f:1:51: error: /services/0/port: must be a number from 1 to 65535, a range such as \"8000-8099\" or "
+     "\"any\", not an "
+     "array"},
+    {"VipWithHostBits", R"({"services":[{"name":"s","vip":"192.0.2.1/24","port":80,"protocol":"tcp"}]})",
+     "f:1:32: error: /services/0/vip: \"192.0.2.1/24\" has bits behind its prefix; did you mean 192.0.2.0/24 "
+     "or "
+     "192.0.2.1?"},
+    {"VipTooWide", R"({"services":[{"name":"s","vip":"192.0.0.0/7","port":80,"protocol":"tcp"}]})",
+     "f:1:32: error: /services/0/vip: 192.0.0.0/7 is too much for a VIP: /8 at least"},
+    {"VipTooWideIpv6", R"({"services":[{"name":"s","vip":"2000::/15","port":80,"protocol":"tcp"}]})",
+     "f:1:32: error: /services/0/vip: 2000::/15 is too much for a VIP: /16 at least"},
+    {"VipPrefixTooLong", R"({"services":[{"name":"s","vip":"192.0.2.0/33","port":80,"protocol":"tcp"}]})",
+     "f:1:32: error: /services/0/vip: \"192.0.2.0/33\" is not an IPv4 or IPv6 address or prefix"},
+    {"AllowOfTheOtherFamily",
+     R"({"services":[{"name":"s","vip":"192.0.2.1","port":80,"protocol":"tcp","allow":["2001:db8::/32"]}]})",
+     "f:1:80: error: /services/0/allow/0: 2001:db8::/32 is not of the family of the service's address, "
+     "192.0.2.1"},
+    {"DenyWithHostBits",
+     R"({"services":[{"name":"s","vip":"192.0.2.1","port":80,"protocol":"tcp","deny":["10.0.0.1/8"]}]})",
+     "f:1:79: error: /services/0/deny/0: \"10.0.0.1/8\" has bits behind its prefix; did you mean 10.0.0.0/8 "
+     "or 10.0.0.1?"},
+    {"DenyOfANumber",
+     R"({"services":[{"name":"s","vip":"192.0.2.1","port":80,"protocol":"tcp","deny":[7]}]})",
+     "f:1:79: error: /services/0/deny/0: must be a string, not a number"},
+    {"DenyTwice",
+     R"({"services":[{"name":"s","vip":"192.0.2.1","port":80,"protocol":"tcp","deny":["10.0.0.0/8","10.0.0.0/8"]}]})",
+     "f:1:92: error: /services/0/deny/1: 10.0.0.0/8 is in the list twice"},
+    {"DenyWhatIsAllowed",
+     R"({"services":[{"name":"s","vip":"192.0.2.1","port":80,"protocol":"tcp","allow":["10.0.0.0/8"],"deny":["10.0.0.0/8"]}]})",
+     "f:1:102: error: /services/0/deny/0: 10.0.0.0/8 is in \"allow\", too"},
+    {"RateLimitWithoutANumber",
+     R"({"services":[{"name":"s","vip":"192.0.2.1","port":80,"protocol":"tcp","rate_limit":{"per":"source"}}]})",
+     "f:1:84: error: /services/0/rate_limit/new_flows_per_s: missing; every rate_limit needs it"},
+    {"RateLimitOfAStatelessService",
+     R"({"services":[{"name":"s","vip":"192.0.2.1","port":80,"protocol":"tcp","stateless":true,"rate_limit":{"new_flows_per_s":5}}]})",
+     "f:1:101: error: /services/0/rate_limit: a service that is stateless cannot tell new flows from others: "
+     "leave out "
+     "\"stateless\" or the limit"},
+    {"HashOfQuic",
+     R"({"services":[{"name":"s","vip":"192.0.2.1","port":80,"protocol":"udp","hash":"quic"}]})",
+     "f:1:78: error: /services/0/hash: hash \"quic\" is not available in this version; available: 5-tuple, "
+     "source, "
+     "source-destination"},
+    {"BackendInThePrefix",
+     R"({"services":[{"name":"s","vip":"192.0.2.0/24","port":80,"protocol":"tcp","backends":[{"address":"192.0.2.9"}]}]})",
+     "f:1:97: error: /services/0/backends/0/address: is in the service's own prefix: its packets would come "
+     "back"},
     {"VipNoAddress", R"({"services":[{"name":"s","vip":"example.org","port":80,"protocol":"tcp"}]})",
-     "f:1:32: error: /services/0/vip: \"example.org\" is not an IPv4 or IPv6 address"},
+     "f:1:32: error: /services/0/vip: \"example.org\" is not an IPv4 or IPv6 address or prefix"},
     {"VipMulticast", R"({"services":[{"name":"s","vip":"ff02::1","port":80,"protocol":"tcp"}]})",
      "f:1:32: error: /services/0/vip: ff02::1 is not an address of one host: multicast"},
     {"VipUnspecified", R"({"services":[{"name":"s","vip":"0.0.0.0","port":80,"protocol":"tcp"}]})",
      "f:1:32: error: /services/0/vip: 0.0.0.0 is not an address of one host: this network (0.0.0.0/8)"},
-    {"ProtocolSctp", R"({"services":[{"name":"s","vip":"192.0.2.1","port":80,"protocol":"sctp"}]})",
-     "f:1:65: error: /services/0/protocol: protocol \"sctp\" is not available in this version; available: "
-     "tcp, udp"},
     {"ProtocolUnknown", R"({"services":[{"name":"s","vip":"192.0.2.1","port":80,"protocol":"TCP"}]})",
-     "f:1:65: error: /services/0/protocol: \"TCP\" is not a protocol; available: tcp, udp"},
+     "f:1:65: error: /services/0/protocol: \"TCP\" is not a protocol; available: tcp, udp, sctp, any"},
     {"NameWithBlank", R"({"services":[{"name":"a b","vip":"192.0.2.1","port":80,"protocol":"tcp"}]})",
      "f:1:22: error: /services/0/name: \"a b\" is not a name: a letter or digit, then letters, digits and "
      "any of . _ - :"},
@@ -248,8 +353,6 @@ const Refused kValues[] = {
     {"AlgorithmPlanned", service_text("\"algorithm\": \"wlc\""),
      "f:1:93: error: /services/0/algorithm: algorithm \"wlc\" is not available in this version; available: "
      "maglev"},
-    {"HashPlanned", service_text("\"hash\": \"source\""),
-     "f:1:88: error: /services/0/hash: hash \"source\" is not available in this version; available: 5-tuple"},
     {"TableSizeNotPrime", service_text("\"table_size\": 65536"),
      "f:1:94: error: /services/0/table_size: 65536 is not prime; the nearest primes are 65521 and 65537"},
     {"TableSizeOfDefaultsOnce",
@@ -312,8 +415,8 @@ const Refused kValues[] = {
      "f:1:26: error: /tunnel/source_ipv4: 2001:db8::1 is not an IPv4 address"},
     {"SocketRelative", R"({"control":{"socket":"x.sock"}})",
      "f:1:22: error: /control/socket: \"x.sock\" is not an absolute path"},
-    {"SeedProtocolNumber", R"({"vips":[{"vip":"192.0.2.1","port":1,"protocol":132,"reals":[]}]})",
-     "f:1:49: error: /vips/0/protocol: protocol 132 is neither 6 (tcp) nor 17 (udp)"},
+    {"SeedProtocolNumber", R"({"vips":[{"vip":"192.0.2.1","port":1,"protocol":133,"reals":[]}]})",
+     "f:1:49: error: /vips/0/protocol: protocol 133 is neither 6 (tcp), 17 (udp) nor 132 (sctp)"},
     {"SeedRealAddress",
      R"({"vips":[{"vip":"192.0.2.1","port":1,"protocol":6,"reals":[{"ip":"192.0.2.1"}]}]})",
      "f:1:66: error: /vips/0/reals/0/ip: is the service's own address: its packets would come back"},
@@ -386,11 +489,11 @@ TEST(ConfigReader, ReportsEveryErrorInDocumentOrder) {
 })");
   EXPECT_EQ(
       errors,
-      "f:3:29: error: /services/0/vip: \"203.0.113.999\" is not an IPv4 or IPv6 address\n"
+      "f:3:29: error: /services/0/vip: \"203.0.113.999\" is not an IPv4 or IPv6 address or prefix\n"
       "f:3:54: error: /services/0/port: 70000 is out of range 1..65535\n"
       "f:3:80: error: /services/0/backend: unknown key \"backend\"; did you mean \"backends\"?\n"
       "f:4:15: error: /services/1/name: the name \"web\" is already taken by /services/0\n"
-      "f:4:70: error: /services/1/protocol: \"icmp\" is not a protocol; available: tcp, udp\n"
+      "f:4:70: error: /services/1/protocol: \"icmp\" is not a protocol; available: tcp, udp, sctp, any\n"
       "f:5:21: error: /services/1/backends/0/address: missing; every backend needs it\n"
       "f:5:22: error: /services/1/backends/0/addres: unknown key \"addres\"; did you mean \"address\"?\n"
       "f:5:81: error: /services/1/backends/1/weight: -5 is out of range 0..1000\n"

@@ -172,8 +172,8 @@ TEST(ExplainCapture, RefillsTheEchoLimitWithTheCapturesTime) {
   const auto explainer = world.explainer();
   const Bytes ping = to_vip().icmp(8).build();
   for (int i = 0; i < 150; ++i) explainer->explain(captured(ping, 1000));
-  EXPECT_EQ(explainer->totals().verdicts.at("reply"), kEchoReplyBurst);
-  EXPECT_EQ(explainer->totals().reasons.at("icmp_echo_limited"), 150 - kEchoReplyBurst);
+  EXPECT_EQ(explainer->totals().verdicts.at("reply"), icmp_burst(kEchoRepliesPerSecond));
+  EXPECT_EQ(explainer->totals().reasons.at("icmp_echo_limited"), 150 - icmp_burst(kEchoRepliesPerSecond));
   EXPECT_EQ(explainer->explain(captured(ping, 1001)).verdict, "reply");
 }
 

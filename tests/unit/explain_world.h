@@ -30,7 +30,7 @@ struct OfflineWorld {
   }
   std::unique_ptr<CaptureExplainer> explainer() const {
     return std::make_unique<CaptureExplainer>(*table, config.flows,
-                                              ShimView(services_of(*table), network.local_macs()), kStartNs);
+                                              ShimView(*table, network.local_macs(), reply_rules_of(*table, config.nat.table, {})), kStartNs);
   }
 
   Config config;

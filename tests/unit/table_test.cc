@@ -89,7 +89,7 @@ TEST(Table, RefusesABrokenInvariantAndNamesIt) {
     const char* named;
     std::function<void(TableParts&)> brk;
   } rows[] = {
-      {"neither TCP nor UDP", [](TableParts& p) { p.services[0].protocol = kProtoIcmp; }},
+      {"neither TCP, UDP, SCTP nor any", [](TableParts& p) { p.services[0].protocol = kProtoIcmp; }},
       {"it has no address", [](TableParts& p) { p.services[0].vip = IpAddress{}; }},
       {"no lookup array", [](TableParts& p) { p.services[0].lookup = nullptr; }},
       {"a backend id is out of range", [](TableParts& p) { p.services[0].backend_ids.push_back(99); }},

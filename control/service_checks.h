@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// The checks of what a service matches and whom it lets in: VIP, ports, protocol, source rules.
+#pragma once
+
+#include <string>
+
+#include "control/config.h"
+#include "control/config_validate.h"
+
+namespace xebec {
+
+/// Empty if the prefix may be a VIP.
+std::string vip_prefix_fault(const IpPrefix& vip);
+/// allow, deny and rate_limit of one service. `at`: its pointer.
+void check_source_rules(const ServiceConfig& service, const std::string& at, const ValidationSink& sink);
+/// No two services claim the same, and none cannot be told from another by being narrower.
+void check_service_matches(const Config& config, const ValidationSink& sink);
+
+}  // namespace xebec
