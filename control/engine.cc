@@ -98,9 +98,8 @@ tl::expected<void, StartError> Engine::attach_shims(const Config& config, Prefli
     ServedInterface served;
     served.config = c;
     served.ifindex = interface_index(c.name);
-    const uint32_t present = receive_queues(c.name);
-    served.queues = c.queues == 0 ? present : c.queues;
-    served.driver = driver_of(c.name);
+    served.hardware = read_hardware(c.name);
+    served.queues = c.queues == 0 ? served.hardware.receive_queues : c.queues;
     auto shim = Steering::load(config.fallback_verdict, kStaleAfterNs);
     if (!shim) return tl::unexpected(from_steering(shim.error(), c.name));
     served.shim = std::move(*shim);

@@ -16,6 +16,7 @@
 #include <tl/expected.hpp>
 
 #include "control/config.h"
+#include "control/hardware.h"
 #include "control/injector.h"
 #include "control/preflight.h"
 #include "control/steering.h"
@@ -38,8 +39,8 @@ struct StartError {
 struct ServedInterface {
   InterfaceConfig config;
   int ifindex = 0;
-  uint32_t queues = 0;  ///< served: 0 .. queues - 1
-  std::string driver;
+  uint32_t queues = 0;       ///< served: 0 .. queues - 1
+  Hardware hardware;         ///< as it was at start
   std::string transmit_why;  ///< why its ports send the way they do
   bool multi_frame = false;  ///< its sockets take packets longer than a frame
   bool may_inject = false;   ///< its ports have an injector

@@ -31,13 +31,13 @@ class Preflight {
   void fail(std::string text, std::string mend = {}) {
     add({Finding::Level::fail, std::move(text), std::move(mend)});
   }
-  bool failed() const { return failed_; }
-
- private:
   void add(const Finding& finding) {
     failed_ = failed_ || finding.level == Finding::Level::fail;
     show_(finding);
   }
+  bool failed() const { return failed_; }
+
+ private:
   std::function<void(const Finding&)> show_;
   bool failed_ = false;
 };
@@ -51,7 +51,7 @@ std::vector<std::string> missing_capabilities();
 /// Kernel, capabilities, memory.
 void check_host(Preflight& out);
 
-/// Existence, MTU, queues, offloads that hide bytes from XDP (VLAN stripping, LRO).
+/// Existence, and what control/hardware_advice.h has to say.
 void check_interface(const InterfaceConfig& interface, Preflight& out);
 
 }  // namespace xebec

@@ -5,6 +5,7 @@
 
 #include <fmt/format.h>
 
+#include "control/report_hardware.h"
 #include "dataplane/flow_key.h"
 
 namespace xebec {
@@ -188,7 +189,7 @@ Json report_interfaces(const Controller& controller) {
     rows.push_back(
         {{"name", i.config.name},
          {"ifindex", i.ifindex},
-         {"driver", i.driver},
+         {"driver", i.hardware.driver.driver},
          {"mac", link ? to_string(link->mac) : ""},
          {"mtu", link ? link->mtu : 0},
          {"up", link && link->up},
@@ -196,6 +197,7 @@ Json report_interfaces(const Controller& controller) {
          {"xdp", i.shim->attached()},
          {"native_refusal", i.shim->native_refusal()},
          {"transmit_why", i.transmit_why},
+         {"hardware", report_hardware(i.hardware)},
          {"queues", queues},
          {"shim", {{"steered", shim.steered}, {"no_socket", shim.no_socket}, {"stale", shim.stale}}}});
   }
