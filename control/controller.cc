@@ -72,7 +72,7 @@ ChangeError no_backend(const std::string& service, const IpAddress& address) {
 std::string fixed_part(const std::vector<ConfigChange>& changes) {
   for (const ConfigChange& c : changes) {
     for (const std::string_view part : {"interfaces", "hash_seed", "flow_table", "instance", "control",
-                                        "fallback_verdict", "defaults/timeouts"}) {
+                                        "fallback_verdict", "hugepages", "defaults/timeouts"}) {
       if (std::string_view(c.path).starts_with(part)) return c.path;
     }
   }

@@ -11,8 +11,8 @@
 #include <spdlog/spdlog.h>
 
 #include "control/netdev.h"
+#include "control/placement.h"
 #include "control/xdp_features.h"
-#include "dataplane/affinity.h"
 
 namespace xebec {
 namespace {
@@ -62,6 +62,7 @@ bool refuses_zerocopy(int code) {
 tl::expected<std::unique_ptr<Engine>, StartError> Engine::start(const Config& config, Preflight& preflight) {
   std::unique_ptr<Engine> engine(new Engine);
   TableParts nothing;
+  engine->hugepages_ = config.hugepages;
   engine->tables_ = std::make_unique<Published<Table>>(Table::make(std::move(nothing)));
   if (auto r = engine->attach_shims(config, preflight); !r) return tl::unexpected(r.error());
   const uint32_t workers = engine->interfaces_.front().queues;
@@ -76,6 +77,7 @@ tl::expected<std::unique_ptr<Engine>, StartError> Engine::start(const Config& co
           fmt::format("\"queues\": {}, or ethtool -L", std::min(workers, i.queues))});
     }
   }
+  engine->place(config, workers, preflight);
   for (uint32_t id = 0; id < workers; ++id) {
     if (auto r = engine->open_worker(config, id, preflight); !r) return tl::unexpected(r.error());
   }
@@ -116,6 +118,15 @@ tl::expected<void, StartError> Engine::attach_shims(const Config& config, Prefli
   return {};
 }
 
+void Engine::place(const Config& config, uint32_t workers, Preflight& preflight) {
+  std::vector<Hardware> hardware;
+  for (const ServedInterface& i : interfaces_) hardware.push_back(i.hardware);
+  cpus_ = place_workers(workers, config.interfaces, hardware, preflight);
+  for (const ServedInterface& i : interfaces_) {
+    for (IrqAffinity& moved : place_interrupts(i.config, cpus_, preflight)) irqs_.push_back(std::move(moved));
+  }
+}
+
 tl::expected<void, StartError> Engine::open_worker(const Config& config, uint32_t id, Preflight& preflight) {
   std::vector<std::size_t> interfaces;
   for (std::size_t i = 0; i < interfaces_.size(); ++i) {
@@ -154,19 +165,12 @@ tl::expected<void, StartError> Engine::open_worker(const Config& config, uint32_
                              refused ? " (the driver has no zero-copy)" : ""));
   }
   report_transmit(interfaces, *opened, preflight);
+  preflight.add(packet_memory(id, *opened->umem, opened->injector != nullptr, hugepages_));
   WorkerOptions options;
   options.id = id;
   options.flows = config.flows;
   options.idle = choose_idle(interfaces, opened->ports, preflight);
-  const std::vector<uint32_t>& wanted = interfaces_[interfaces[0]].config.cpus;
-  const std::vector<uint32_t> allowed = allowed_cpus();
-  const std::vector<uint32_t>& cpus = wanted.empty() ? allowed : wanted;
-  options.cpu = cpus[id % cpus.size()];
-  if (std::find(allowed.begin(), allowed.end(), *options.cpu) == allowed.end()) {
-    preflight.warn(fmt::format("worker {}: CPU {} is not there or not allowed; the worker is not pinned", id,
-                               *options.cpu),
-                   "\"cpus\": \"auto\"");
-  }
+  options.cpu = cpus_[id];
   if (opened->injector) injectors_.push_back(std::move(opened->injector));
   workers_.push_back(std::make_unique<Worker>(std::move(options), std::move(opened->umem),
                                               std::move(opened->ports), *tables_));
@@ -215,7 +219,8 @@ tl::expected<Engine::Parts, IoError> Engine::open_ports(const std::vector<std::s
     parts.ports.push_back({std::make_unique<XskPort>(std::move(options)), served.shim->heartbeat(queue)});
   }
   auto memory = parts.injector ? parts.injector->memory()
-                               : UmemMemory::anonymous(static_cast<std::size_t>(frames) * kFrameSize);
+                               : UmemMemory::anonymous(static_cast<std::size_t>(frames) * kFrameSize,
+                                                       hugepages_ == HugepageMode::automatic);
   if (!memory) return tl::unexpected(memory.error());
   XskPort& first = *parts.ports.front().port;
   auto umem = Umem::create(std::move(*memory), frames, first.fill_ring(), first.completion_ring());

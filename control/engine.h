@@ -18,6 +18,7 @@
 #include "control/config.h"
 #include "control/hardware.h"
 #include "control/injector.h"
+#include "control/irq_affinity.h"
 #include "control/preflight.h"
 #include "control/steering.h"
 #include "control/table_builder.h"
@@ -74,6 +75,7 @@ class Engine {
  private:
   Engine() = default;
   tl::expected<void, StartError> attach_shims(const Config& config, Preflight& preflight);
+  void place(const Config& config, uint32_t workers, Preflight& preflight);
   tl::expected<void, StartError> open_worker(const Config& config, uint32_t id, Preflight& preflight);
   /// What a worker is made of.
   struct Parts {
@@ -97,6 +99,9 @@ class Engine {
 
   // Destroyed in reverse: workers (and with them sockets) before shims, and before the injectors that they send by.
   std::vector<NapiTuning> napi_;
+  std::vector<IrqAffinity> irqs_;
+  std::vector<uint32_t> cpus_;  // by worker
+  HugepageMode hugepages_ = HugepageMode::automatic;
   std::vector<ServedInterface> interfaces_;
   std::unique_ptr<Published<Table>> tables_;
   std::vector<std::unique_ptr<Injector>> injectors_;

@@ -81,11 +81,23 @@ void check_host(Preflight& out) {
   const std::string huge = read_first_line("/sys/kernel/mm/hugepages/hugepages-2048kB/free_hugepages");
   if (huge.empty() || huge == "0") {
     out.ok(
-        "no free hugepages: packet memory is on transparent ones if the kernel makes them, else on small "
-        "pages");
+        "no free hugepages: packet memory is on ordinary pages, with transparent hugepages where the kernel "
+        "makes them");
   } else {
     out.ok(fmt::format("{} free hugepages of 2 MiB", huge));
   }
+}
+
+Finding packet_memory(uint32_t worker, const Umem& umem, bool in_map, HugepageMode wanted) {
+  constexpr uint64_t kHugepage = 2u << 20;
+  const uint64_t bytes = uint64_t{umem.count()} * kFrameSize;
+  std::string text = fmt::format("worker {}: {} MiB of packet memory on ", worker, bytes >> 20);
+  if (umem.hugepages()) return {Finding::Level::ok, text + "reserved hugepages", {}};
+  if (in_map) return {Finding::Level::ok, text + "small pages (a BPF map, for injection)", {}};
+  text += "ordinary pages";
+  if (wanted == HugepageMode::off) return {Finding::Level::ok, text + " (\"hugepages\": \"off\")", {}};
+  return {Finding::Level::ok, text,
+          fmt::format("{} free hugepages: sysctl vm.nr_hugepages", bytes / kHugepage)};
 }
 
 void check_interface(const InterfaceConfig& interface, Preflight& out) {

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "control/config.h"
+#include "dataplane/umem.h"
 
 namespace xebec {
 
@@ -50,6 +51,9 @@ std::vector<std::string> missing_capabilities();
 
 /// Kernel, capabilities, memory.
 void check_host(Preflight& out);
+
+/// What a worker's packet memory is made of. `in_map`: it is a BPF map's, for the injector.
+Finding packet_memory(uint32_t worker, const Umem& umem, bool in_map, HugepageMode wanted);
 
 /// Existence, and what control/hardware_advice.h has to say.
 void check_interface(const InterfaceConfig& interface, Preflight& out);
