@@ -81,6 +81,8 @@ tl::expected<std::unique_ptr<Engine>, StartError> Engine::start(const Config& co
   for (uint32_t id = 0; id < workers; ++id) {
     if (auto r = engine->open_worker(config, id, preflight); !r) return tl::unexpected(r.error());
   }
+  engine->wait_for_links(preflight);
+  engine->test_ports(preflight);
   if (auto r = engine->start_workers(); !r) return tl::unexpected(r.error());
   return engine;
 }
@@ -101,6 +103,11 @@ tl::expected<void, StartError> Engine::attach_shims(const Config& config, Prefli
     served.config = c;
     served.ifindex = interface_index(c.name);
     served.hardware = read_hardware(c.name);
+    served.had_carrier = has_carrier(c.name);
+    served.quirks = quirks_of(served.hardware.driver.driver, running_kernel());
+    for (const Finding& f : report_quirks(c.name, served.quirks, c.bind == BindMode::zerocopy))
+      preflight.add(f);
+    served.queues_at_start = served.hardware.receive_queues;
     served.queues = c.queues == 0 ? served.hardware.receive_queues : c.queues;
     auto shim = Steering::load(config.fallback_verdict, kStaleAfterNs);
     if (!shim) return tl::unexpected(from_steering(shim.error(), c.name));
@@ -137,9 +144,7 @@ tl::expected<void, StartError> Engine::open_worker(const Config& config, uint32_
   bool may_zerocopy = true;
   bool may_copy = true;
   for (const std::size_t i : interfaces) {
-    // Generic XDP hands over copies; asking such a port for zero-copy would take a queue from the driver for nothing.
-    if (interfaces_[i].config.bind == BindMode::copy || interfaces_[i].shim->attached() == "generic")
-      may_zerocopy = false;
+    if (must_copy(i)) may_zerocopy = false;
     // Who asks for injection by name gets it where zero-copy is possible, too, unless that is also asked for.
     if (interfaces_[i].config.transmit == TransmitMode::inject &&
         interfaces_[i].config.bind != BindMode::zerocopy) {
@@ -150,9 +155,9 @@ tl::expected<void, StartError> Engine::open_worker(const Config& config, uint32_
   tl::expected<Parts, IoError> opened =
       tl::unexpected(IoError{0, fmt::format("{}: zero-copy is asked for, but another setting rules it out",
                                             interfaces_[interfaces[0]].config.name)});
-  if (may_zerocopy) opened = open_ports(interfaces, id, true);
+  if (may_zerocopy) opened = open_ports(interfaces, id, true, kBindPatience);
   const bool refused = may_zerocopy && !opened && refuses_zerocopy(opened.error().code);
-  if (may_copy && (refused || !may_zerocopy)) opened = open_ports(interfaces, id, false);
+  if (may_copy && (refused || !may_zerocopy)) opened = open_ports(interfaces, id, false, kBindPatience);
   if (!opened) {
     const IoError& error = opened.error();
     return tl::unexpected(
@@ -171,7 +176,7 @@ tl::expected<void, StartError> Engine::open_worker(const Config& config, uint32_
   options.flows = config.flows;
   options.idle = choose_idle(interfaces, opened->ports, preflight);
   options.cpu = cpus_[id];
-  if (opened->injector) injectors_.push_back(std::move(opened->injector));
+  if (opened->injector) injectors_[id] = std::move(opened->injector);
   workers_.push_back(std::make_unique<Worker>(std::move(options), std::move(opened->umem),
                                               std::move(opened->ports), *tables_));
   return {};
@@ -191,7 +196,8 @@ Engine::Parts::~Parts() {
 }
 
 tl::expected<Engine::Parts, IoError> Engine::open_ports(const std::vector<std::size_t>& interfaces,
-                                                        uint32_t queue, bool zerocopy) {
+                                                        uint32_t queue, bool zerocopy,
+                                                        std::chrono::milliseconds patience) {
   const auto frames = kFramesPerPort * static_cast<uint32_t>(interfaces.size());
   std::vector<TransmitInterface> senders;
   for (const std::size_t i : interfaces) {
@@ -227,7 +233,7 @@ tl::expected<Engine::Parts, IoError> Engine::open_ports(const std::vector<std::s
   if (!umem) return tl::unexpected(umem.error());
   parts.umem = std::move(*umem);
   for (const WorkerPort& p : parts.ports) {
-    if (auto r = p.port->open(*parts.umem, kBindPatience); !r) return tl::unexpected(r.error());
+    if (auto r = p.port->open(*parts.umem, patience); !r) return tl::unexpected(r.error());
   }
   return parts;
 }
@@ -312,12 +318,17 @@ Idle Engine::choose_idle(const std::vector<std::size_t>& interfaces, const std::
 tl::expected<void, StartError> Engine::start_workers() {
   for (auto& worker : workers_) {
     tables_->add_reader(worker->reader());
-    if (auto r = worker->start(); !r) return tl::unexpected(StartError{1, r.error().message, {}});
-    for (const WorkerPort& p : worker->ports()) {
-      const PortOptions& o = p.port->options();
-      if (auto r = interfaces_[o.interface_index].shim->set_socket(o.queue, p.port->fd()); !r) {
-        return tl::unexpected(from_steering(r.error(), o.interface));
-      }
+    if (auto r = start_worker(*worker); !r) return r;
+  }
+  return {};
+}
+
+tl::expected<void, StartError> Engine::start_worker(Worker& worker) {
+  if (auto r = worker.start(); !r) return tl::unexpected(StartError{1, r.error().message, {}});
+  for (const WorkerPort& p : worker.ports()) {
+    const PortOptions& o = p.port->options();
+    if (auto r = interfaces_[o.interface_index].shim->set_socket(o.queue, p.port->fd()); !r) {
+      return tl::unexpected(from_steering(r.error(), o.interface));
     }
   }
   return {};

@@ -28,4 +28,17 @@ uint32_t mtu_of(const std::string& name) {
   return mtu;
 }
 
+bool has_carrier(const std::string& name) {
+  std::ifstream file("/sys/class/net/" + name + "/carrier");  // EINVAL while the interface is down
+  int carrier = 0;
+  return (file >> carrier) && carrier != 0;
+}
+
+std::optional<MacAddress> mac_of(const std::string& name) {
+  std::ifstream file("/sys/class/net/" + name + "/address");
+  std::string line;
+  if (!std::getline(file, line)) return std::nullopt;
+  return parse_mac(line);
+}
+
 }  // namespace xebec

@@ -3,7 +3,10 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
+
+#include "dataplane/ip_address.h"
 
 namespace xebec {
 
@@ -15,5 +18,10 @@ uint32_t receive_queues(const std::string& name);
 
 /// 0 if there is no such interface.
 uint32_t mtu_of(const std::string& name);
+
+/// False also for an interface that is down, or not there.
+bool has_carrier(const std::string& name);
+
+std::optional<MacAddress> mac_of(const std::string& name);
 
 }  // namespace xebec
