@@ -1,28 +1,13 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Queues that come, go and stand still; interfaces that are down; what the start says of the hardware."""
-import sys
-
 import peers
 from cases import case, expect, expect_equal, expect_served
 from daemon import config
-from lab import VIP, wait_until
-
-# A datagram each of so many flows.
-SENDER = """
-import socket, sys
-for _ in range(int(sys.argv[3])):
-    socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(b"x", (sys.argv[1], int(sys.argv[2])))
-"""
+from lab import wait_until
 
 
 def queues_of(daemon):
     return daemon.ask("interface", "list")["interfaces"][0]["queues"]
-
-
-def ring_only(lab, **options):
-    settings = config(lab, **options)
-    settings["interfaces"][0]["transmit"] = "ring"
-    return settings
 
 
 @case()
@@ -56,37 +41,16 @@ def queue_that_nobody_serves_is_an_alarm_until_it_is_gone(env):
 
 
 @case()
-def served_queue_that_vanishes_is_an_alarm(env):
+def kernel_keeps_the_queues_that_have_a_socket(env):
+    """What the alarm of a vanished queue is not needed for: ethtool cannot take it away, in copy mode neither."""
     with env.lab(queues=2) as lab:
         peers.serve(lab)
         with env.daemon(lab) as daemon:
-            lab.router.run("ethtool", "-L", "p_lb", "tx", "1")  # a veth has no fewer receive queues than its peer sends by
-            lab.lb.ns.run("ethtool", "-L", "eth0", "rx", "1")
-            wait_until(lambda: any("1 receive queues are left, 2 are served" in p for p in daemon.problems()),
-                       lambda: f"the alarm: {daemon.problems()}", 2)
-            lab.lb.ns.run("ethtool", "-L", "eth0", "rx", "2")
-            wait_until(lambda: daemon.problems() == [], lambda: f"the end of the alarm: {daemon.problems()}", 2)
-
-
-@case(timeout_s=90)
-def transmit_ring_that_stands_still_is_told_bound_anew_and_recovers(env):
-    """Without its transmit queue the kernel takes nothing from an AF_XDP ring, and says nothing."""
-    with env.lab(queues=2) as lab:
-        peers.serve(lab)
-        with env.daemon(lab, ring_only(lab, families=(4,))) as daemon:
-            expect_served(peers.http(lab, 4, 200), lab.backends, "HTTP at first")
-            lab.lb.ns.run("ethtool", "-L", "eth0", "tx", "1")
-            # Flows hash to both queues; those of queue 1 are not answered any more.
-            lab.client.ns.run(sys.executable, "-c", SENDER, VIP[4], str(peers.UDP_PORT), "64")
-            wait_until(lambda: any("transmit ring stands still" in p for p in daemon.problems()),
-                       lambda: f"the alarm: {daemon.problems()}", 10)
-            expect_equal([q["transmit_stuck"] for q in queues_of(daemon)], [False, True], "which is stuck")
-            wait_until(lambda: "worker 1: binding its sockets anew" in daemon.said(), "new sockets", 10)
-            lab.lb.ns.run("ethtool", "-L", "eth0", "tx", "2")
-            wait_until(lambda: daemon.problems() == [], lambda: f"the recovery: {daemon.problems()}", 10)
+            for what in ("rx", "tx"):
+                done = lab.lb.ns.run("ethtool", "-L", "eth0", what, "1", check=False)
+                expect(done.returncode != 0 and "AF_XDP" in done.stderr, f"ethtool -L eth0 {what} 1: {done.stderr}")
+            expect_equal(daemon.problems(), [], "problems")
             expect_served(peers.http(lab, 4, 200), lab.backends, "HTTP afterwards")
-            expect_equal([q["transmit_stalls"] for q in queues_of(daemon)], [0, 1], "stalls")
-            expect_equal(daemon.said().count("binding its sockets anew"), 1, "sockets bound anew")
 
 
 @case()
