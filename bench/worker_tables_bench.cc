@@ -24,7 +24,8 @@ constexpr uint32_t kLookups = 1u << 20;
 /// One worker's table with its flows, and the packets that ask for them.
 class World {
  public:
-  World(uint32_t worker, uint32_t flows) : secret_({worker + 1, 2, 3, 4}), table_(config_of(flows)) {
+  World(uint32_t worker, uint32_t flows)
+      : secret_({static_cast<uint8_t>(worker + 1), 2, 3, 4}), table_(config_of(flows)) {
     std::vector<uint32_t> present;
     for (uint32_t n = 0; n < flows; ++n) {
       const FlowKey key = key_of(worker, n);
@@ -123,9 +124,10 @@ void run(const Options& options, const std::vector<uint32_t>& cpus, uint32_t flo
         options, name + "-x" + std::to_string(count) + "-in-turns", "ns", std::nullopt,
         [&] { return in_turns(worlds, count); }, alone);
   }
+  if (cpus.size() < 2) return;
   compare(
-      options, name + "-beside-another-cpu", "ns", std::nullopt, [&] { return beside_another(worlds); },
-      alone);
+      options, name + "-beside-another-cpu", "ns", std::nullopt,
+      [&] { return beside_another(worlds, cpus.front()); }, alone);
 }
 
 }  // namespace
