@@ -320,6 +320,8 @@ std::string render_interfaces(const CliJson& rows, RenderOptions options) {
                               number("rx_ring_full", "queue/rx_ring_full", as_fault),
                               number("fill_ring_empty", "queue/fill_ring_empty", as_fault),
                               number("tx_invalid", "queue/tx_invalid", as_fault),
+                              text("self_test", "queue/self_test"),
+                              number("transmit_stalls", "queue/transmit_stalls", as_fault),
                               only_tsv("ifindex", "interface/ifindex"),
                               only_tsv("driver", "interface/driver"),
                               only_tsv("mac", "interface/mac"),

@@ -34,11 +34,12 @@ bool equal(const FlowTableConfig& a, const FlowTableConfig& b) {
 }  // namespace
 
 bool operator==(const Config& a, const Config& b) {
-  const auto& [a_instance, a_seed, a_fallback, a_interfaces, a_defaults, a_flows, a_tunnel, a_nat, a_services,
+  const auto& [a_instance, a_seed, a_fallback, a_hugepages, a_interfaces, a_defaults, a_flows, a_tunnel, a_nat, a_services,
                a_control, a_icmp] = a;
-  const auto& [b_instance, b_seed, b_fallback, b_interfaces, b_defaults, b_flows, b_tunnel, b_nat, b_services,
+  const auto& [b_instance, b_seed, b_fallback, b_hugepages, b_interfaces, b_defaults, b_flows, b_tunnel, b_nat, b_services,
                b_control, b_icmp] = b;
   return a_instance == b_instance && a_seed == b_seed && a_fallback == b_fallback &&
+         a_hugepages == b_hugepages &&
          a_interfaces == b_interfaces && a_defaults == b_defaults && equal(a_flows, b_flows) &&
          a_tunnel == b_tunnel && a_nat == b_nat && a_services == b_services && a_control == b_control &&
          a_icmp == b_icmp;
@@ -72,6 +73,12 @@ std::string_view to_string(TransmitMode mode) {
 }
 std::string_view to_string(PollMode mode) {
   return name_in(kPollModeWords, mode);
+}
+std::string_view to_string(IrqMode mode) {
+  return name_in(kIrqWords, mode);
+}
+std::string_view to_string(HugepageMode mode) {
+  return name_in(kHugepageWords, mode);
 }
 std::string_view to_string(Admin admin) {
   return name_in(kAdminWords, admin);

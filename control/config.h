@@ -22,17 +22,21 @@ enum class XdpMode : uint8_t { automatic, native, generic };
 enum class BindMode : uint8_t { automatic, zerocopy, copy };
 enum class TransmitMode : uint8_t { automatic, ring, inject };
 enum class PollMode : uint8_t { adaptive, busy, interrupt };
+/// Interrupts of the device: as they are, or on the CPU of the worker whose queue they are for.
+enum class IrqMode : uint8_t { leave, set };
+enum class HugepageMode : uint8_t { automatic, off };
 enum class Admin : uint8_t { ready, maint };
 enum class FallbackVerdict : uint8_t { drop, pass };
 
 struct InterfaceConfig {
   std::string name;
   uint32_t queues = 0;         ///< 0 = auto: every receive queue the interface has
-  std::vector<uint32_t> cpus;  ///< empty = auto: the CPUs the daemon may run on, in order
+  std::vector<uint32_t> cpus;  ///< empty = auto: those the daemon may run on, the device's NUMA node first
   XdpMode mode = XdpMode::automatic;
   BindMode bind = BindMode::automatic;
   TransmitMode transmit = TransmitMode::automatic;
   PollMode poll = PollMode::adaptive;
+  IrqMode irq_affinity = IrqMode::leave;
   std::optional<MacAddress>
       local_mac{};  ///< its address where no kernel can be asked: `xebec explain --config`
   bool operator==(const InterfaceConfig&) const = default;
@@ -117,6 +121,7 @@ struct Config {
   std::string instance = "xebec";
   std::optional<std::array<uint8_t, 16>> hash_seed;  ///< absent = random per installation
   FallbackVerdict fallback_verdict = FallbackVerdict::drop;
+  HugepageMode hugepages = HugepageMode::automatic;  ///< reserved ones for packet memory
   std::vector<InterfaceConfig> interfaces;
   ServiceDefaults defaults;
   FlowTableConfig flows;
@@ -134,6 +139,8 @@ std::string_view to_string(XdpMode mode);
 std::string_view to_string(BindMode mode);
 std::string_view to_string(TransmitMode mode);
 std::string_view to_string(PollMode mode);
+std::string_view to_string(IrqMode mode);
+std::string_view to_string(HugepageMode mode);
 std::string_view to_string(Admin admin);
 std::string_view to_string(FallbackVerdict verdict);
 std::string_view to_string(HashInput input);

@@ -80,6 +80,13 @@ inline constexpr Word kTransmitWordList[] = {word("auto", TransmitMode::automati
                                              word("inject", TransmitMode::inject)};
 inline constexpr Words kTransmitWords{"transmit", kTransmitWordList, {}};
 
+inline constexpr Word kIrqWordList[] = {word("leave", IrqMode::leave), word("set", IrqMode::set)};
+inline constexpr Words kIrqWords{"value of irq_affinity", kIrqWordList, {}};
+
+inline constexpr Word kHugepageWordList[] = {word("auto", HugepageMode::automatic),
+                                             word("off", HugepageMode::off)};
+inline constexpr Words kHugepageWords{"value of hugepages", kHugepageWordList, {}};
+
 inline constexpr Word kAdminWordList[] = {word("ready", Admin::ready), word("maint", Admin::maint)};
 inline constexpr std::string_view kPlannedAdmin[] = {"drain"};
 inline constexpr Words kAdminWords{"admin", kAdminWordList, kPlannedAdmin};
@@ -136,6 +143,7 @@ inline constexpr KeyRule kTopKeys[] = {
     {.name = "instance"},
     {.name = "hash_seed"},
     {.name = "fallback_verdict", .words = &kFallbackWords},
+    {.name = "hugepages", .words = &kHugepageWords},
     {.name = "interfaces"},
     {.name = "defaults"},
     {.name = "flow_table"},
@@ -158,7 +166,8 @@ inline constexpr KeyRule kInterfaceKeys[] = {
     {.name = "name", .use = KeyUse::required},  {.name = "queues", .range = kQueueRange},
     {.name = "cpus", .range = kCpuRange},       {.name = "mode", .words = &kXdpModeWords},
     {.name = "bind", .words = &kBindModeWords}, {.name = "transmit", .words = &kTransmitWords},
-    {.name = "poll", .words = &kPollModeWords}, {.name = "local_mac"},
+    {.name = "poll", .words = &kPollModeWords}, {.name = "irq_affinity", .words = &kIrqWords},
+    {.name = "local_mac"},
 };
 inline constexpr ObjectRule kInterfaceRule{"interface", kInterfaceKeys};
 

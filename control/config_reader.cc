@@ -86,6 +86,7 @@ InterfaceConfig read_interface(const JsonNode& node, const std::string& pointer,
   fields.word("bind", interface.bind);
   fields.word("transmit", interface.transmit);
   fields.word("poll", interface.poll);
+  fields.word("irq_affinity", interface.irq_affinity);
   fields.mac("local_mac", interface.local_mac);
   return interface;
 }
@@ -190,6 +191,7 @@ Config read_top(const JsonNode& root, Findings& findings) {
   fields.text("instance", config.instance);
   read_hash_seed(fields, config.hash_seed);
   fields.word("fallback_verdict", config.fallback_verdict);
+  fields.word("hugepages", config.hugepages);
   if (const JsonNode* node = fields.find("defaults")) read_defaults(*node, "/defaults", config, findings);
   if (const JsonNode* node = fields.find("flow_table"))
     read_flow_table(*node, "/flow_table", config.flows, findings);

@@ -23,6 +23,7 @@ Json write_interface(const InterfaceConfig& interface) {
   out["bind"] = to_string(interface.bind);
   out["transmit"] = to_string(interface.transmit);
   out["poll"] = to_string(interface.poll);
+  out["irq_affinity"] = to_string(interface.irq_affinity);
   if (interface.local_mac) out["local_mac"] = to_string(*interface.local_mac);
   return out;
 }
@@ -126,6 +127,7 @@ Json write_config(const Config& config, bool with_secrets) {
   out["instance"] = config.instance;
   if (with_secrets && config.hash_seed) out["hash_seed"] = hex(*config.hash_seed);
   out["fallback_verdict"] = to_string(config.fallback_verdict);
+  out["hugepages"] = to_string(config.hugepages);
   out["interfaces"] = Json::array();
   for (const InterfaceConfig& interface : config.interfaces)
     out["interfaces"].push_back(write_interface(interface));

@@ -34,6 +34,8 @@ uint64_t monotonic_now_ns() {
 // finds it so. A worker stuck in the kernel delays memory, nothing else.
 constexpr auto kReclaimDelay = 50ms;
 constexpr auto kReviewDelay = 1s;
+// A queue that nobody serves is an alarm within two seconds; so often that a look that comes late is no matter.
+constexpr auto kCareInterval = 500ms;
 
 ChangeError error(ChangeError::Kind kind, std::string message, std::string hint = {}) {
   return {kind, std::move(message), std::move(hint), {}};
@@ -72,7 +74,7 @@ ChangeError no_backend(const std::string& service, const IpAddress& address) {
 std::string fixed_part(const std::vector<ConfigChange>& changes) {
   for (const ConfigChange& c : changes) {
     for (const std::string_view part :
-         {"interfaces", "hash_seed", "flow_table", "instance", "control", "fallback_verdict",
+         {"interfaces", "hash_seed", "flow_table", "instance", "control", "fallback_verdict", "hugepages",
           "defaults/timeouts", "nat/ports", "nat/capacity", "nat/timeouts"}) {
       if (std::string_view(c.path).starts_with(part)) return c.path;
     }
@@ -103,6 +105,8 @@ tl::expected<std::unique_ptr<Controller>, StartError> Controller::start(EventLoo
   if (!engine) return tl::unexpected(engine.error());
   self->engine_ = std::move(*engine);
   self->follow_xdp_features();
+  self->follow_channels();
+  self->look_after_queues();
   self->follow_destinations();
   if (auto r = self->rebuild(); !r) return tl::unexpected(StartError{1, r.error(), {}});
   return self;
@@ -112,6 +116,8 @@ Controller::~Controller() {
   if (reclaim_timer_ != 0) loop_.cancel(reclaim_timer_);
   if (feature_watch_ != 0) loop_.unwatch(feature_watch_);
   if (review_timer_ != 0) loop_.cancel(review_timer_);
+  if (channel_watch_ != 0) loop_.unwatch(channel_watch_);
+  if (care_timer_ != 0) loop_.cancel(care_timer_);
 }
 
 NetworkView Controller::network() const {
@@ -179,6 +185,27 @@ void Controller::review_transmit() {
   review_timer_ = loop_.after(kReviewDelay, [this] {
     review_timer_ = 0;
     review_transmit();
+  });
+}
+
+void Controller::follow_channels() {
+  auto events = ChannelEvents::open();
+  if (!events) return;  // an old kernel: looking every half second has to do
+  channel_events_ = std::move(*events);
+  channel_watch_ = loop_.watch(channel_events_->fd(), POLLIN, [this](short) {
+    if (channel_events_->drain()) look_after_queues();
+  });
+}
+
+void Controller::look_after_queues() {
+  if (care_timer_ != 0) loop_.cancel(care_timer_);
+  engine_->look_after(monotonic_now_ns() / 1'000'000, [this](int ifindex) {
+    const auto link = hops_->link(ifindex);
+    return link && link->up && link->carrier;
+  });
+  care_timer_ = loop_.after(kCareInterval, [this] {
+    care_timer_ = 0;
+    look_after_queues();
   });
 }
 
@@ -357,6 +384,7 @@ std::vector<std::string> Controller::problems() const {
       problems.push_back(too_long(i.config.name, link->mtu));
     }
   }
+  for (std::string& problem : engine_->problems()) problems.push_back(std::move(problem));
   for (const auto& [key, status] : builder_.status()) {
     if (!status.usable && !status.by_intent) {
       problems.push_back(fmt::format("backend {} of {}: {}", key.second.to_string(), key.first, status.why));

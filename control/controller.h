@@ -93,6 +93,9 @@ class Controller {
   void follow_destinations();
   void follow_xdp_features();
   void review_transmit();
+  /// Looks after the queues, now and again every half second.
+  void look_after_queues();
+  void follow_channels();
   void on_network_change();
   /// What the last table was built from, to tell whether a change of the network changes it.
   struct SeenNetwork {
@@ -119,6 +122,9 @@ class Controller {
   std::unique_ptr<XdpFeatureEvents> feature_events_;  // null: the kernel does not tell
   EventLoop::WatchId feature_watch_ = 0;
   EventLoop::TimerId review_timer_ = 0;
+  std::unique_ptr<ChannelEvents> channel_events_;  // null: the kernel does not tell
+  EventLoop::WatchId channel_watch_ = 0;
+  EventLoop::TimerId care_timer_ = 0;
   std::chrono::steady_clock::time_point started_at_;
 };
 

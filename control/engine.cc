@@ -11,8 +11,8 @@
 #include <spdlog/spdlog.h>
 
 #include "control/netdev.h"
+#include "control/placement.h"
 #include "control/xdp_features.h"
-#include "dataplane/affinity.h"
 
 namespace xebec {
 namespace {
@@ -82,6 +82,7 @@ bool refuses_zerocopy(int code) {
 tl::expected<std::unique_ptr<Engine>, StartError> Engine::start(const Config& config, Preflight& preflight) {
   std::unique_ptr<Engine> engine(new Engine);
   TableParts nothing;
+  engine->hugepages_ = config.hugepages;
   engine->tables_ = std::make_unique<Published<Table>>(Table::make(std::move(nothing)));
   if (auto r = engine->attach_shims(config, preflight); !r) return tl::unexpected(r.error());
   const uint32_t workers = engine->interfaces_.front().queues;
@@ -101,9 +102,12 @@ tl::expected<std::unique_ptr<Engine>, StartError> Engine::start(const Config& co
         StartError{6, fmt::format("/nat/ports: fewer ports than the {} workers", workers), {}});
   }
   engine->nat_ = std::make_unique<NatTables>(config.nat.table, workers);
+  engine->place(config, workers, preflight);
   for (uint32_t id = 0; id < workers; ++id) {
     if (auto r = engine->open_worker(config, id, preflight); !r) return tl::unexpected(r.error());
   }
+  engine->wait_for_links(preflight);
+  engine->test_ports(preflight);
   if (auto r = engine->start_workers(); !r) return tl::unexpected(r.error());
   return engine;
 }
@@ -124,9 +128,13 @@ tl::expected<void, StartError> Engine::attach_shims(const Config& config, Prefli
     ServedInterface served;
     served.config = c;
     served.ifindex = interface_index(c.name);
-    const uint32_t present = receive_queues(c.name);
-    served.queues = c.queues == 0 ? present : c.queues;
-    served.driver = driver_of(c.name);
+    served.hardware = read_hardware(c.name);
+    served.had_carrier = has_carrier(c.name);
+    served.quirks = quirks_of(served.hardware.driver.driver, running_kernel());
+    for (const Finding& f : report_quirks(c.name, served.quirks, c.bind == BindMode::zerocopy))
+      preflight.add(f);
+    served.queues_at_start = served.hardware.receive_queues;
+    served.queues = c.queues == 0 ? served.hardware.receive_queues : c.queues;
     auto shim = Steering::load(config.fallback_verdict, kStaleAfterNs);
     if (!shim) return tl::unexpected(from_steering(shim.error(), c.name));
     served.shim = std::move(*shim);
@@ -143,6 +151,15 @@ tl::expected<void, StartError> Engine::attach_shims(const Config& config, Prefli
   return {};
 }
 
+void Engine::place(const Config& config, uint32_t workers, Preflight& preflight) {
+  std::vector<Hardware> hardware;
+  for (const ServedInterface& i : interfaces_) hardware.push_back(i.hardware);
+  cpus_ = place_workers(workers, config.interfaces, hardware, preflight);
+  for (const ServedInterface& i : interfaces_) {
+    for (IrqAffinity& moved : place_interrupts(i.config, cpus_, preflight)) irqs_.push_back(std::move(moved));
+  }
+}
+
 tl::expected<void, StartError> Engine::open_worker(const Config& config, uint32_t id, Preflight& preflight) {
   std::vector<std::size_t> interfaces;
   for (std::size_t i = 0; i < interfaces_.size(); ++i) {
@@ -153,9 +170,7 @@ tl::expected<void, StartError> Engine::open_worker(const Config& config, uint32_
   bool may_zerocopy = true;
   bool may_copy = true;
   for (const std::size_t i : interfaces) {
-    // Generic XDP hands over copies; asking such a port for zero-copy would take a queue from the driver for nothing.
-    if (interfaces_[i].config.bind == BindMode::copy || interfaces_[i].shim->attached() == "generic")
-      may_zerocopy = false;
+    if (must_copy(i)) may_zerocopy = false;
     // Who asks for injection by name gets it where zero-copy is possible, too, unless that is also asked for.
     if (interfaces_[i].config.transmit == TransmitMode::inject &&
         interfaces_[i].config.bind != BindMode::zerocopy) {
@@ -166,9 +181,9 @@ tl::expected<void, StartError> Engine::open_worker(const Config& config, uint32_
   tl::expected<Parts, IoError> opened =
       tl::unexpected(IoError{0, fmt::format("{}: zero-copy is asked for, but another setting rules it out",
                                             interfaces_[interfaces[0]].config.name)});
-  if (may_zerocopy) opened = open_ports(interfaces, id, true);
+  if (may_zerocopy) opened = open_ports(interfaces, id, true, kBindPatience);
   const bool refused = may_zerocopy && !opened && refuses_zerocopy(opened.error().code);
-  if (may_copy && (refused || !may_zerocopy)) opened = open_ports(interfaces, id, false);
+  if (may_copy && (refused || !may_zerocopy)) opened = open_ports(interfaces, id, false, kBindPatience);
   if (!opened) {
     const IoError& error = opened.error();
     return tl::unexpected(
@@ -181,22 +196,15 @@ tl::expected<void, StartError> Engine::open_worker(const Config& config, uint32_
                              refused ? " (the driver has no zero-copy)" : ""));
   }
   report_transmit(interfaces, *opened, preflight);
+  preflight.add(packet_memory(id, *opened->umem, opened->injector != nullptr, hugepages_));
   WorkerOptions options;
   options.id = id;
   options.workers = interfaces_.front().queues;
   options.flows = config.flows;
   options.nat = nat_.get();
   options.idle = choose_idle(interfaces, opened->ports, preflight);
-  const std::vector<uint32_t>& wanted = interfaces_[interfaces[0]].config.cpus;
-  const std::vector<uint32_t> allowed = allowed_cpus();
-  const std::vector<uint32_t>& cpus = wanted.empty() ? allowed : wanted;
-  options.cpu = cpus[id % cpus.size()];
-  if (std::find(allowed.begin(), allowed.end(), *options.cpu) == allowed.end()) {
-    preflight.warn(fmt::format("worker {}: CPU {} is not there or not allowed; the worker is not pinned", id,
-                               *options.cpu),
-                   "\"cpus\": \"auto\"");
-  }
-  if (opened->injector) injectors_.push_back(std::move(opened->injector));
+  options.cpu = cpus_[id];
+  if (opened->injector) injectors_[id] = std::move(opened->injector);
   workers_.push_back(std::make_unique<Worker>(std::move(options), std::move(opened->umem),
                                               std::move(opened->ports), *tables_));
   return {};
@@ -216,7 +224,8 @@ Engine::Parts::~Parts() {
 }
 
 tl::expected<Engine::Parts, IoError> Engine::open_ports(const std::vector<std::size_t>& interfaces,
-                                                        uint32_t queue, bool zerocopy) {
+                                                        uint32_t queue, bool zerocopy,
+                                                        std::chrono::milliseconds patience) {
   const auto frames = kFramesPerPort * static_cast<uint32_t>(interfaces.size());
   std::vector<TransmitInterface> senders;
   for (const std::size_t i : interfaces) {
@@ -244,14 +253,15 @@ tl::expected<Engine::Parts, IoError> Engine::open_ports(const std::vector<std::s
     parts.ports.push_back({std::make_unique<XskPort>(std::move(options)), served.shim->heartbeat(queue)});
   }
   auto memory = parts.injector ? parts.injector->memory()
-                               : UmemMemory::anonymous(static_cast<std::size_t>(frames) * kFrameSize);
+                               : UmemMemory::anonymous(static_cast<std::size_t>(frames) * kFrameSize,
+                                                       hugepages_ == HugepageMode::automatic);
   if (!memory) return tl::unexpected(memory.error());
   XskPort& first = *parts.ports.front().port;
   auto umem = Umem::create(std::move(*memory), frames, first.fill_ring(), first.completion_ring());
   if (!umem) return tl::unexpected(umem.error());
   parts.umem = std::move(*umem);
   for (const WorkerPort& p : parts.ports) {
-    if (auto r = p.port->open(*parts.umem, kBindPatience); !r) return tl::unexpected(r.error());
+    if (auto r = p.port->open(*parts.umem, patience); !r) return tl::unexpected(r.error());
   }
   return parts;
 }
@@ -341,12 +351,17 @@ tl::expected<void, StartError> Engine::start_workers() {
   }
   for (auto& worker : workers_) {
     tables_->add_reader(worker->reader());
-    if (auto r = worker->start(); !r) return tl::unexpected(StartError{1, r.error().message, {}});
-    for (const WorkerPort& p : worker->ports()) {
-      const PortOptions& o = p.port->options();
-      if (auto r = interfaces_[o.interface_index].shim->set_socket(o.queue, p.port->fd()); !r) {
-        return tl::unexpected(from_steering(r.error(), o.interface));
-      }
+    if (auto r = start_worker(*worker); !r) return r;
+  }
+  return {};
+}
+
+tl::expected<void, StartError> Engine::start_worker(Worker& worker) {
+  if (auto r = worker.start(); !r) return tl::unexpected(StartError{1, r.error().message, {}});
+  for (const WorkerPort& p : worker.ports()) {
+    const PortOptions& o = p.port->options();
+    if (auto r = interfaces_[o.interface_index].shim->set_socket(o.queue, p.port->fd()); !r) {
+      return tl::unexpected(from_steering(r.error(), o.interface));
     }
   }
   return {};

@@ -8,16 +8,24 @@
 //   stop:    the shims forget everything -> the workers drain and end -> sockets close -> the shims detach
 #pragma once
 
+#include <chrono>
+#include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <tl/expected.hpp>
 
 #include "control/config.h"
+#include "control/driver_quirks.h"
+#include "control/hardware.h"
 #include "control/injector.h"
+#include "control/irq_affinity.h"
 #include "control/preflight.h"
+#include "control/queue_health.h"
 #include "control/reply_maps.h"
 #include "control/steering.h"
 #include "control/table_builder.h"
@@ -40,12 +48,16 @@ struct StartError {
 struct ServedInterface {
   InterfaceConfig config;
   int ifindex = 0;
-  uint32_t queues = 0;  ///< served: 0 .. queues - 1
-  std::string driver;
+  uint32_t queues = 0;       ///< served: 0 .. queues - 1
+  Hardware hardware;         ///< as it was at start, or when the number of queues last changed
   std::string transmit_why;  ///< why its ports send the way they do
   bool multi_frame = false;  ///< its sockets take packets longer than a frame
-  bool may_inject = false;   ///< its ports have an injector
-  bool injects = false;      ///< and the driver takes redirected packets at present
+  std::vector<DriverQuirk> quirks;
+  bool had_carrier = false;      ///< before the shim was attached
+  uint32_t queues_at_start = 0;  ///< receive queues it had, served or not
+  std::string count_problem;     ///< what has become of them since; empty: nothing
+  bool may_inject = false;       ///< its ports have an injector
+  bool injects = false;          ///< and the driver takes redirected packets at present
   std::unique_ptr<Steering> shim;
 };
 
@@ -70,12 +82,20 @@ class Engine {
   /// say of one, which sends by the ring until asked again.
   bool review_transmit();
 
+  /// Every half second: are there as many queues as at start, does every transmit ring move? What is not so is told to the
+  /// log once and by problems(), and as far as it can be mended it is. `link_up`, by ifindex.
+  void look_after(uint64_t now_ms, const std::function<bool(int)>& link_up);
+  /// Sentences for the status.
+  std::vector<std::string> problems() const;
+  const QueueHealth& health(std::size_t interface, uint32_t queue) const;
+
   const std::vector<ServedInterface>& interfaces() const { return interfaces_; }
   const std::vector<std::unique_ptr<Worker>>& workers() const { return workers_; }
 
  private:
   Engine() = default;
   tl::expected<void, StartError> attach_shims(const Config& config, Preflight& preflight);
+  void place(const Config& config, uint32_t workers, Preflight& preflight);
   tl::expected<void, StartError> open_worker(const Config& config, uint32_t id, Preflight& preflight);
   /// What a worker is made of.
   struct Parts {
@@ -90,19 +110,40 @@ class Engine {
     std::vector<TransmitChoice> transmit;  // of the ports
   };
   tl::expected<Parts, IoError> open_ports(const std::vector<std::size_t>& interfaces, uint32_t queue,
-                                          bool zerocopy);
+                                          bool zerocopy, std::chrono::milliseconds patience);
   void report_transmit(const std::vector<std::size_t>& interfaces, const Parts& parts, Preflight& preflight);
   Idle choose_idle(const std::vector<std::size_t>& interfaces, const std::vector<WorkerPort>& ports,
                    Preflight& preflight);
+  // engine_care.cc
+  void wait_for_links(Preflight& preflight);
+  void test_ports(Preflight& preflight);
+  void test_worker(Worker& worker);
+  bool must_copy(std::size_t interface) const;
+  /// Binds a worker's sockets anew: closes them, and with them loses what was in their rings.
+  tl::expected<void, std::string> reopen(Worker& worker, bool zerocopy);
+  void revive(Worker& worker, uint64_t now_ms);
+  void look_after_counts(ServedInterface& served);
+  bool look_after_port(XskPort& port, uint64_t now_ms, bool link_up);
+
   tl::expected<void, StartError> start_workers();
+  tl::expected<void, StartError> start_worker(Worker& worker);
   tl::expected<void, std::string> steer(const std::vector<SteeredService>& services);
 
   // Destroyed in reverse: workers (and with them sockets) before shims, and before the injectors that they send by.
   std::vector<NapiTuning> napi_;
+  std::vector<IrqAffinity> irqs_;
+  std::vector<uint32_t> cpus_;  // by worker
+  HugepageMode hugepages_ = HugepageMode::automatic;
   std::vector<ServedInterface> interfaces_;
   std::unique_ptr<Published<Table>> tables_;
   std::unique_ptr<NatTables> nat_;
-  std::vector<std::unique_ptr<Injector>> injectors_;
+  std::map<uint32_t, std::unique_ptr<Injector>> injectors_;         // by worker that has one
+  std::map<std::pair<std::size_t, uint32_t>, QueueHealth> health_;  // by interface and queue
+  struct Retry {
+    uint64_t at_ms = 0;
+    bool zerocopy = false;
+  };
+  std::map<uint32_t, Retry> retries_;  // by worker that was opened anew
   std::vector<std::unique_ptr<Worker>> workers_;
   std::vector<SteeredService> steered_;
 };

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: BSD-2-Clause
-// What a network interface says of itself through sysfs and ethtool.
+// What a network interface says of itself through sysfs.
 #pragma once
 
 #include <cstdint>
 #include <optional>
 #include <string>
+
+#include "dataplane/ip_address.h"
 
 namespace xebec {
 
@@ -17,12 +19,9 @@ uint32_t receive_queues(const std::string& name);
 /// 0 if there is no such interface.
 uint32_t mtu_of(const std::string& name);
 
-/// Kernel driver ("veth", "virtio_net", "ice"); "unknown" if it does not say.
-std::string driver_of(const std::string& name);
+/// False also for an interface that is down, or not there.
+bool has_carrier(const std::string& name);
 
-/// Value of an ethtool feature that older ioctls tell: LRO and receive VLAN stripping; empty if it cannot be
-/// asked.
-std::optional<bool> has_lro(const std::string& name);
-std::optional<bool> strips_vlan_tags(const std::string& name);
+std::optional<MacAddress> mac_of(const std::string& name);
 
 }  // namespace xebec

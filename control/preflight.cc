@@ -7,9 +7,8 @@
 
 #include <fmt/format.h>
 
-#include "bpf/abi.h"
+#include "control/hardware_advice.h"
 #include "control/netdev.h"
-#include "dataplane/limits.h"
 
 namespace xebec {
 namespace {
@@ -82,11 +81,23 @@ void check_host(Preflight& out) {
   const std::string huge = read_first_line("/sys/kernel/mm/hugepages/hugepages-2048kB/free_hugepages");
   if (huge.empty() || huge == "0") {
     out.ok(
-        "no free hugepages: packet memory is on transparent ones if the kernel makes them, else on small "
-        "pages");
+        "no free hugepages: packet memory is on ordinary pages, with transparent hugepages where the kernel "
+        "makes them");
   } else {
     out.ok(fmt::format("{} free hugepages of 2 MiB", huge));
   }
+}
+
+Finding packet_memory(uint32_t worker, const Umem& umem, bool in_map, HugepageMode wanted) {
+  constexpr uint64_t kHugepage = 2u << 20;
+  const uint64_t bytes = uint64_t{umem.count()} * kFrameSize;
+  std::string text = fmt::format("worker {}: {} MiB of packet memory on ", worker, bytes >> 20);
+  if (umem.hugepages()) return {Finding::Level::ok, text + "reserved hugepages", {}};
+  if (in_map) return {Finding::Level::ok, text + "small pages (a BPF map, for injection)", {}};
+  text += "ordinary pages";
+  if (wanted == HugepageMode::off) return {Finding::Level::ok, text + " (\"hugepages\": \"off\")", {}};
+  return {Finding::Level::ok, text,
+          fmt::format("{} free hugepages: sysctl vm.nr_hugepages", bytes / kHugepage)};
 }
 
 void check_interface(const InterfaceConfig& interface, Preflight& out) {
@@ -95,40 +106,7 @@ void check_interface(const InterfaceConfig& interface, Preflight& out) {
     out.fail(fmt::format("{}: no such interface", name), "ip link show");
     return;
   }
-  const uint32_t queues = receive_queues(name);
-  const std::string driver = driver_of(name);
-  const uint32_t mtu = mtu_of(name);
-  out.ok(fmt::format("{}: driver {}, receive queues: {}, MTU {}", name, driver, queues, mtu));
-  if (queues > XEBEC_MAX_QUEUES) {
-    out.fail(fmt::format("{}: {} receive queues, at most {} can be served", name, queues, XEBEC_MAX_QUEUES),
-             fmt::format("ethtool -L {} combined {}", name, XEBEC_MAX_QUEUES));
-  }
-  if (interface.queues != 0 && interface.queues < queues) {
-    out.warn(
-        fmt::format("{}: {} of {} receive queues are served; VIP packets that arrive on the others get the "
-                    "fallback verdict",
-                    name, interface.queues, queues),
-        fmt::format("\"queues\": \"auto\", or ethtool -L {} combined {}", name, interface.queues));
-  }
-  if (interface.queues > queues) {
-    out.fail(
-        fmt::format("{}: {} queues are configured, the interface has {}", name, interface.queues, queues),
-        fmt::format("ethtool -L {} combined {}", name, interface.queues));
-  }
-  if (mtu > kMaxMtu) {
-    out.fail(fmt::format("{}: MTU {} is too large, {} is the most", name, mtu, kMaxMtu),
-             fmt::format("ip link set {} mtu {}", name, kMaxMtu));
-  }
-  if (has_lro(name).value_or(false)) {
-    out.warn(fmt::format("{}: large receive offload merges packets before XDP sees them", name),
-             fmt::format("ethtool -K {} lro off", name));
-  }
-  // On veth the flag is always set and means little: a tag is out of XDP's sight only if the peer's own VLAN
-  // device offloads it (docs/modes.md), so a warning at every start would be noise.
-  if (driver != "veth" && strips_vlan_tags(name).value_or(false)) {
-    out.warn(fmt::format("{}: the NIC strips VLAN tags: tagged VIP traffic looks untagged", name),
-             fmt::format("ethtool -K {} rxvlan off", name));
-  }
+  for (const Finding& finding : advise(interface, read_hardware(name))) out.add(finding);
 }
 
 }  // namespace xebec

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "control/config.h"
+#include "dataplane/umem.h"
 
 namespace xebec {
 
@@ -31,13 +32,13 @@ class Preflight {
   void fail(std::string text, std::string mend = {}) {
     add({Finding::Level::fail, std::move(text), std::move(mend)});
   }
-  bool failed() const { return failed_; }
-
- private:
   void add(const Finding& finding) {
     failed_ = failed_ || finding.level == Finding::Level::fail;
     show_(finding);
   }
+  bool failed() const { return failed_; }
+
+ private:
   std::function<void(const Finding&)> show_;
   bool failed_ = false;
 };
@@ -51,7 +52,10 @@ std::vector<std::string> missing_capabilities();
 /// Kernel, capabilities, memory.
 void check_host(Preflight& out);
 
-/// Existence, MTU, queues, offloads that hide bytes from XDP (VLAN stripping, LRO).
+/// What a worker's packet memory is made of. `in_map`: it is a BPF map's, for the injector.
+Finding packet_memory(uint32_t worker, const Umem& umem, bool in_map, HugepageMode wanted);
+
+/// Existence, and what control/hardware_advice.h has to say.
 void check_interface(const InterfaceConfig& interface, Preflight& out);
 
 }  // namespace xebec

@@ -5,10 +5,14 @@
 
 #include <fmt/format.h>
 
+#include "control/report_hardware.h"
 #include "dataplane/flow_key.h"
+#include "dataplane/rss.h"
 
 namespace xebec {
 namespace {
+
+constexpr uint32_t kToeplitz = 1;  // ETH_RSS_HASH_TOP of linux/ethtool.h
 
 const Service* in_table(const Controller& controller, const std::string& name) {
   for (const Service& s : controller.engine().table().services()) {
@@ -73,7 +77,7 @@ struct Sums {
 
 Json frames_of(const Worker& worker) {
   const LoopCounters& l = worker.loop();
-  const uint64_t total = worker.umem().count();
+  const uint64_t total = worker.umem() != nullptr ? worker.umem()->count() : 0;
   const uint64_t free = l.frames_free.read(), receive = l.frames_receive.read(),
                  transmit = l.frames_transmit.read(), in_hand = l.frames_in_hand.read();
   return {{"total", total},
@@ -89,7 +93,7 @@ std::string_view name_of(Idle idle) {
   return kNames[static_cast<std::size_t>(idle)];
 }
 
-Json queue_row(const Worker& worker, const XskPort& port) {
+Json queue_row(const Worker& worker, const XskPort& port, const QueueHealth& health) {
   const PortStatistics s = port.statistics();
   const TransmitTotals totals = port.transmit().totals();
   return {{"queue", port.options().queue},
@@ -104,7 +108,11 @@ Json queue_row(const Worker& worker, const XskPort& port) {
           {"rx_dropped", s.rx_dropped},
           {"rx_ring_full", s.rx_ring_full},
           {"fill_ring_empty", s.fill_ring_empty},
-          {"tx_invalid", s.tx_invalid}};
+          {"tx_invalid", s.tx_invalid},
+          {"self_test", to_string(health.self_test.result)},
+          {"self_test_why", health.self_test.why},
+          {"transmit_stuck", health.transmit.stuck()},
+          {"transmit_stalls", health.transmit.times_stuck()}};
 }
 
 }  // namespace
@@ -191,27 +199,27 @@ Json report_interfaces(const Controller& controller) {
     Json queues = Json::array();
     for (const auto& worker : controller.engine().workers()) {
       for (const WorkerPort& p : worker->ports()) {
-        if (p.port->options().interface_index == index) queues.push_back(queue_row(*worker, *p.port));
+        if (p.port->options().interface_index == index)
+          queues.push_back(
+              queue_row(*worker, *p.port, controller.engine().health(index, p.port->options().queue)));
       }
     }
     const auto link = controller.next_hops().link(i.ifindex);
     const ShimCounters shim = i.shim->counters();
-    rows.push_back({{"name", i.config.name},
-                    {"ifindex", i.ifindex},
-                    {"driver", i.driver},
-                    {"mac", link ? to_string(link->mac) : ""},
-                    {"mtu", link ? link->mtu : 0},
-                    {"up", link && link->up},
-                    {"carrier", link && link->carrier},
-                    {"xdp", i.shim->attached()},
-                    {"native_refusal", i.shim->native_refusal()},
-                    {"transmit_why", i.transmit_why},
-                    {"queues", queues},
-                    {"shim",
-                     {{"steered", shim.steered},
-                      {"no_socket", shim.no_socket},
-                      {"stale", shim.stale},
-                      {"denied", shim.denied}}}});
+    rows.push_back(
+        {{"name", i.config.name},
+         {"ifindex", i.ifindex},
+         {"driver", i.hardware.driver.driver},
+         {"mac", link ? to_string(link->mac) : ""},
+         {"mtu", link ? link->mtu : 0},
+         {"up", link && link->up},
+         {"carrier", link && link->carrier},
+         {"xdp", i.shim->attached()},
+         {"native_refusal", i.shim->native_refusal()},
+         {"transmit_why", i.transmit_why},
+         {"hardware", report_hardware(i.hardware)},
+         {"queues", queues},
+         {"shim", {{"steered", shim.steered}, {"no_socket", shim.no_socket}, {"stale", shim.stale}, {"denied", shim.denied}}}});
   }
   return rows;
 }
@@ -299,6 +307,13 @@ Json report_which(const Controller& controller, const Service& service, const Fl
     slot = service.lookup->slot_of(hash) - service.lookup->slots().data();
     backend = controller.engine().table().backends()[service.backend_ids[index]].address.to_string();
   }
+  // Of the first interface: those served together are alike.
+  Json queue = nullptr;
+  if (const auto& rss = controller.engine().interfaces().front().hardware.receive_hashing;
+      rss && (rss->functions & kToeplitz) != 0) {
+    const RssTuple tuple{source, service.vip, source_port, destination_port};
+    if (const auto q = queue_of(tuple, rss->key, rss->indirection)) queue = *q;
+  }
   const auto endpoint = [](const IpAddress& a, uint16_t port) {
     return a.is_v4() ? fmt::format("{}:{}", a.to_string(), port)
                      : fmt::format("[{}]:{}", a.to_string(), port);
@@ -309,6 +324,7 @@ Json report_which(const Controller& controller, const Service& service, const Fl
           {"destination", endpoint(key.destination, key.destination_port.host())},
           {"hash", fmt::format("{:016x}", hash)},
           {"slot", slot},
+          {"queue", queue},
           {"backend", backend}};
 }
 

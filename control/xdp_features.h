@@ -9,7 +9,7 @@
 
 #include <tl/expected.hpp>
 
-struct mnl_socket;
+#include "control/generic_netlink.h"
 
 namespace xebec {
 
@@ -32,14 +32,13 @@ class XdpFeatureEvents {
   static tl::expected<std::unique_ptr<XdpFeatureEvents>, std::string> open();
   XdpFeatureEvents(const XdpFeatureEvents&) = delete;
   XdpFeatureEvents& operator=(const XdpFeatureEvents&) = delete;
-  ~XdpFeatureEvents();
 
   int fd() const;  ///< readable when something has changed; non-blocking
   void drain();    ///< takes all that is there; what it says is asked for anew by xdp_features()
 
  private:
-  explicit XdpFeatureEvents(mnl_socket* socket) : socket_(socket) {}
-  mnl_socket* socket_;
+  explicit XdpFeatureEvents(GenericNetlink netlink) : netlink_(std::move(netlink)) {}
+  GenericNetlink netlink_;
 };
 
 }  // namespace xebec

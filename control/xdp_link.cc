@@ -8,6 +8,7 @@
 #include <linux/if_link.h>
 #include <net/if.h>
 #include <unistd.h>
+#include <xdp/libxdp.h>
 
 #include <array>
 #include <cerrno>
@@ -51,6 +52,32 @@ std::string program_name(uint32_t id) {
   return fmt::format("\"{}\" (id {})", info.name, id);
 }
 
+/// The programs behind libxdp's dispatcher, for a sentence. libxdp finds them by their pins under /sys/fs/bpf, which
+/// another mount namespace does not have.
+std::string dispatched_programs(int ifindex) {
+  xdp_multiprog* multi = xdp_multiprog__get_from_ifindex(ifindex);
+  if (libxdp_get_error(multi) != 0) return "whose programs cannot be read here (`xdp-loader status` tells)";
+  std::string names;
+  for (xdp_program* p = xdp_multiprog__next_prog(nullptr, multi); p != nullptr;
+       p = xdp_multiprog__next_prog(p, multi)) {
+    names += fmt::format("{}\"{}\" (id {})", names.empty() ? "with " : ", ", xdp_program__name(p),
+                         xdp_program__id(p));
+  }
+  xdp_multiprog__close(multi);
+  return names.empty() ? "with no program" : names;
+}
+
+/// A dispatcher runs several programs in turn (xdp-tools, lib/libxdp/protocol.org). It takes them by freplace, under a
+/// protocol of pins and locks that outlives a process; the shim's hold is one that ends with the process (xdp_link.h).
+SteeringError dispatcher_error(int ifindex, const std::string& name, std::string_view mode) {
+  return steering_error(
+      SteeringError::Kind::foreign_program,
+      fmt::format(
+          "attach to {}: it has libxdp's dispatcher, {}, in {} mode; Xebec runs beside no other XDP program "
+          "(`xdp-loader unload {} --all` takes them off)",
+          name, dispatched_programs(ifindex), mode, name));
+}
+
 /// The error to give if a program is on the interface.
 std::optional<SteeringError> foreign_program(int ifindex) {
   bpf_xdp_query_opts query{};
@@ -65,6 +92,7 @@ std::optional<SteeringError> foreign_program(int ifindex) {
     if (place.id == 0) continue;
     const std::string name = interface_name(ifindex);
     const std::string program = program_name(place.id);
+    if (program.starts_with("\"xdp_dispatcher\"")) return dispatcher_error(ifindex, name, place.mode);
     return steering_error(
         program.starts_with("\"xebec_shim\"") ? SteeringError::Kind::other_shim
                                               : SteeringError::Kind::foreign_program,

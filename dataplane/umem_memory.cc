@@ -24,8 +24,9 @@ tl::unexpected<IoError> failed(std::size_t bytes) {
 
 }  // namespace
 
-tl::expected<UmemMemory, IoError> UmemMemory::anonymous(std::size_t bytes) {
+tl::expected<UmemMemory, IoError> UmemMemory::anonymous(std::size_t bytes, bool reserved) {
   const std::size_t rounded = (bytes + kHugepage - 1) / kHugepage * kHugepage;
+  if (!reserved) return transparent(rounded);
   constexpr int kFlags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE;
   void* p = mmap(nullptr, rounded, PROT_READ | PROT_WRITE, kFlags | MAP_HUGETLB, -1, 0);
   if (p != MAP_FAILED) return UmemMemory(p, rounded, true);

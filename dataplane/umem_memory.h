@@ -18,7 +18,8 @@ class UmemMemory {
   UmemMemory() = default;
   /// Memory of its own: reserved hugepages where the system has some free, else transparent ones if it makes them, else
   /// small pages. Touched at once.
-  static tl::expected<UmemMemory, IoError> anonymous(std::size_t bytes);
+  /// Without `reserved`, reserved hugepages stay somebody else's.
+  static tl::expected<UmemMemory, IoError> anonymous(std::size_t bytes, bool reserved = true);
   /// The memory behind a descriptor, from its start, shared with whoever else maps it. The descriptor may be
   /// closed afterwards.
   static tl::expected<UmemMemory, IoError> shared(int fd, std::size_t bytes);

@@ -67,10 +67,25 @@ Worker::Worker(WorkerOptions options, std::unique_ptr<Umem> umem, std::vector<Wo
                                             options_.nat != nullptr ? options_.id : 0)),
       reader_(tables) {
   state_->workers = options_.workers;
+  find_ports();
+}
+
+void Worker::find_ports() {
   port_of_interface_.fill(kNoPort);
   for (std::size_t i = 0; i < ports_.size(); ++i)
     port_of_interface_[ports_[i].port->options().interface_index] = i;
   publish_ledger();
+}
+
+void Worker::close_ports() {
+  ports_.clear();
+  umem_.reset();
+}
+
+void Worker::adopt(std::unique_ptr<Umem> umem, std::vector<WorkerPort> ports) {
+  umem_ = std::move(umem);
+  ports_ = std::move(ports);
+  find_ports();
 }
 
 Worker::~Worker() {
@@ -79,6 +94,8 @@ Worker::~Worker() {
 }
 
 tl::expected<void, IoError> Worker::start() {
+  stop_.store(false, std::memory_order_relaxed);
+  if (wake_fd_ >= 0) close(wake_fd_);
   wake_fd_ = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
   if (wake_fd_ < 0) {
     return tl::unexpected(IoError{errno, fmt::format("cannot make an eventfd: {}", std::strerror(errno))});

@@ -74,11 +74,17 @@ class Worker {
   /// Asks the thread to end and waits for it. Packets received before are still forwarded, as far as two full
   /// rings go. The caller has taken the services out of the shim first. Idempotent.
   void stop();
+  /// Of a worker that does not run: closes its ports and frees its UMEM, with the packets that were in their rings. Flows
+  /// and counters stay.
+  void close_ports();
+  /// Gives it others, for start() to begin with.
+  void adopt(std::unique_ptr<Umem> umem, std::vector<WorkerPort> ports);
 
   const WorkerOptions& options() const { return options_; }
   const ForwardState& state() const { return *state_; }
   const LoopCounters& loop() const { return loop_; }
-  const Umem& umem() const { return *umem_; }
+  const Umem* umem() const { return umem_.get(); }  ///< null between close_ports() and adopt()
+  Umem* umem() { return umem_.get(); }
   const std::vector<WorkerPort>& ports() const { return ports_; }
   const Published<Table>::Reader& reader() const { return reader_; }
   /// Generation of the table that the round before used at the latest; a sleeping worker will use the current
@@ -104,6 +110,7 @@ class Worker {
   uint64_t rest_ns() const;
   void wait_for_work(int timeout_ms);
   void beat();
+  void find_ports();
   void publish_ledger();
 
   WorkerOptions options_;

@@ -144,6 +144,20 @@ void XskPort::busy_poll() {
   (void)recvfrom(fd(), nullptr, 0, MSG_DONTWAIT, nullptr, nullptr);
 }
 
+TransmitProgress XskPort::transmit_progress() const {
+  // The consumer first: what is put in between counts as waiting, never as less than nothing.
+  const uint32_t consumed = __atomic_load_n(tx_.consumer, __ATOMIC_ACQUIRE);
+  return {consumed, __atomic_load_n(tx_.producer, __ATOMIC_ACQUIRE) - consumed};
+}
+
+void XskPort::kick() {
+  (void)sendto(fd(), nullptr, 0, MSG_DONTWAIT, nullptr, 0);
+}
+
+uint32_t XskPort::fill_consumed() const {
+  return __atomic_load_n(fill_.consumer, __ATOMIC_ACQUIRE);
+}
+
 PortStatistics XskPort::statistics() const {
   xdp_statistics s{};
   socklen_t length = sizeof s;

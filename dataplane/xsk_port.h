@@ -23,6 +23,7 @@
 #include "dataplane/inject_transmit.h"
 #include "dataplane/io_error.h"
 #include "dataplane/transmit.h"
+#include "dataplane/transmit_watch.h"
 #include "dataplane/umem.h"
 
 namespace xebec {
@@ -71,6 +72,13 @@ class XskPort {
   void refill();
   /// One busy-poll round: the kernel polls the NIC's queue on this thread (no-op where there is no NAPI id).
   void busy_poll();
+
+  /// Where the TX ring stands; any thread.
+  TransmitProgress transmit_progress() const;
+  /// Asks the kernel to send what waits in the TX ring; any thread.
+  void kick();
+  /// Frames that the kernel has taken from the fill ring, modulo 2^32; any thread.
+  uint32_t fill_consumed() const;
 
   TransmitEngine& transmit() { return *transmit_; }
   const TransmitEngine& transmit() const { return *transmit_; }

@@ -414,6 +414,21 @@ TEST(Steering, NamesTheForeignProgramAndLeavesIt) {
   close(foreign);
 }
 
+TEST(Steering, NamesTheDispatcherOfLibxdpAndTheWayOut) {
+  PrivateNetwork network;
+  const int ifindex = network.add_veth("shim0", "shim1", 1);
+  const auto steering = load();
+  const int dispatcher = load_foreign_program("xdp_dispatcher");
+  ASSERT_EQ(bpf_xdp_attach(ifindex, dispatcher, XDP_FLAGS_DRV_MODE, nullptr), 0);
+  const auto attached = steering->attach(ifindex, XdpMode::automatic);
+  ASSERT_FALSE(attached);
+  EXPECT_EQ(attached.error().kind, SteeringError::Kind::foreign_program);
+  EXPECT_THAT(attached.error().message, AllOf(HasSubstr("shim0"), HasSubstr("libxdp's dispatcher"),
+                                              HasSubstr("xdp-loader unload shim0 --all")));
+  EXPECT_NE(native_program(ifindex), 0u);
+  close(dispatcher);
+}
+
 TEST(Steering, NamesAnotherShim) {
   PrivateNetwork network;
   const int ifindex = network.add_veth("shim0", "shim1", 1);

@@ -75,6 +75,11 @@ class Daemon:
             self.process.end()
             print(f"--- xebecd said:\n{self.said()}---")
 
+    def launch(self):
+        """Starts it, and waits until it answers, well or not."""
+        self.process = Process(self.lab, self.lab.lb.ns, *self.command())
+        wait_until(lambda: isinstance(self.problems(), list), lambda: f"xebecd to answer:\n{self.said()}", 20)
+
     def start(self):
         self.process = Process(self.lab, self.lab.lb.ns, *self.command())
         wait_until(self.ready, lambda: f"xebecd to be healthy: {self.problems()}\n{self.said()}", 20)

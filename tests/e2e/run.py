@@ -11,6 +11,7 @@ import test_change
 import test_explain
 import test_forwarding
 import test_fragments
+import test_hardware
 import test_host
 import test_icmp
 import test_inject

@@ -51,7 +51,8 @@ INTERFACE = {"name": "eth0", "ifindex": 2, "driver": "veth", "mac": "02:00:00:00
              "carrier": False, "xdp": "generic", "native_refusal": "Operation not supported",
              "transmit_why": "configured",
              "queues": [{"queue": q, "worker": q, "bind": "copy", "transmit": "ring", "poll": "adaptive", "napi_id": 0,
-                         "rx_dropped": q, "rx_ring_full": 0, "fill_ring_empty": 0, "tx_invalid": 0} for q in (0, 1)],
+                         "rx_dropped": q, "rx_ring_full": 0, "fill_ring_empty": 0, "tx_invalid": 0,
+                         "self_test": ("ok", "failed")[q], "transmit_stalls": 3 * q} for q in (0, 1)],
              "shim": {"steered": 123456, "no_socket": 0, "stale": 7, "denied": 3}}
 
 
@@ -190,9 +191,9 @@ class CliTest(unittest.TestCase):
             NAME  DRIVER  MAC                 MTU  UP   CARRIER  XDP      STEERED  NO SOCKET  STALE  DENIED  NOT NATIVE BECAUSE       TRANSMIT BECAUSE
             eth0  veth    02:00:00:00:00:01  1500  yes  no       generic     123k          0      7       3  Operation not supported  configured
 
-            INTERFACE  QUEUE  WORKER  BIND  TRANSMIT  POLL      NAPI ID  RX DROPPED  RX RING FULL  FILL RING EMPTY  TX INVALID
-            eth0           0       0  copy  ring      adaptive        0           0             0                0           0
-            eth0           1       1  copy  ring      adaptive        0           1             0                0           0
+            INTERFACE  QUEUE  WORKER  BIND  TRANSMIT  POLL      NAPI ID  RX DROPPED  RX RING FULL  FILL RING EMPTY  TX INVALID  SELF TEST  TRANSMIT STALLS
+            eth0           0       0  copy  ring      adaptive        0           0             0                0           0  ok                       0
+            eth0           1       1  copy  ring      adaptive        0           1             0                0           0  failed                   3
             """))
         out = self.run_tool("interface", "list", "-o", "tsv").stdout.splitlines()
         self.assertEqual(len(out), 3)
@@ -494,7 +495,7 @@ class CliTest(unittest.TestCase):
                  "such as 10.0.1.11, 2001:db8::11 or, with a port, [2001:db8::11]:80"),
                 (["backend", "add", "web", "10.0.0.1", "wieght=3"], 'wieght=3: unknown key "wieght"', 'did you mean "weight"?'),
                 (["backend", "set", "web", "10.0.0.1", "weight"], "weight: not of the form KEY=VALUE",
-                 "keys: weight, admin, mode, mac"),
+                 "keys: weight, admin, mode, mac, vlan"),
                 (["backend", "set", "web", "10.0.0.1", "weight=1", "weight=2"], 'weight=2: "weight" is given twice', None),
                 (["service", "add", "x", "2001:db8::1:443/tcp"], "2001:db8::1:443/tcp: not of the form VIP:PORT/PROTO",
                  'such as 203.0.113.10:443/tcp, [2001:db8::/32]:8000-8099/udp or 203.0.113.0/24:any/any'),

@@ -37,8 +37,9 @@ const char kFull[] = R"({
   "instance": "lb1",
   "hash_seed": "000102030405060708090A0b0c0d0e0f",
   "fallback_verdict": "pass",
+  "hugepages": "off",
   "interfaces": [ { "name": "eth0", "queues": 4, "cpus": "2-5,7", "mode": "native", "bind": "copy",
-                    "transmit": "ring", "poll": "busy" },
+                    "transmit": "ring", "poll": "busy", "irq_affinity": "set" },
                   { "name": "eth1", "queues": "auto", "cpus": [9, 8] }, {"name": "eth2", "cpus": "auto",
                     "local_mac": "02:00:00:00:00:0C"} ],
   "defaults": { "algorithm": "maglev", "table_size": 251, "mode": "ipip",
@@ -64,9 +65,11 @@ TEST(ConfigReader, ReadsEveryKey) {
   ASSERT_TRUE(c.hash_seed);
   for (uint8_t i = 0; i < 16; ++i) EXPECT_EQ((*c.hash_seed)[i], i);
   EXPECT_EQ(c.fallback_verdict, FallbackVerdict::pass);
+  EXPECT_EQ(c.hugepages, HugepageMode::off);
 
   const InterfaceConfig eth0{
-      "eth0", 4, {2, 3, 4, 5, 7}, XdpMode::native, BindMode::copy, TransmitMode::ring, PollMode::busy};
+      "eth0",         4,           {2, 3, 4, 5, 7}, XdpMode::native, BindMode::copy, TransmitMode::ring,
+      PollMode::busy, IrqMode::set};
   const InterfaceConfig eth1{"eth1", 0, {9, 8}};
   InterfaceConfig eth2{"eth2", 0, {}};
   eth2.local_mac = MacAddress{{2, 0, 0, 0, 0, 12}};
@@ -376,6 +379,11 @@ const Refused kValues[] = {
      "f:1:25: error: /icmp/errors_per_s: 1000001 is out of range 0..1000000"},
     {"IcmpUnknownKey", R"({"icmp":{"error_per_s":1}})",
      "f:1:10: error: /icmp/error_per_s: unknown key \"error_per_s\"; did you mean \"errors_per_s\"?"},
+    {"UnknownIrqAffinity", R"({"interfaces":[{"name":"eth0","irq_affinity":"yes"}]})",
+     "f:1:46: error: /interfaces/0/irq_affinity: \"yes\" is not a value of irq_affinity; available: leave, "
+     "set"},
+    {"UnknownHugepages", R"({"hugepages":"on"})",
+     "f:1:14: error: /hugepages: \"on\" is not a value of hugepages; available: auto, off"},
     {"UnknownTransmit", R"({"interfaces":[{"name":"eth0","transmit":"live"}]})",
      "f:1:42: error: /interfaces/0/transmit: \"live\" is not a transmit; available: auto, ring, inject"},
     {"QueuesZero", R"({"interfaces":[{"name":"eth0","queues":0}]})",
@@ -627,6 +635,7 @@ class RandomConfig {
       for (uint8_t& byte : *c.hash_seed) byte = static_cast<uint8_t>(pick(256));
     }
     c.fallback_verdict = static_cast<FallbackVerdict>(pick(2));
+    c.hugepages = static_cast<HugepageMode>(pick(2));
     c.defaults = {static_cast<Mode>(pick(2)), prime()};
     c.flows.capacity = 1024 + pick(100'000);
     c.flows.max_inserts_per_s = 1 + pick(1'000'000);
@@ -665,7 +674,8 @@ class RandomConfig {
                         static_cast<XdpMode>(pick(3)),
                         static_cast<BindMode>(pick(3)),
                         static_cast<TransmitMode>(pick(3)),
-                        static_cast<PollMode>(pick(3))};
+                        static_cast<PollMode>(pick(3)),
+                        static_cast<IrqMode>(pick(2))};
     if (coin()) out.local_mac = MacAddress{{2, 0, 0, 0, 0, static_cast<uint8_t>(i)}};
     for (uint32_t cpu = 0; cpu < 8; ++cpu) {
       if (coin()) out.cpus.push_back(cpu);

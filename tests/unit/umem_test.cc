@@ -7,7 +7,9 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <fstream>
 #include <random>
+#include <string>
 #include <vector>
 
 namespace xebec {
@@ -23,6 +25,30 @@ TEST(Umem, BeginsWithEveryFrameFree) {
   ASSERT_NE(umem, nullptr);
   EXPECT_EQ(umem->counts().free, 64u);
   expect_conserved(*umem);
+}
+
+/// HugePages_Free of /proc/meminfo.
+std::size_t free_hugepages() {
+  std::ifstream file("/proc/meminfo");
+  for (std::string line; std::getline(file, line);) {
+    if (line.starts_with("HugePages_Free:")) return std::stoul(line.substr(15));
+  }
+  return 0;
+}
+
+TEST(UmemMemory, LeavesReservedHugepagesToOthersIfToldSo) {
+  const auto memory = UmemMemory::anonymous(4u << 20, false);
+  ASSERT_TRUE(memory.has_value());
+  EXPECT_FALSE(memory->hugepages());
+  memory->data()[(4u << 20) - 1] = 1;
+}
+
+TEST(UmemMemory, TakesReservedHugepagesWhereThereAreAnyAndOthersWhereNot) {
+  const bool enough = free_hugepages() >= 2;
+  const auto memory = UmemMemory::anonymous(4u << 20);
+  ASSERT_TRUE(memory.has_value());
+  EXPECT_EQ(memory->hugepages(), enough);
+  memory->data()[(4u << 20) - 1] = 1;
 }
 
 TEST(Umem, HandsOutFramesWithHeadroomUntilNoneIsLeft) {

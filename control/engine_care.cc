@@ -1,0 +1,227 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// The engine's care for its queues: links that a driver resets, a test of each port before it serves, and while it
+// serves a look at what it does.
+#include <algorithm>
+
+#include <fmt/format.h>
+#include <spdlog/spdlog.h>
+
+#include "control/carrier_wait.h"
+#include "control/engine.h"
+#include "control/netdev.h"
+#include "dataplane/busy_poll.h"
+
+namespace xebec {
+namespace {
+
+// Negotiating a link anew takes 1 to 5 s by copper (IEEE 802.3 clause 28) and optics; what takes longer than this
+// waits for the cable.
+constexpr std::chrono::milliseconds kCarrierPatience{10'000};
+
+// A frame is out within microseconds. Of several ports that fail, one has to have had all the time there is.
+constexpr std::chrono::milliseconds kTestPatience{1000};
+constexpr std::chrono::milliseconds kTestPatienceAfterFailure{100};
+
+// The control thread waits so long for a queue that the kernel is still letting go of: 18 ms after a clean close.
+constexpr std::chrono::milliseconds kRebindPatience{500};
+constexpr uint64_t kRetryMs = 10'000;
+
+}  // namespace
+
+void Engine::wait_for_links(Preflight& preflight) {
+  std::vector<std::string> had;
+  for (const ServedInterface& i : interfaces_) {
+    if (i.had_carrier) {
+      had.push_back(i.config.name);
+    } else {
+      preflight.warn(fmt::format("{}: the link is down; it is served as soon as it is up", i.config.name),
+                     fmt::format("ip link set {} up, or the cable", i.config.name));
+    }
+  }
+  const auto began = std::chrono::steady_clock::now();
+  const CarrierAnswer answer = wait_for_carrier(had, has_carrier, pauses_for(kCarrierPatience));
+  if (answer.lost.empty()) return;
+  const auto took =
+      std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::steady_clock::now() - began);
+  const std::string names = fmt::format("{}", fmt::join(answer.lost, ", "));
+  if (answer.missing.empty()) {
+    preflight.ok(
+        fmt::format("{}: the driver reset the link for XDP; waited {} ms for it", names, took.count()));
+  } else {
+    preflight.warn(fmt::format("{}: the driver reset the link for XDP, and after {} s it is not back", names,
+                               kCarrierPatience.count() / 1000));
+  }
+}
+
+bool Engine::must_copy(std::size_t interface) const {
+  const ServedInterface& i = interfaces_[interface];
+  if (i.config.bind == BindMode::copy) return true;
+  if (i.config.bind == BindMode::automatic && answers(i.quirks, DriverQuirk::Answer::force_copy)) return true;
+  // Generic XDP hands over copies; asking such a port for zero-copy would take a queue from the driver for nothing.
+  return i.shim->attached() == "generic";
+}
+
+void Engine::test_worker(Worker& worker) {
+  for (const WorkerPort& p : worker.ports()) {
+    const PortOptions& o = p.port->options();
+    SelfTest& test = health_[{o.interface_index, o.queue}].self_test;
+    const auto own = mac_of(o.interface);
+    if (!own || !has_carrier(o.interface)) {
+      test = {SelfTest::Result::skipped, "no carrier"};
+      continue;
+    }
+    const bool failed_before = std::any_of(health_.begin(), health_.end(), [](const auto& h) {
+      return h.second.self_test.result == SelfTest::Result::failed;
+    });
+    test =
+        test_port(*p.port, *worker.umem(), *own, failed_before ? kTestPatienceAfterFailure : kTestPatience);
+  }
+}
+
+void Engine::test_ports(Preflight& preflight) {
+  std::size_t good = 0;
+  for (auto& worker : workers_) {
+    test_worker(*worker);
+    const auto failed = [&] {
+      return std::any_of(worker->ports().begin(), worker->ports().end(), [&](const WorkerPort& p) {
+        return health(p.port->options().interface_index, p.port->options().queue).self_test.result ==
+               SelfTest::Result::failed;
+      });
+    };
+    const bool zerocopy = !worker->ports().empty() && worker->ports().front().port->zerocopy();
+    const bool may_copy = std::none_of(interfaces_.begin(), interfaces_.end(), [](const ServedInterface& i) {
+      return i.config.bind == BindMode::zerocopy;
+    });
+    if (failed() && zerocopy && may_copy) {
+      preflight.warn(
+          fmt::format("worker {}: zero-copy failed its self-test; trying copy mode", worker->options().id),
+          "\"bind\": \"copy\" spares the try");
+      if (auto r = reopen(*worker, false); r) test_worker(*worker);
+    }
+    for (const WorkerPort& p : worker->ports()) {
+      const PortOptions& o = p.port->options();
+      const SelfTest& test = health(o.interface_index, o.queue).self_test;
+      if (test.result == SelfTest::Result::ok) ++good;
+      if (test.result == SelfTest::Result::failed)
+        preflight.warn(fmt::format("{} queue {}: self-test failed: {}", o.interface, o.queue, test.why));
+    }
+  }
+  if (good != 0)
+    preflight.ok(fmt::format("self-test: {} queue{} sent a frame each", good, good == 1 ? "" : "s"));
+}
+
+tl::expected<void, std::string> Engine::reopen(Worker& worker, bool zerocopy) {
+  const uint32_t id = worker.options().id;
+  std::vector<std::size_t> interfaces;
+  for (std::size_t i = 0; i < interfaces_.size(); ++i) {
+    interfaces.push_back(i);
+    interfaces_[i].shim->clear_socket(id);
+  }
+  worker.stop();
+  worker.close_ports();
+  injectors_.erase(id);  // its placeholder's name is free again
+  auto opened = open_ports(interfaces, id, zerocopy, kRebindPatience);
+  if (!opened) return tl::unexpected(opened.error().message);
+  for (std::size_t k = 0; k < opened->ports.size(); ++k) {
+    XskPort& port = *opened->ports[k].port;
+    if (InjectTransmit* injection = port.injection()) injection->permit(opened->transmit[k].ready);
+    if (worker.options().idle == Idle::spin) (void)enable_busy_poll(port.fd());
+  }
+  if (opened->injector) injectors_[id] = std::move(opened->injector);
+  worker.adopt(std::move(opened->umem), std::move(opened->ports));
+  return {};
+}
+
+const QueueHealth& Engine::health(std::size_t interface, uint32_t queue) const {
+  static const QueueHealth kUnknown;
+  const auto it = health_.find({interface, queue});
+  return it == health_.end() ? kUnknown : it->second;
+}
+
+void Engine::look_after(uint64_t now_ms, const std::function<bool(int)>& link_up) {
+  for (ServedInterface& i : interfaces_) look_after_counts(i);
+  for (auto& worker : workers_) {
+    if (worker->ports().empty()) {  // it could not be opened anew
+      if (now_ms >= retries_[worker->options().id].at_ms) revive(*worker, now_ms);
+      continue;
+    }
+    bool reopen_wanted = false;
+    for (const WorkerPort& p : worker->ports()) {
+      const ServedInterface& served = interfaces_[p.port->options().interface_index];
+      reopen_wanted |= look_after_port(*p.port, now_ms, link_up(served.ifindex));
+    }
+    if (!reopen_wanted) continue;
+    retries_[worker->options().id].zerocopy = worker->ports().front().port->zerocopy();
+    revive(*worker, now_ms);
+  }
+}
+
+void Engine::revive(Worker& worker, uint64_t now_ms) {
+  const uint32_t id = worker.options().id;
+  Retry& retry = retries_[id];
+  spdlog::warn("worker {}: binding its sockets anew", id);
+  auto done = reopen(worker, retry.zerocopy);
+  if (done) {
+    if (auto r = start_worker(worker); !r) done = tl::unexpected(r.error().message);
+  }
+  if (!done) {
+    spdlog::error("worker {}: {}; tried again in {} s", id, done.error(), kRetryMs / 1000);
+    retry.at_ms = now_ms + kRetryMs;
+  }
+  for (const WorkerPort& p : worker.ports())
+    health_[{p.port->options().interface_index, p.port->options().queue}].transmit.reopened(now_ms);
+}
+
+/// True: the port shall be opened anew.
+bool Engine::look_after_port(XskPort& port, uint64_t now_ms, bool link_up) {
+  const PortOptions& o = port.options();
+  TransmitWatch& watch = health_[{o.interface_index, o.queue}].transmit;
+  const TransmitProgress progress = port.transmit_progress();
+  const TransmitWatch::Orders orders = watch.observe(now_ms, progress, link_up);
+  if (orders.tell_stuck) {
+    spdlog::error("{} queue {}: the transmit ring stands still with {} frames in it", o.interface, o.queue,
+                  progress.waiting);
+  }
+  if (orders.tell_recovered) spdlog::info("{} queue {}: the transmit ring moves again", o.interface, o.queue);
+  if (orders.kick) port.kick();
+  const bool keep =
+      port.zerocopy() && answers(interfaces_[o.interface_index].quirks, DriverQuirk::Answer::keep_sockets);
+  return orders.reopen && !keep;
+}
+
+void Engine::look_after_counts(ServedInterface& served) {
+  const uint32_t now = receive_queues(served.config.name);
+  if (now != 0 && now != served.hardware.receive_queues) served.hardware = read_hardware(served.config.name);
+  QueueCounts counts{served.queues, served.queues_at_start, now, std::nullopt};
+  if (const auto& hashing = served.hardware.receive_hashing; hashing && !hashing->indirection.empty())
+    counts.hashed = static_cast<uint32_t>(queue_shares(*hashing).size());
+  std::string problem = queue_count_problem(served.config.name, counts);
+  if (problem == served.count_problem) return;
+  if (problem.empty()) {
+    spdlog::info("{}: {} receive queues again", served.config.name, now);
+  } else {
+    spdlog::error("{}", problem);
+  }
+  served.count_problem = std::move(problem);
+}
+
+std::vector<std::string> Engine::problems() const {
+  std::vector<std::string> problems;
+  for (const ServedInterface& i : interfaces_) {
+    if (!i.count_problem.empty()) problems.push_back(i.count_problem);
+  }
+  for (const auto& [place, health] : health_) {
+    const std::string queue =
+        fmt::format("interface {}: queue {}", interfaces_[place.first].config.name, place.second);
+    if (health.transmit.stuck()) problems.push_back(queue + ": the transmit ring stands still");
+    if (health.self_test.result == SelfTest::Result::failed && health.transmit.times_stuck() == 0)
+      problems.push_back(fmt::format("{}: the self-test failed: {}", queue, health.self_test.why));
+  }
+  for (const auto& worker : workers_) {
+    if (worker->ports().empty())
+      problems.push_back(fmt::format("worker {}: it has no sockets", worker->options().id));
+  }
+  return problems;
+}
+
+}  // namespace xebec

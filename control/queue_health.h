@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// What is known of the queues of an interface while they are served: does each send, and are there as many as at start?
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include "dataplane/self_test.h"
+#include "dataplane/transmit_watch.h"
+
+namespace xebec {
+
+/// Of one (interface, queue).
+struct QueueHealth {
+  SelfTest self_test;
+  TransmitWatch transmit;
+};
+
+/// Receive queues of one interface.
+struct QueueCounts {
+  uint32_t served = 0;
+  uint32_t at_start = 0;
+  uint32_t now = 0;
+  std::optional<uint32_t> hashed;  ///< those that receive hashing reaches, from 0; absent: not known
+};
+
+/// What is wrong with them: a queue that nobody serves and that was not there at start, or one that is gone. Empty: nothing.
+std::string queue_count_problem(const std::string& interface, const QueueCounts& counts);
+
+}  // namespace xebec

@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Queues that come, go and stand still; interfaces that are down; what the start says of the hardware."""
+import peers
+from cases import case, expect, expect_equal, expect_served
+from daemon import config
+from lab import wait_until
+
+
+def queues_of(daemon):
+    return daemon.ask("interface", "list")["interfaces"][0]["queues"]
+
+
+@case()
+def every_queue_passes_its_self_test(env):
+    with env.lab(queues=2) as lab:
+        peers.serve(lab)
+        with env.daemon(lab) as daemon:
+            expect_equal([q["self_test"] for q in queues_of(daemon)], ["ok", "ok"], "self-tests")
+            expect("self-test: 2 queues sent a frame each" in daemon.said(), daemon.said())
+            hardware = daemon.ask("interface", "list")["interfaces"][0]["hardware"]
+            expect_equal(hardware["channels"]["rx"], 2, "receive channels")
+            expect_equal(hardware["receive_queues"], 2, "receive queues")
+            expect_served(peers.http(lab, 4, 200), lab.backends, "HTTP")
+
+
+@case()
+def queue_that_nobody_serves_is_an_alarm_until_it_is_gone(env):
+    with env.lab(queues=2) as lab:
+        lab.lb.ns.run("ethtool", "-L", "eth0", "rx", "1")
+        lab.lb.ns.run("ethtool", "-L", "eth0", "tx", "1")
+        peers.serve(lab)
+        with env.daemon(lab) as daemon:
+            expect_equal(daemon.problems(), [], "problems at first")
+            lab.lb.ns.run("ethtool", "-L", "eth0", "rx", "2")
+            wait_until(lambda: any("2 receive queues now, 1 are served" in p for p in daemon.problems()),
+                       lambda: f"the alarm: {daemon.problems()}", 2)
+            expect("2 receive queues now" in daemon.said(), daemon.said())
+            lab.lb.ns.run("ethtool", "-L", "eth0", "rx", "1")
+            wait_until(lambda: daemon.problems() == [], lambda: f"the end of the alarm: {daemon.problems()}", 2)
+            expect_served(peers.http(lab, 4, 200), lab.backends, "HTTP afterwards")
+
+
+@case()
+def kernel_keeps_the_queues_that_have_a_socket(env):
+    """What the alarm of a vanished queue is not needed for: ethtool cannot take it away, in copy mode neither."""
+    with env.lab(queues=2) as lab:
+        peers.serve(lab)
+        with env.daemon(lab) as daemon:
+            for what in ("rx", "tx"):
+                done = lab.lb.ns.run("ethtool", "-L", "eth0", what, "1", check=False)
+                expect(done.returncode != 0 and "AF_XDP" in done.stderr, f"ethtool -L eth0 {what} 1: {done.stderr}")
+            expect_equal(daemon.problems(), [], "problems")
+            expect_served(peers.http(lab, 4, 200), lab.backends, "HTTP afterwards")
+
+
+@case()
+def interface_that_is_down_at_start_is_served_once_it_is_up(env):
+    with env.lab() as lab:
+        peers.serve(lab)
+        lab.lb.ns.ip("link set eth0 down")
+        daemon = env.daemon(lab)
+        daemon.launch()
+        expect(any("down" in p for p in daemon.problems()), daemon.problems())
+        expect_equal([q["self_test"] for q in queues_of(daemon)], ["skipped"], "self-test")
+        expect("the link is down; it is served as soon as it is up" in daemon.said(), daemon.said())
+        lab.lb.ns.ip("link set eth0 up", "addr replace fd77::10/64 dev eth0 nodad")
+        wait_until(lambda: daemon.problems() == [], lambda: f"no problem: {daemon.problems()}", 20)
+        wait_until(lambda: peers.http(lab, 4, 10)["failed"] == 0, "the VIP to answer", 20)
+        expect_served(peers.http(lab, 4, 200), lab.backends, "HTTP")
+        daemon.expect_conservation()
+        daemon.stop()
+
+
+@case()
+def bridge_is_refused_with_the_ports_to_name(env):
+    with env.lab() as lab:
+        lab.lb.ns.ip("link add br9 type bridge", "link set eth0 master br9")
+        settings = config(lab)
+        settings["interfaces"][0]["name"] = "br9"
+        daemon = env.daemon(lab, settings)
+        done = lab.lb.ns.run(*daemon.command(), check=False, timeout=15)
+        expect_equal(done.returncode, 6, f"exit code ({done.stderr})")
+        expect("br9: it is a bridge" in done.stderr and "eth0" in done.stderr, done.stderr)
