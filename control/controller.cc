@@ -8,6 +8,7 @@
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
 
+#include "control/netdev.h"
 #include "control/text_file.h"
 #include "dataplane/limits.h"
 
@@ -348,6 +349,11 @@ std::vector<std::string> Controller::problems() const {
       problems.push_back(fmt::format("interface {}: {}", i.config.name, link->up ? "no carrier" : "down"));
     } else if (link->mtu > kMaxSingleFrameMtu && !i.multi_frame) {
       problems.push_back(too_long(i.config.name, link->mtu));
+    }
+    // No socket is bound to a queue that came later; on one that went nothing arrives any more.
+    if (const uint32_t now = link ? receive_queues(link->name) : i.present; now != i.present) {
+      problems.push_back(fmt::format("interface {}: {} receive queues now, {} at the start: restart xebecd",
+                                     i.config.name, now, i.present));
     }
   }
   for (const auto& [key, status] : builder_.status()) {

@@ -21,7 +21,7 @@ NO_PYTHON = ("test", "idlelib", "lib2to3", "tkinter", "distutils", "ensurepip", 
 NO_EXTENSION = re.compile(r"_(ssl|hashlib|curses|dbm|sqlite3|tkinter|gdbm|test|xx|codecs_(cn|hk|jp|kr|tw|iso)|decimal)|ossaudio")
 
 
-def _which(tool):
+def which(tool):
     for directory in ("/usr/sbin", "/usr/bin", "/sbin", "/bin"):
         path = os.path.join(directory, tool)
         if os.path.exists(path):
@@ -71,7 +71,7 @@ class Image:
         for applet in listed:
             if applet not in ("ip", "ping", "busybox", "setpriv", "python3", "sh"):
                 os.symlink("busybox", os.path.join(self.root, "bin", applet))
-        files = [self.add(path, f"bin/{tool}") for tool in TOOLS if (path := _which(tool))]
+        files = [self.add(path, f"bin/{tool}") for tool in TOOLS if (path := which(tool))]
         files += [self.add(os.path.join(programs, p), f"xebec/programs/{p}") for p in ("xebecd", "xebec")]
         files += self._add_python()
         for library in _libraries(files):
@@ -118,11 +118,11 @@ class Image:
 
 def build(directory, programs, kernel):
     """Makes the archive for one kernel; returns its path."""
-    image = Image(os.path.join(directory, "root"))
+    image = Image(os.path.join(directory, f"root-{os.getpid()}"))  # two runs may share the kernels
     image.add_programs(programs)
     image.add_suite()
     image.add_modules(kernel)
-    archive = os.path.join(directory, f"initramfs-{kernel.name}.cpio")
+    archive = os.path.join(directory, f"initramfs-{kernel.name}-{os.getpid()}.cpio")
     image.pack(archive)
     shutil.rmtree(image.root)
     return archive

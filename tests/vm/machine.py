@@ -14,8 +14,7 @@ import signal
 import subprocess
 import time
 
-QUEUES = 8  # of a device: XDP takes one transmit queue a CPU beside the four that are served (kernel, virtnet_xdp_set)
-SERVED = 4
+QUEUES = 4  # of a device
 # iommu_platform: AF_XDP maps its memory by the DMA API, and virtio-net offers that only then (kernel, virtnet_xsk_pool_enable).
 DEVICE = f"virtio-net-pci,mq=on,vectors={2 * QUEUES + 2},iommu_platform=on,disable-legacy=on"
 # Before 6.? the driver does not switch these off by itself for XDP; eth2 keeps them.

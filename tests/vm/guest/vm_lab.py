@@ -18,7 +18,7 @@ import lab
 from lab import Lab, wait_until
 from netns import Namespace, run
 
-QUEUES = 4
+QUEUES = 4  # all there are: of fewer, virtio-net makes more when XDP is attached (kernel, virtnet_xdp_set)
 FABRIC_MTU = 9100
 
 
