@@ -57,25 +57,23 @@ bool refuses_zerocopy(int code) {
   return code == EOPNOTSUPP || code == EINVAL;
 }
 
-/// Only now: virtio-net gets a queue a CPU more when XDP is attached, and spreads received packets over those, too (kernel,
-/// virtnet_xdp_set).
-void count_queues(ServedInterface& served, uint32_t before, Preflight& preflight) {
+/// virtio-net makes a queue a CPU more when XDP is attached (kernel, virtnet_xdp_set) and receives on those, too. But what an
+/// AF_XDP socket sends there does not leave, and if they go before its zero-copy socket does, the next attachment crashes
+/// the kernel in xp_alloc_batch (both seen on 7.3). A device whose queues are all in use gets no more.
+tl::expected<void, StartError> count_queues(ServedInterface& served, uint32_t before, Preflight& preflight) {
   const InterfaceConfig& c = served.config;
   served.present = receive_queues(c.name);
-  served.lasting = before;
   served.queues = c.queues == 0 ? served.present : c.queues;
-  if (served.present == before) return;
+  if (served.present <= before) return {};
   const std::string text =
       fmt::format("{}: {} receive queues with XDP, {} without", c.name, served.present, before);
-  if (served.queues == served.present) {
-    preflight.warn(fmt::format("{}; those that come with XDP are served in copy mode", text),
-                   fmt::format("ethtool -L {} combined {}", c.name, served.present));
-  } else {
-    preflight.warn(
-        fmt::format("{}; VIP packets that arrive on others than the {} served get the fallback verdict", text,
-                    served.queues),
-        "\"queues\": \"auto\"");
+  const std::string mend =
+      fmt::format("ethtool -L {} combined N, with the maximum that ethtool -l shows", c.name);
+  if (served.queues > before) {
+    return tl::unexpected(StartError{6, text + ": nothing can be sent on those that the driver adds", mend});
   }
+  preflight.warn(text + "; VIP packets that arrive on the others get the fallback verdict", mend);
+  return {};
 }
 
 }  // namespace
@@ -132,7 +130,7 @@ tl::expected<void, StartError> Engine::attach_shims(const Config& config, Prefli
     } else {
       preflight.ok(fmt::format("{}: {} XDP attached", c.name, served.shim->attached()));
     }
-    count_queues(served, before, preflight);
+    if (auto r = count_queues(served, before, preflight); !r) return tl::unexpected(r.error());
     interfaces_.push_back(std::move(served));
   }
   return {};
@@ -151,9 +149,6 @@ tl::expected<void, StartError> Engine::open_worker(const Config& config, uint32_
     // Generic XDP hands over copies; asking such a port for zero-copy would take a queue from the driver for nothing.
     if (interfaces_[i].config.bind == BindMode::copy || interfaces_[i].shim->attached() == "generic")
       may_zerocopy = false;
-    // Such a queue goes when XDP is detached, and virtio-net then refuses to let go of its zero-copy socket: the kernel
-    // crashes in xp_alloc_batch at the next attachment (seen on 7.3). After a kill -9 nobody is there to order the two.
-    if (id >= interfaces_[i].lasting) may_zerocopy = false;
     // Who asks for injection by name gets it where zero-copy is possible, too, unless that is also asked for.
     if (interfaces_[i].config.transmit == TransmitMode::inject &&
         interfaces_[i].config.bind != BindMode::zerocopy) {

@@ -40,7 +40,6 @@ struct ServedInterface {
   int ifindex = 0;
   uint32_t queues = 0;   ///< served: 0 .. queues - 1
   uint32_t present = 0;  ///< receive queues it had once XDP was attached
-  uint32_t lasting = 0;  ///< of these, those that it had before and keeps without XDP
   std::string driver;
   std::string transmit_why;  ///< why its ports send the way they do
   bool multi_frame = false;  ///< its sockets take packets longer than a frame

@@ -6,7 +6,7 @@ import peers
 from cases import expect, expect_equal
 from lab import VIP, run, wait_until
 from test_traffic import serve
-from vm_cases import Skip, case, fact, queues_of
+from vm_cases import Skip, case, fact
 
 IPVS_VIP = "203.0.113.20"
 
@@ -21,22 +21,25 @@ def no_queue_goes_silent_when_their_number_changes(guest):
         fact("queue change under native XDP", "refused by the kernel", done.stderr.strip().split("\n")[-1])
 
 
-@case()
-def serves_the_queues_that_come_with_xdp_and_harms_no_kernel(guest):
+@case(quick=True)
+def refuses_queues_that_the_driver_adds_for_xdp_and_says_how_to_do_without(guest):
     """Of four queues two are in use: virtio-net makes the others, one a CPU, when XDP is attached, and receives on all four."""
     guest.lab.settle(1500, queues=2)
+    refused = guest.daemon()
     try:
-        for _ in range(2):  # the second start meets what the first left in the driver
-            with guest.daemon() as running:
-                expect("4 receive queues with XDP, 2 without" in running.said(), running.said())
-                binds = [q["bind"] for q in queues_of(running)]
-                expect_equal(binds, ["zerocopy" if guest.has_zerocopy else "copy"] * 2 + ["copy"] * 2, "bind by queue")
-                serve(guest, 60)
-                workers = {w["worker"]: w["packets"]["received"] for w in running.ask("worker", "list")["workers"]}
-                expect(len(workers) == 4 and min(workers.values()) > 10, f"packets by worker: {workers}")
-                running.expect_no_drops()
+        refused.start()
+        refused.process.end()
+        raise Skip("the driver of this kernel adds no queue")
+    except AssertionError as error:
+        said = str(error)
     finally:
         guest.lab.settle(1500)
+    expect("xebecd ended with 6" in said, said)
+    expect("eth0: 4 receive queues with XDP, 2 without: nothing can be sent on those that the driver adds" in said, said)
+    expect("ethtool -L eth0 combined" in said, said)
+    expect(not refused.attached(), f"left on the interface: {refused.attached()}")
+    with guest.daemon():
+        serve(guest, 16)
 
 
 @case()
