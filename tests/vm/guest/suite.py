@@ -78,7 +78,7 @@ def main(arguments):
         chosen = [CASES[name] for name in arguments]
     guest = Guest("/xebec/programs")
     say(f"{len(chosen)} cases, {time.monotonic():.1f} s after the start of the machine")
-    if group == "too-old":
+    if all(c.kernels == "too-old" for c in chosen):
         return 0 if all([run_case(c, guest) for c in chosen]) else 1
     with contextlib.redirect_stdout(Comments()), vm_lab.VmLab() as lab:
         guest.lab = lab

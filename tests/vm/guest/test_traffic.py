@@ -7,10 +7,10 @@ from cases import expect, expect_equal, expect_served
 from lab import VIP, wait_until
 from vm_cases import Skip, case, fact, queues_of
 
-REQUESTS = 120
+REQUESTS = 60
 
 
-def serve(guest, requests=REQUESTS, families=(4, 6), slack=0.2):
+def serve(guest, requests=REQUESTS, families=(4, 6), slack=0.25):
     for family in families:
         expect_served(peers.http(guest.lab, family, requests, concurrency=16), guest.lab.backends, f"HTTP over IPv{family}", slack)
 
