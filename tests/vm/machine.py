@@ -67,7 +67,7 @@ class Machine:
                    "-M", "q35", "-cpu", "max", "-accel", "tcg", "-smp", "2",
                    "-m", "1536", "-nodefaults", "-display", "none", "-monitor", "none", "-no-reboot",
                    "-kernel", self.kernel.vmlinuz, "-initrd", self.initramfs,
-                   "-append", "console=ttyS0 loglevel=5 panic=-1 mitigations=off net.ifnames=0 rdinit=/init xebec=" + ",".join(self.arguments),
+                   "-append", "console=ttyS0 maxcpus=1 loglevel=5 panic=-1 mitigations=off net.ifnames=0 rdinit=/init xebec=" + ",".join(self.arguments),
                    "-serial", f"file:{self.console}", "-serial", "stdio", "-device", "virtio-rng-pci"]
         for i in range(3):
             command += ["-netdev", f"tap,id=n{i},ifname=tap{i},script=no,downscript=no,queues={QUEUES},vhost=off",
