@@ -19,7 +19,7 @@ import test_trouble  # noqa: F401
 import vm_lab
 from vm_cases import CASES, Guest, Skip
 
-CASE_S = 90  # emulation is slow; a case takes 5 to 20 s on a quiet machine
+CASE_S = 180  # emulation is slow: 3 to 20 s on a quiet machine, five times that on one whose CPUs have ten takers
 
 
 def say(text):

@@ -101,6 +101,7 @@ def umem_takes_metadata():
 def goes_generic_where_the_driver_refuses_native_and_says_why(guest):
     """eth2 has its offloads as the device comes; old drivers do not switch them off for XDP."""
     lab = guest.lab
+    run("ethtool", "-L", "eth2", "combined", "4", check=False)  # so that native XDP adds none
     lab.lb.ns.ip("link set eth2 up")
     settings = {"version": 1, "interfaces": [{"name": "eth2"}], "services": []}
     with guest.daemon(settings=settings) as running:
