@@ -16,8 +16,7 @@ import machine
 SKIPPED = 77  # what CTest takes for "did not run"
 ROOT = image.ROOT
 LANE_S = {"quick": 600, "all": 1800, "too-old": 120}  # for one machine, on a busy host
-# Emulated CPUs that run each in a thread now and then trap on code that another one is patching (6.12: #DB in
-# security_inode_init_security, before /init). What died before our programs ran says nothing about them.
+# What died before our programs ran says nothing about them.
 BOOTS = 3
 FEATURES = ("zero-copy", "busy poll", "multi-buffer", "inject", "TX metadata", "XDP_MAX_TX_SKB_BUDGET")
 # What a kernel says when something broke that no case may have noticed.
