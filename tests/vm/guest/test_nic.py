@@ -8,7 +8,6 @@ import socket
 import struct
 import time
 
-import peers
 from cases import expect, expect_equal
 from lab import VIP, run, wait_until
 from test_traffic import serve
@@ -131,6 +130,3 @@ def refuses_a_kernel_that_is_too_old_at_once_and_names_what_is_missing(guest):
     expect("xdp" not in run("ip", "-j", "link", "show", "eth0").stdout, "the interface was touched")
     expect(took < 1.0, f"took {took:.2f} s")
     fact("refusal", "clean", f"{took:.2f} s under emulation")
-
-
-__all__ = ["Skip", "peers"]

@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Traffic through virtio-net: every queue, every tunnel, long packets, every way in and out."""
 import collections
+import json
 
+import daemon
 import peers
 from cases import expect, expect_equal, expect_served
-from lab import VIP, wait_until
+from lab import VIP
 from vm_cases import Skip, case, fact, queues_of
 
 REQUESTS = 60
@@ -93,18 +95,15 @@ def balances_with_generic_xdp(guest):
 
 def tunnels(guest, backend_family):
     guest.lab.settle(1600)
-    with guest.daemon(mode="ipip", settings=None) as running:
-        running.write(__import__("daemon").config(guest.lab, mode="ipip", backend_family=backend_family))
-        running.reload()
-        wait_until(lambda: running.ready(), "the backends to be usable", 20)
-        serve(guest, 80)
+    with guest.daemon(settings=daemon.config(guest.lab, mode="ipip", backend_family=backend_family)) as running:
+        serve(guest)
         for family in (4, 6):
             expect_equal(peers.http(guest.lab, family, 4, upload=30_001, concurrency=2)["errors"], {}, f"uploads, IPv{family}")
         running.expect_no_drops()
         for backend in guest.lab.backends:
             done = backend.ns.run("ip", "-j", "-s", "link")
             names = ("tunl0", "tunl46", "sit0", "ip6tnl0")
-            rows = {r["ifname"]: r["stats64"]["rx"]["packets"] for r in __import__("json").loads(done.stdout) if r["ifname"] in names}
+            rows = {r["ifname"]: r["stats64"]["rx"]["packets"] for r in json.loads(done.stdout) if r["ifname"] in names}
             used = ("tunl0", "sit0") if backend_family == 4 else ("tunl46", "ip6tnl0")
             for name in used:
                 expect(rows[name] > 0, f"{backend.role}: nothing came out of {name}: {rows}")

@@ -13,7 +13,7 @@ IPVS_VIP = "203.0.113.20"
 
 @case(quick=True)
 def no_queue_goes_silent_when_their_number_changes(guest):
-    with guest.daemon() as running:
+    with guest.daemon():
         for number in ("3", "2"):
             done = run("ethtool", "-L", "eth0", "combined", number, check=False)
             expect(done.returncode != 0, f"the kernel took {number} queues under native XDP: this case has to learn")
