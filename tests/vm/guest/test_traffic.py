@@ -110,7 +110,7 @@ def tunnels(guest, backend_family):
     guest.lab.settle(1500)
 
 
-@case(quick=True)
+@case()
 def real_kernels_unpack_both_families_from_ipv4(guest):
     tunnels(guest, 4)
 

@@ -11,7 +11,7 @@ from vm_cases import Skip, case, fact
 IPVS_VIP = "203.0.113.20"
 
 
-@case(quick=True)
+@case()
 def no_queue_goes_silent_when_their_number_changes(guest):
     with guest.daemon():
         for number in ("3", "2"):
@@ -21,7 +21,7 @@ def no_queue_goes_silent_when_their_number_changes(guest):
         fact("queue change under native XDP", "refused by the kernel", done.stderr.strip().split("\n")[-1])
 
 
-@case(quick=True)
+@case()
 def refuses_queues_that_the_driver_adds_for_xdp_and_says_how_to_do_without(guest):
     """Of four queues two are in use: virtio-net makes the others, one a CPU, when XDP is attached, and receives on all four."""
     guest.lab.settle(1500, queues=2)
