@@ -80,7 +80,7 @@ def run_kernel(kernel, args, out):
     began = time.monotonic()
     print(f"{kernel.name}: Linux {kernel.release} (Debian {kernel.version}), {len(wanted)} cases", file=out, flush=True)
     initramfs = image.build(args.directory, args.preset_dir, kernel)
-    console = os.path.join(args.directory, f"console-{kernel.name}.log")
+    console = os.path.join(args.directory, f"console-{kernel.name}-{os.getpid()}.log")
     group = "too-old" if kernel.name == "too-old" else ("quick" if args.quick else "all")
     try:
         for attempt in range(1, BOOTS + 1):
