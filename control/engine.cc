@@ -274,7 +274,7 @@ bool Engine::review_transmit() {
     if (!served.may_inject) continue;
     const auto features = xdp_features(served.ifindex);
     complete &= features.has_value() || features.error().never;
-    const TransmitChoice now = choose_transmit({served.config.transmit, false, features});
+    const TransmitChoice now = choose_transmit({served.config.transmit, false, features, false});
     if (now.ready == served.injects) continue;
     for (const auto& worker : workers_) {
       for (const WorkerPort& p : worker->ports()) {

@@ -73,8 +73,9 @@ def injects_into_virtio_net(guest):
         interface = running.ask("interface", "list")["interfaces"][0]
         if interface["queues"][0]["transmit"] != "inject":
             fact("inject", "no", interface["transmit_why"])
-            # The verifier of 6.1 does not take the injector ("Permission denied"): the ring sends, with a warning.
-            expect(not guest.since(6, 12), f"no injection: {interface['transmit_why']}")
+            # Four queues and two CPUs: with fewer queues the driver adds some for XDP.
+            expect("more queues than CPUs crashes the kernel" in interface["transmit_why"], interface["transmit_why"])
+            serve(guest)
             raise Skip(interface["transmit_why"])
         expect_equal({q["bind"] for q in interface["queues"]}, {"copy"}, "bind")
         # Injection is for ten packets and more at a time: bursts of datagrams give those.
