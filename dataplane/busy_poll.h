@@ -16,7 +16,7 @@ namespace xebec {
 
 /// Whether the driver sends from the NAPI that it receives with. Only then may SO_PREFER_BUSY_POLL be set: with it the kernel
 /// leaves out the wake-up for transmit (xsk_no_wakeup), and polling the receive side has to send. virtio_net has a NAPI of its
-/// own for transmit, and what was to be sent stayed in the ring (7.3: 45 of 60 connections without an answer).
+/// own for transmit, and what was to be sent stayed in the ring (7.3: 14 of 16 connections without an answer, none after).
 bool sends_when_polled(std::string_view driver);
 
 /// Sets SO_BUSY_POLL, SO_BUSY_POLL_BUDGET and, if `prefer`, SO_PREFER_BUSY_POLL on an AF_XDP socket. Needs CAP_NET_ADMIN.
