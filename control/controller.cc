@@ -8,6 +8,7 @@
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
 
+#include "control/netdev.h"
 #include "control/text_file.h"
 #include "dataplane/limits.h"
 

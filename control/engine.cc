@@ -77,6 +77,25 @@ bool refuses_zerocopy(int code) {
   return code == EOPNOTSUPP || code == EINVAL;
 }
 
+/// virtio-net makes a queue a CPU more when XDP is attached (kernel, virtnet_xdp_set) and receives on those, too. But what an
+/// AF_XDP socket sends there does not leave, and if they go before its zero-copy socket does, the next attachment crashes
+/// the kernel in xp_alloc_batch (both seen on 7.3). A device whose queues are all in use gets no more.
+tl::expected<void, StartError> count_queues(ServedInterface& served, uint32_t before, Preflight& preflight) {
+  const InterfaceConfig& c = served.config;
+  served.queues_at_start = receive_queues(c.name);
+  served.queues = c.queues == 0 ? served.queues_at_start : c.queues;
+  if (served.queues_at_start <= before) return {};
+  const std::string text =
+      fmt::format("{}: {} receive queues with XDP, {} without", c.name, served.queues_at_start, before);
+  const std::string mend =
+      fmt::format("ethtool -L {} combined N, with the maximum that ethtool -l shows", c.name);
+  if (served.queues > before) {
+    return tl::unexpected(StartError{6, text + ": nothing can be sent on those that the driver adds", mend});
+  }
+  preflight.warn(text + "; VIP packets that arrive on the others get the fallback verdict", mend);
+  return {};
+}
+
 }  // namespace
 
 tl::expected<std::unique_ptr<Engine>, StartError> Engine::start(const Config& config, Preflight& preflight) {
@@ -129,12 +148,11 @@ tl::expected<void, StartError> Engine::attach_shims(const Config& config, Prefli
     served.config = c;
     served.ifindex = interface_index(c.name);
     served.hardware = read_hardware(c.name);
+    const uint32_t before = served.hardware.receive_queues;
     served.had_carrier = has_carrier(c.name);
     served.quirks = quirks_of(served.hardware.driver.driver, running_kernel());
     for (const Finding& f : report_quirks(c.name, served.quirks, c.bind == BindMode::zerocopy))
       preflight.add(f);
-    served.queues_at_start = served.hardware.receive_queues;
-    served.queues = c.queues == 0 ? served.hardware.receive_queues : c.queues;
     auto shim = Steering::load(config.fallback_verdict, kStaleAfterNs);
     if (!shim) return tl::unexpected(from_steering(shim.error(), c.name));
     served.shim = std::move(*shim);
@@ -146,6 +164,7 @@ tl::expected<void, StartError> Engine::attach_shims(const Config& config, Prefli
     } else {
       preflight.ok(fmt::format("{}: {} XDP attached", c.name, served.shim->attached()));
     }
+    if (auto r = count_queues(served, before, preflight); !r) return tl::unexpected(r.error());
     interfaces_.push_back(std::move(served));
   }
   return {};
@@ -293,7 +312,7 @@ bool Engine::review_transmit() {
     if (!served.may_inject) continue;
     const auto features = xdp_features(served.ifindex);
     complete &= features.has_value() || features.error().never;
-    const TransmitChoice now = choose_transmit({served.config.transmit, false, features});
+    const TransmitChoice now = choose_transmit({served.config.transmit, false, features, false});
     if (now.ready == served.injects) continue;
     for (const auto& worker : workers_) {
       for (const WorkerPort& p : worker->ports()) {
@@ -323,9 +342,10 @@ Idle Engine::choose_idle(const std::vector<std::size_t>& interfaces, const std::
 
   for (std::size_t k = 0; k < ports.size(); ++k) {
     const std::string& name = ports[k].port->options().interface;
-    const auto enabled = ports[k].port->napi_id() != 0
-                             ? enable_busy_poll(ports[k].port->fd())
-                             : tl::unexpected(IoError{0, "the driver or kernel gives the socket no NAPI id"});
+    const auto enabled =
+        ports[k].port->napi_id() != 0
+            ? enable_busy_poll(ports[k].port->fd(), sends_when_polled(interfaces_[interfaces[k]].hardware.driver.driver))
+            : tl::unexpected(IoError{0, "the driver or kernel gives the socket no NAPI id"});
     if (!enabled) {
       preflight.warn(fmt::format("{} queue {}: busy polling is not possible ({}); polling is adaptive", name,
                                  ports[k].port->options().queue, enabled.error().message));

@@ -54,7 +54,7 @@ struct ServedInterface {
   bool multi_frame = false;  ///< its sockets take packets longer than a frame
   std::vector<DriverQuirk> quirks;
   bool had_carrier = false;      ///< before the shim was attached
-  uint32_t queues_at_start = 0;  ///< receive queues it had, served or not
+  uint32_t queues_at_start = 0;  ///< receive queues it had once XDP was attached, served or not
   std::string count_problem;     ///< what has become of them since; empty: nothing
   bool may_inject = false;       ///< its ports have an injector
   bool injects = false;          ///< and the driver takes redirected packets at present

@@ -2,6 +2,8 @@
 // How the ports of a worker will send: which by the ring, which by injection, and why.
 #include "control/transmit_plan.h"
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <utility>
 
@@ -17,11 +19,21 @@ TransmitChoice ring(TransmitMode wanted, std::string why) {
   return {.inject = false, .ready = false, .in_vain = wanted == TransmitMode::inject, .why = std::move(why)};
 }
 
+/// Where queues outnumber CPUs virtio_net takes it that it has transmit queues for XDP beside them, and without any writes to
+/// one that is not there (kernel, virtnet_xdp_get_sq; seen on 7.3: NULL dereference in virtnet_xdp_xmit).
+bool redirect_crashes(const std::string& interface) {
+  const long cpus = sysconf(_SC_NPROCESSORS_CONF);
+  return driver_of(interface) == "virtio_net" && static_cast<long>(receive_queues(interface)) > cpus;
+}
+
 }  // namespace
 
 TransmitChoice choose_transmit(const TransmitFacts& facts) {
   if (facts.wanted == TransmitMode::ring) return ring(facts.wanted, "configured");
   if (facts.zerocopy) return ring(facts.wanted, "zero-copy");
+  if (facts.redirect_crashes)
+    return ring(facts.wanted,
+                "virtio_net with more queues than CPUs crashes the kernel on redirected packets");
   const bool by_name = facts.wanted == TransmitMode::inject;
   if (!facts.features) {
     const XdpFeaturesError& error = facts.features.error();
@@ -50,7 +62,8 @@ TransmitPlan plan_transmit(const std::vector<TransmitInterface>& interfaces, boo
                            uint32_t frame_count) {
   TransmitPlan plan;
   for (const TransmitInterface& i : interfaces) {
-    plan.choices.push_back(choose_transmit({i.wanted, zerocopy, xdp_features(i.ifindex)}));
+    plan.choices.push_back(
+        choose_transmit({i.wanted, zerocopy, xdp_features(i.ifindex), redirect_crashes(i.name)}));
   }
   const auto injects = [](const TransmitChoice& choice) { return choice.inject; };
   if (std::none_of(plan.choices.begin(), plan.choices.end(), injects)) return plan;

@@ -27,6 +27,7 @@ struct TransmitFacts {
   TransmitMode wanted = TransmitMode::automatic;
   bool zerocopy = false;
   tl::expected<uint64_t, XdpFeaturesError> features = 0u;  ///< as xdp_features() has them
+  bool redirect_crashes = false;  ///< the driver brings the kernel down when it is given redirected packets
 };
 
 /// Pure. What is known before an injector is loaded.

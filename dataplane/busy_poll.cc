@@ -41,8 +41,12 @@ bool write_line(const std::string& path, const std::string& value) {
 
 }  // namespace
 
-tl::expected<void, IoError> enable_busy_poll(int xsk_fd) {
-  const int on = 1;
+bool sends_when_polled(std::string_view driver) {
+  return driver != "virtio_net";
+}
+
+tl::expected<void, IoError> enable_busy_poll(int xsk_fd, bool prefer) {
+  const int on = prefer ? 1 : 0;
   const int budget = kBatchSize;
   if (setsockopt(xsk_fd, SOL_SOCKET, kSoPreferBusyPoll, &on, sizeof on) != 0 ||
       setsockopt(xsk_fd, SOL_SOCKET, kSoBusyPoll, &kBusyPollUs, sizeof kBusyPollUs) != 0 ||

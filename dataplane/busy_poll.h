@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include <tl/expected.hpp>
@@ -13,8 +14,13 @@
 
 namespace xebec {
 
-/// Sets SO_PREFER_BUSY_POLL, SO_BUSY_POLL and SO_BUSY_POLL_BUDGET on an AF_XDP socket. Needs CAP_NET_ADMIN.
-tl::expected<void, IoError> enable_busy_poll(int xsk_fd);
+/// Whether the driver sends from the NAPI that it receives with. Only then may SO_PREFER_BUSY_POLL be set: with it the kernel
+/// leaves out the wake-up for transmit (xsk_no_wakeup), and polling the receive side has to send. virtio_net has a NAPI of its
+/// own for transmit, and what was to be sent stayed in the ring (7.3: 14 of 16 connections without an answer, none after).
+bool sends_when_polled(std::string_view driver);
+
+/// Sets SO_BUSY_POLL, SO_BUSY_POLL_BUDGET and, if `prefer`, SO_PREFER_BUSY_POLL on an AF_XDP socket. Needs CAP_NET_ADMIN.
+tl::expected<void, IoError> enable_busy_poll(int xsk_fd, bool prefer);
 
 /// Sets an interface's napi_defer_hard_irqs and gro_flush_timeout, and puts the old values back on
 /// destruction.

@@ -188,6 +188,18 @@ def busy_polling_settings_are_restored(env):
 
 
 @case()
+def says_that_queues_came_that_it_does_not_serve(env):
+    with env.lab(queues=2) as lab:
+        lab.lb.ns.run("ethtool", "-L", "eth0", "rx", "1")
+        with env.daemon(lab, xdp="generic") as daemon:  # natively, veth wants as many queues as its peer sends on
+            lab.lb.ns.run("ethtool", "-L", "eth0", "rx", "2")
+            problem = "interface eth0: it has 2 receive queues now, 1 are served"
+            wait_until(lambda: any(problem in p for p in daemon.problems()), lambda: f"the problem: {daemon.problems()}", 5)
+            lab.lb.ns.run("ethtool", "-L", "eth0", "rx", "1")
+            wait_until(lambda: not daemon.problems(), lambda: f"the problem to be over: {daemon.problems()}", 5)
+
+
+@case()
 def stops_cleanly_under_load(env):
     """SIGTERM amid traffic: exit 0, nothing attached, and the next start serves at once."""
     with env.lab(queues=2) as lab:

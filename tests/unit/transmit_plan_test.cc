@@ -31,6 +31,8 @@ TEST(TransmitPlan, ChoosesTheEngineAndSaysWhy) {
   const Row rows[] = {
       {"auto, zero-copy", {automatic, true, kXdpRedirectTarget}, false, false, false, "zero-copy"},
       {"auto, copy mode", {automatic, false, kXdpRedirectTarget}, true, true, false, "no zero-copy"},
+      {"auto, crashes", {automatic, false, kXdpRedirectTarget, true}, false, false, false, "crashes"},
+      {"inject by name, crashes", {inject, false, kUnknown, true}, false, false, true, "crashes"},
       {"auto, no target",
        {automatic, false, ~kXdpRedirectTarget},
        true,

@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""The laboratory inside the guest: that of tests/e2e, but the balancer is the guest itself and its eth0 a real driver's.
+
+     namespace client     namespaces b1 .. b4 (VIPs on lo, the kernel's own tunnels)
+          |                    |
+     p_client ------ br0 --- p_b1 ..  --- eth1      namespace router
+                                           |
+                        the host's bridge  |  (tests/vm/machine.py)
+                                           |
+                       xebecd on        eth0        the guest's own namespace
+
+The fabric carries 9,100 bytes, so that a case chooses the MTU by that of eth0 and of the client.
+"""
+import contextlib
+import subprocess
+
+import lab
+from lab import Lab, wait_until
+from netns import Namespace, run
+
+QUEUES = 4  # all there are: of fewer, virtio-net makes more when XDP is attached (kernel, virtnet_xdp_set)
+FABRIC_MTU = 9100
+
+
+class OwnNamespace(Namespace):
+    """The guest's own network, with the manners of a namespace."""
+
+    def __init__(self):  # pylint: disable=super-init-not-called
+        self.name, self._leash = "own", ["setpriv", "--pdeathsig", "KILL"]
+
+    def ip(self, *lines):
+        run("ip", "-batch", "-", stdin="\n".join(lines) + "\n")
+
+    def _inside(self, command):
+        return list(command)
+
+    @contextlib.contextmanager
+    def entered(self):
+        yield
+
+    def pids(self):
+        return []
+
+    def remove(self):
+        pass
+
+
+class Balancer:
+    """As lab.Host, but plugged already."""
+
+    def __init__(self):
+        self.role, self.ns = "lb", OwnNamespace()
+        self.address = {4: "10.77.0.10", 6: "fd77::10"}
+
+
+class VmLab(Lab):
+    def _build(self):
+        self.router = Namespace(f"{self.prefix}-router")
+        self.namespaces.append(self.router)
+        lab.quiet(self.router)
+        self.router.ip(f"link add br0 address 02:00:00:00:77:01 mtu {FABRIC_MTU} type bridge mcast_snooping 0", "link set br0 up",
+                       "addr add 10.77.0.1/24 dev br0", "addr add fd77::1/64 dev br0 nodad")
+        self.lb = Balancer()
+        lab.quiet(self.lb.ns)
+        self.lb.ns.ip(f"link set eth1 netns {self.router.name}")
+        self.router.ip(f"link set eth1 mtu {FABRIC_MTU} master br0 up")
+        self.client = self._host("client", 2)
+        self.backends = [self._host(f"b{i}", 10 + i) for i in range(1, self.backend_count + 1)]
+        for host in (self.client, *self.backends):
+            host.plug(self.router, 1, FABRIC_MTU)
+            self.router.ip(f"link set p_{host.role} master br0")
+        for backend in self.backends:
+            self._hold_vips(backend)
+            self._end_tunnels(backend)
+        self.settle(1500)
+
+    @staticmethod
+    def _end_tunnels(backend):
+        """The kernel's own ends of all four tunnels: the modules' fallback devices, and one for IPv4 in IPv6."""
+        backend.ns.ip("link set tunl0 up", "link set sit0 up", "link set ip6tnl0 up",
+                      f"link add tunl46 type ip6tnl mode ipip6 local {backend.address[6]} remote any", "link set tunl46 up")
+        backend.ns.sysctl(net__ipv4__conf__tunl0__rp_filter=0, net__ipv4__conf__tunl46__rp_filter=0)
+
+    def settle(self, mtu, client_mtu=1500, queues=QUEUES):
+        """eth0 as a case finds it: up, addressed, with so many queues and this MTU."""
+        self.lb.ns.ip("link set eth0 down", f"link set eth0 mtu {mtu}")
+        run("ethtool", "-L", "eth0", "combined", str(queues), check=False)  # says 80 where it is so already
+        self.lb.ns.ip("link set eth0 up", *(f"addr replace {a} dev eth0{d}" for a, d in
+                                            (("10.77.0.10/24", ""), ("fd77::10/64", " nodad"))))
+        self.client.ns.ip(f"link set eth0 mtu {client_mtu}")
+        self.send_vips_to(self.lb)
+        for family in (4, 6):
+            wait_until(lambda f=family: self.pings(self.lb.address[f]), "eth0 to answer the client's ping", 20)
+
+
+def kernel_release():
+    return tuple(int(n) for n in subprocess.run(["uname", "-r"], capture_output=True, text=True, check=True).stdout
+                 .split("-")[0].split("+")[0].split(".")[:2])
