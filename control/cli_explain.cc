@@ -125,23 +125,26 @@ VerbResult Verbs::explain_capture(const ExplainArguments& arguments, const Confi
     if (!created) return failed(created.error());
     writer = std::move(*created);
   }
-  CaptureExplainer explainer(table, config.flows, ShimView(table, network.local_macs(), reply_rules_of(table, config.nat.table, {})),
-                             start_ns);
+  CaptureExplainer explainer(
+      table, config.flows, ShimView(table, network.local_macs(), reply_rules_of(table, config.nat.table, {})),
+      start_ns);
   if (options_.output == Output::tsv) fmt::print("{}", packet_title());
 
   std::string fault;
+  const auto show = [&](const PacketExplanation& explanation) {
+    print_packet(explanation);
+    if (!writer || explanation.out.empty() || !fault.empty()) return;
+    const CapturedPacket sent{explanation.out, static_cast<uint32_t>(explanation.out.size()),
+                              explanation.seconds, explanation.nanoseconds};
+    if (const auto written = writer->write(sent); !written) fault = written.error();
+  };
   while (fault.empty()) {
     auto packet = reader->next();
     if (!packet) fault = packet.error();
     if (!packet || !*packet) break;
-    const PacketExplanation explanation = explainer.explain(**packet);
-    print_packet(explanation);
-    if (!writer || explanation.out.empty()) continue;
-    CapturedPacket sent = **packet;
-    sent.bytes = explanation.out;
-    sent.length = static_cast<uint32_t>(explanation.out.size());
-    if (const auto written = writer->write(sent); !written) fault = written.error();
+    for (const PacketExplanation& explanation : explainer.take(**packet)) show(explanation);
   }
+  for (const PacketExplanation& explanation : explainer.finish()) show(explanation);
   if (writer && fault.empty()) {
     if (const auto written = writer->finish(); !written) fault = written.error();
   }

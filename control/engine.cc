@@ -344,7 +344,8 @@ Idle Engine::choose_idle(const std::vector<std::size_t>& interfaces, const std::
     const std::string& name = ports[k].port->options().interface;
     const auto enabled =
         ports[k].port->napi_id() != 0
-            ? enable_busy_poll(ports[k].port->fd(), sends_when_polled(interfaces_[interfaces[k]].hardware.driver.driver))
+            ? enable_busy_poll(ports[k].port->fd(),
+                               sends_when_polled(interfaces_[interfaces[k]].hardware.driver.driver))
             : tl::unexpected(IoError{0, "the driver or kernel gives the socket no NAPI id"});
     if (!enabled) {
       preflight.warn(fmt::format("{} queue {}: busy polling is not possible ({}); polling is adaptive", name,

@@ -125,7 +125,8 @@ tl::expected<void, std::string> Engine::reopen(Worker& worker, bool zerocopy) {
   for (std::size_t k = 0; k < opened->ports.size(); ++k) {
     XskPort& port = *opened->ports[k].port;
     if (InjectTransmit* injection = port.injection()) injection->permit(opened->transmit[k].ready);
-    if (worker.options().idle == Idle::spin) (void)enable_busy_poll(port.fd());
+    if (worker.options().idle == Idle::spin)
+      (void)enable_busy_poll(port.fd(), sends_when_polled(interfaces_[interfaces[k]].hardware.driver.driver));
   }
   if (opened->injector) injectors_[id] = std::move(opened->injector);
   worker.adopt(std::move(opened->umem), std::move(opened->ports));

@@ -8,11 +8,15 @@
 #include <fmt/format.h>
 
 #include "dataplane/decision_name.h"
+#include "dataplane/limits.h"
 
 namespace xebec {
 namespace {
 
 constexpr std::string_view kPass = "pass";
+
+// Packets that wait for a first fragment, as a worker holds them.
+constexpr uint32_t kHeldAtOnce = kHeldFrames;
 
 // Longer than any timeout can be. Ages of flows are compared in ticks that turn round after 9 years
 // (FlowTable::tick_of): what a broken time makes of a gap must stay below half of that.
@@ -81,46 +85,117 @@ void CaptureExplainer::advance_clock(const CapturedPacket& packet) {
   latest_ = time;
 }
 
-PacketExplanation CaptureExplainer::explain(const CapturedPacket& packet) {
+PacketExplanation CaptureExplainer::begin(const CapturedPacket& packet) {
   advance_clock(packet);
   ++totals_.packets;
   if (packet.length > packet.bytes.size()) ++totals_.cut_short;
   PacketExplanation result;
   if (shim_.steers(packet.bytes)) {
-    result = forward(packet);
+    result = forward(packet.bytes, false);
   } else {
     result.verdict = kPass;
   }
   result.packet = totals_.packets;
-  ++totals_.verdicts[result.verdict];
-  if (!result.reason.empty()) ++totals_.reasons[result.reason];
+  result.seconds = packet.seconds;
+  result.nanoseconds = packet.nanoseconds;
   return result;
 }
 
+void CaptureExplainer::count(const PacketExplanation& explanation) {
+  ++totals_.verdicts[explanation.verdict];
+  if (!explanation.reason.empty()) ++totals_.reasons[explanation.reason];
+}
+
+PacketExplanation CaptureExplainer::explain(const CapturedPacket& packet) {
+  state_->hold_places = 0;
+  PacketExplanation result = begin(packet);
+  count(result);
+  return result;
+}
+
+std::vector<PacketExplanation> CaptureExplainer::take(const CapturedPacket& packet) {
+  state_->hold_places = kHeldAtOnce;
+  for (const Waiting& waiting : waiting_) state_->hold_places -= waiting.bytes.empty() ? 0 : 1;
+  Waiting now{begin(packet), {}, 0};
+  if (now.explanation.verdict == name_of(Verdict::hold)) {
+    now.bytes.assign(packet.bytes.begin(), packet.bytes.end());
+    now.until_ns = now_ns_ + kHeldNs;
+  }
+  waiting_.push_back(std::move(now));
+  offer_held();
+  return settled();
+}
+
+std::vector<PacketExplanation> CaptureExplainer::finish() {
+  for (Waiting& waiting : waiting_) {
+    if (!waiting.bytes.empty()) give_up(waiting);
+  }
+  return settled();
+}
+
+/// As a worker does: those whose time is over go, the others are offered again once a first fragment has come.
+void CaptureExplainer::offer_held() {
+  const uint64_t seen = first_fragments_seen(*state_);
+  for (Waiting& waiting : waiting_) {
+    if (waiting.bytes.empty()) continue;
+    if (now_ns_ >= waiting.until_ns) {
+      give_up(waiting);
+      continue;
+    }
+    if (seen == first_fragments_) continue;
+    state_->hold_places = kHeldAtOnce;
+    PacketExplanation result = forward(waiting.bytes, true);
+    if (result.verdict == name_of(Verdict::hold)) continue;
+    result.packet = waiting.explanation.packet;
+    result.seconds = waiting.explanation.seconds;
+    result.nanoseconds = waiting.explanation.nanoseconds;
+    waiting = {std::move(result), {}, 0};
+  }
+  first_fragments_ = seen;
+}
+
+void CaptureExplainer::give_up(Waiting& waiting) {
+  drop_held(state_->counters, 1);
+  waiting.explanation.verdict = name_of(Verdict::drop);
+  waiting.explanation.reason = name_of(DropReason::fragment_unknown);
+  waiting.bytes.clear();
+}
+
+std::vector<PacketExplanation> CaptureExplainer::settled() {
+  std::vector<PacketExplanation> out;
+  while (!waiting_.empty() && waiting_.front().bytes.empty()) {
+    count(waiting_.front().explanation);
+    out.push_back(std::move(waiting_.front().explanation));
+    waiting_.pop_front();
+  }
+  return out;
+}
+
 /// In one buffer, however long: a 64 KiB aggregate is one packet to the core, as it is in several frames.
-PacketExplanation CaptureExplainer::forward(const CapturedPacket& packet) {
-  const auto length = static_cast<uint32_t>(packet.bytes.size());
+PacketExplanation CaptureExplainer::forward(std::span<const uint8_t> bytes, bool offered) {
+  const auto length = static_cast<uint32_t>(bytes.size());
   const uint32_t room = std::max(length, kMaxFrameLength);
   if (frame_.size() < kFrameHeadroom + room) frame_.resize(kFrameHeadroom + room);
   Packet in_hand{
       .data = frame_.data() + kFrameHeadroom, .length = length, .headroom = kFrameHeadroom, .room = room};
-  std::copy(packet.bytes.begin(), packet.bytes.end(), in_hand.data);
+  std::copy(bytes.begin(), bytes.end(), in_hand.data);
   Decision decision;
-  forward_batch(table_, *state_, {&in_hand, 1}, {&decision, 1}, now_ns_);
+  const auto run = offered ? forward_held : forward_batch;
+  run(table_, *state_, {&in_hand, 1}, {&decision, 1}, now_ns_);
   count_sent(state_->counters, {&decision, 1});
 
   PacketExplanation result;
   result.verdict = name_of(decision.verdict);
   if (decision.verdict == Verdict::drop) result.reason = name_of(decision.reason);
   if (decision.service != Table::kNone) result.service = table_.services()[decision.service].name;
-  if (decision.backend != Table::kNone) {
+  if (decision.backend < table_.backends().size()) {
     const Backend& backend = table_.backends()[decision.backend];
     result.backend = backend.address.to_string();
     result.mode = to_string(backend.mode);
     result.flow = name_of(decision.origin);
   }
   if (decision.verdict == Verdict::forward || decision.verdict == Verdict::reply)
-    result.out = {in_hand.data, in_hand.length};
+    result.out.assign(in_hand.data, in_hand.data + in_hand.length);
   return result;
 }
 

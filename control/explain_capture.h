@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <deque>
 #include <map>
 #include <memory>
 #include <optional>
@@ -30,7 +31,9 @@ struct PacketExplanation {
   std::string backend;
   std::string_view mode;
   std::string_view flow;
-  std::span<const uint8_t> out;  ///< the frame that leaves; valid until the next packet
+  std::vector<uint8_t> out;  ///< the frame that leaves
+  int64_t seconds = 0;       ///< the packet's time
+  uint32_t nanoseconds = 0;
 
   nlohmann::ordered_json json() const;
 };
@@ -52,18 +55,38 @@ class CaptureExplainer {
   /// `table` outlives this and was built at `start_ns`.
   CaptureExplainer(const Table& table, const FlowTableConfig& flows, ShimView shim, uint64_t start_ns);
 
+  /// The next packet. Returns the packets that are settled now, in the capture's order: one that waits for its datagram's first
+  /// fragment holds up those behind it until that comes or the time is over.
+  std::vector<PacketExplanation> take(const CapturedPacket& packet);
+  /// The capture is over: what still waits is given up.
+  std::vector<PacketExplanation> finish();
+  /// A packet for itself: it waits for nothing.
   PacketExplanation explain(const CapturedPacket& packet);
   const CaptureTotals& totals() const { return totals_; }
   const WorkerCounters& counters() const { return state_->counters; }
 
  private:
   void advance_clock(const CapturedPacket& packet);
-  PacketExplanation forward(const CapturedPacket& packet);
+  /// A packet that came, and, while `bytes` are there, waits for its first fragment.
+  struct Waiting {
+    PacketExplanation explanation;
+    std::vector<uint8_t> bytes;
+    uint64_t until_ns = 0;
+  };
+  PacketExplanation begin(const CapturedPacket& packet);
+  /// offered: it was there before.
+  PacketExplanation forward(std::span<const uint8_t> bytes, bool offered);
+  void offer_held();
+  void give_up(Waiting& waiting);
+  void count(const PacketExplanation& explanation);
+  std::vector<PacketExplanation> settled();
 
   const Table& table_;
   ShimView shim_;
   std::unique_ptr<ForwardState> state_;
   std::vector<uint8_t> frame_;
+  std::deque<Waiting> waiting_;   ///< the oldest waits for its first fragment, unless this is empty
+  uint64_t first_fragments_ = 0;  ///< that had been seen when the held ones were last offered
   CaptureTotals totals_;
   uint64_t now_ns_;
   std::optional<std::pair<int64_t, uint32_t>> latest_;  ///< time of the capture: seconds, nanoseconds

@@ -206,20 +206,23 @@ Json report_interfaces(const Controller& controller) {
     }
     const auto link = controller.next_hops().link(i.ifindex);
     const ShimCounters shim = i.shim->counters();
-    rows.push_back(
-        {{"name", i.config.name},
-         {"ifindex", i.ifindex},
-         {"driver", i.hardware.driver.driver},
-         {"mac", link ? to_string(link->mac) : ""},
-         {"mtu", link ? link->mtu : 0},
-         {"up", link && link->up},
-         {"carrier", link && link->carrier},
-         {"xdp", i.shim->attached()},
-         {"native_refusal", i.shim->native_refusal()},
-         {"transmit_why", i.transmit_why},
-         {"hardware", report_hardware(i.hardware)},
-         {"queues", queues},
-         {"shim", {{"steered", shim.steered}, {"no_socket", shim.no_socket}, {"stale", shim.stale}, {"denied", shim.denied}}}});
+    rows.push_back({{"name", i.config.name},
+                    {"ifindex", i.ifindex},
+                    {"driver", i.hardware.driver.driver},
+                    {"mac", link ? to_string(link->mac) : ""},
+                    {"mtu", link ? link->mtu : 0},
+                    {"up", link && link->up},
+                    {"carrier", link && link->carrier},
+                    {"xdp", i.shim->attached()},
+                    {"native_refusal", i.shim->native_refusal()},
+                    {"transmit_why", i.transmit_why},
+                    {"hardware", report_hardware(i.hardware)},
+                    {"queues", queues},
+                    {"shim",
+                     {{"steered", shim.steered},
+                      {"no_socket", shim.no_socket},
+                      {"stale", shim.stale},
+                      {"denied", shim.denied}}}});
   }
   return rows;
 }
@@ -311,7 +314,7 @@ Json report_which(const Controller& controller, const Service& service, const Fl
   Json queue = nullptr;
   if (const auto& rss = controller.engine().interfaces().front().hardware.receive_hashing;
       rss && (rss->functions & kToeplitz) != 0) {
-    const RssTuple tuple{source, service.vip, source_port, destination_port};
+    const RssTuple tuple{key.source, key.destination, key.source_port.host(), key.destination_port.host()};
     if (const auto q = queue_of(tuple, rss->key, rss->indirection)) queue = *q;
   }
   const auto endpoint = [](const IpAddress& a, uint16_t port) {

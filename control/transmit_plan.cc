@@ -9,6 +9,7 @@
 
 #include <fmt/format.h>
 
+#include "control/ethtool.h"
 #include "control/netdev.h"
 #include "dataplane/limits.h"
 
@@ -23,7 +24,8 @@ TransmitChoice ring(TransmitMode wanted, std::string why) {
 /// one that is not there (kernel, virtnet_xdp_get_sq; seen on 7.3: NULL dereference in virtnet_xdp_xmit).
 bool redirect_crashes(const std::string& interface) {
   const long cpus = sysconf(_SC_NPROCESSORS_CONF);
-  return driver_of(interface) == "virtio_net" && static_cast<long>(receive_queues(interface)) > cpus;
+  return Ethtool::driver_info(interface).driver == "virtio_net" &&
+         static_cast<long>(receive_queues(interface)) > cpus;
 }
 
 }  // namespace

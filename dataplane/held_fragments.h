@@ -7,17 +7,15 @@
 #include <cstdint>
 #include <span>
 
+#include "dataplane/limits.h"
 #include "dataplane/umem.h"
 
 namespace xebec {
 
 class HeldFragments {
  public:
-  /// The later fragments of six datagrams of 60 kB at MTU 1500; 3 % of a port's frames.
-  static constexpr uint32_t kFrames = 256;
-  /// The first fragment is on its way, behind by what another queue or another path took longer: a scheduler's slip is
-  /// milliseconds, a round trip over the world 300 ms, but nobody reorders by that much.
-  static constexpr uint64_t kPatienceNs = 100'000'000;
+  static constexpr uint32_t kFrames = kHeldFrames;
+  static constexpr uint64_t kPatienceNs = kHeldNs;
 
   bool empty() const { return size_ == 0; }
   uint32_t size() const { return size_; }

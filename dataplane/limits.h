@@ -74,6 +74,13 @@ inline constexpr uint32_t kMaxWeight = 1000;
 /// remembered again by then; a longer one would help the idle and wrong those opened since that were forgotten.
 inline constexpr uint64_t kSecondChanceNs = 60'000'000'000;
 
+/// Frames of later fragments that came before their first, kept by a worker: those of six datagrams of 60 kB at MTU 1500; 3 %
+/// of a port's frames.
+inline constexpr uint32_t kHeldFrames = 256;
+/// The first fragment is on its way, behind by what another queue or another path took longer: a scheduler's slip is
+/// milliseconds, a round trip over the world 300 ms, but nobody reorders by that much.
+inline constexpr uint64_t kHeldNs = 100'000'000;
+
 /// Interfaces one daemon may serve.
 inline constexpr uint32_t kMaxInterfaces = 16;
 

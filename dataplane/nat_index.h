@@ -23,6 +23,7 @@ class NatIndex {
         pages_(count_ * sizeof(Bucket)),
         buckets_(static_cast<Bucket*>(pages_.start())) {}
 
+  std::size_t memory_bytes() const { return count_ * sizeof(Bucket); }
   void prefetch(uint64_t hash) const {
     __builtin_prefetch(&buckets_[first(hash)]);
     __builtin_prefetch(&buckets_[second(hash)]);

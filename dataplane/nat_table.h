@@ -99,6 +99,10 @@ class NatTable {
   const NatTableStats& stats() const { return stats_; }  ///< the owner's
   uint32_t used() const { return used_.load(std::memory_order_relaxed); }
   uint32_t capacity() const { return config_.capacity; }
+  std::size_t memory_bytes() const {
+    return config_.capacity * (sizeof(Slot) + sizeof *free_.get()) + forwards_.memory_bytes() +
+           replies_.memory_bytes();
+  }
   uint16_t first_port() const { return first_port_; }
   uint32_t ports() const { return ports_; }  ///< of this table, from first_port() on
 

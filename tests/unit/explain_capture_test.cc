@@ -167,6 +167,44 @@ TEST(ExplainCapture, GoesOnWhereTheFirstTimesOfACaptureAreBroken) {
   EXPECT_EQ(flow(INT64_MAX), "hit") << "the clock stands still";
 }
 
+TEST(ExplainCapture, LetsALaterFragmentWaitForItsFirstAndKeepsTheOrder) {
+  const OfflineWorld world(kConfig);
+  const auto explainer = world.explainer();
+  const auto pieces = fragments_of(to_vip().udp(5000, 53).payload(Bytes(2000, 'f')).build(), 1000, 7);
+  ASSERT_EQ(pieces.size(), 3u);
+  EXPECT_TRUE(explainer->take(captured(pieces[2], 1000)).empty());
+  EXPECT_TRUE(explainer->take(captured(Bytes(60), 1000)).empty()) << "it stands behind one that waits";
+  EXPECT_TRUE(explainer->take(captured(pieces[1], 1000)).empty());
+  const auto settled = explainer->take(captured(pieces[0], 1000));
+  ASSERT_EQ(settled.size(), 4u);
+  for (std::size_t i = 0; i < settled.size(); ++i) {
+    EXPECT_EQ(settled[i].packet, i + 1);
+    EXPECT_EQ(settled[i].verdict, i == 1 ? "pass" : "forward");
+  }
+  EXPECT_TRUE(explainer->finish().empty());
+  EXPECT_EQ(explainer->totals().packets, 4u);
+}
+
+TEST(ExplainCapture, GivesUpALaterFragmentWhoseFirstDoesNotCome) {
+  const OfflineWorld world(kConfig);
+  const auto explainer = world.explainer();
+  const auto pieces = fragments_of(to_vip().udp(5000, 53).payload(Bytes(2000, 'f')).build(), 1000, 7);
+  EXPECT_TRUE(explainer->take(captured(pieces[1], 1000)).empty());
+  auto settled = explainer->take(captured(pieces[0], 1001));  // a second later
+  ASSERT_EQ(settled.size(), 2u);
+  EXPECT_EQ(settled[0].reason, "fragment_unknown");
+  EXPECT_EQ(settled[1].verdict, "forward");
+  EXPECT_TRUE(
+      explainer
+          ->take(captured(fragments_of(to_vip().udp(6000, 53).payload(Bytes(2000, 'g')).build(), 1000, 8)[1],
+                          1001))
+          .empty());
+  settled = explainer->finish();
+  ASSERT_EQ(settled.size(), 1u);
+  EXPECT_EQ(settled[0].verdict, "drop");
+  EXPECT_EQ(explainer->totals().reasons.at("fragment_unknown"), 2u);
+}
+
 TEST(ExplainCapture, RefillsTheEchoLimitWithTheCapturesTime) {
   const OfflineWorld world(kConfig);
   const auto explainer = world.explainer();

@@ -13,6 +13,7 @@
 #include "dataplane/flow_table.h"
 #include "dataplane/forward.h"
 #include "dataplane/limits.h"
+#include "dataplane/nat_table.h"
 
 namespace xebec {
 namespace {
@@ -40,6 +41,9 @@ TEST(MemoryBudget, IsWhatTheCodeTakes) {
                                            FlowTable(flows).memory_bytes())));
   EXPECT_THAT(text, testing::HasSubstr(row("counters of backends", kMaxBackends * sizeof(BackendCounters))));
   EXPECT_THAT(text, testing::HasSubstr(row("fragments", sizeof(FragmentTable))));
+  const NatTable nat(NatTableConfig{}, 0, 1);
+  EXPECT_THAT(text, testing::HasSubstr(row(fmt::format("translated connections, capacity {}", nat.capacity()),
+                                           nat.memory_bytes())));
 }
 
 TEST(MemoryBudget, OfLookupArraysIsTwoBytesASlot) {
