@@ -10,6 +10,7 @@
 #include <string_view>
 #include <vector>
 
+#include "control/health_config.h"
 #include "dataplane/flow_table.h"
 #include "dataplane/ip_address.h"
 #include "dataplane/limits.h"
@@ -23,6 +24,8 @@ enum class TransmitMode : uint8_t { automatic, ring, inject };
 enum class PollMode : uint8_t { adaptive, busy, interrupt };
 enum class Admin : uint8_t { ready, maint };
 enum class FallbackVerdict : uint8_t { drop, pass };
+/// What becomes of a service's packets while none of its backends is up.
+enum class FailPolicy : uint8_t { drop, open };
 
 struct InterfaceConfig {
   std::string name;
@@ -66,6 +69,7 @@ struct BackendConfig {
   std::optional<MacAddress> mac;  ///< static next hop, instead of the kernel's neighbour
   std::optional<uint16_t> vlan;   ///< NextHop::vlan; absent = as its route says
   TunnelConfig tunnel;
+  HealthConfig health{};
   bool operator==(const BackendConfig&) const = default;
 };
 
@@ -79,8 +83,15 @@ struct ServiceConfig {
   bool stateless = false;
   std::vector<BackendConfig> backends;
   TunnelConfig tunnel;
+  HealthConfig health{};
+  FailPolicy fail = FailPolicy::drop;
+  std::vector<BackendConfig> fallback{};  ///< one at most; takes new flows only while no other backend does
   bool operator==(const ServiceConfig&) const = default;
 };
+
+/// How `backend` is checked, which is one of the service's backends or its fallback.
+HealthConfig health_of(const HealthConfig& defaults, const ServiceConfig& service,
+                       const BackendConfig& backend);
 
 struct ControlConfig {
   std::string socket;  ///< empty = the command line's or /run/xebec/xebec.sock
@@ -91,6 +102,8 @@ struct ControlConfig {
 struct ServiceDefaults {
   Mode mode = Mode::dsr_l2;
   uint32_t table_size = kDefaultLookupSize;
+  FailPolicy fail = FailPolicy::drop;
+  HealthConfig health{};  ///< inherited when it is used, so that a change of it reaches every service
   bool operator==(const ServiceDefaults&) const = default;
 };
 
@@ -115,6 +128,7 @@ std::string_view to_string(TransmitMode mode);
 std::string_view to_string(PollMode mode);
 std::string_view to_string(Admin admin);
 std::string_view to_string(FallbackVerdict verdict);
+std::string_view to_string(FailPolicy policy);
 std::string protocol_name(uint8_t protocol);
 
 }  // namespace xebec
