@@ -9,6 +9,7 @@ import time
 import cases
 import test_change
 import test_forwarding
+import test_health
 import test_host
 import test_inject
 import test_jumbo
