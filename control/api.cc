@@ -15,6 +15,7 @@
 #include "control/endpoint.h"
 #include "control/explain.h"
 #include "control/report.h"
+#include "control/report_health.h"
 
 namespace xebec {
 namespace {
@@ -179,6 +180,53 @@ HttpResponse backends(const Call& call) {
   return answer(200, {{"schema", "xebec.backend-list/1"}, {"backends", rows}});
 }
 
+/// The list of checks or the history, of what the query asks for.
+HttpResponse health(const Call& call) {
+  Controller& c = call.controller;
+  const auto& query = call.request.query;
+  const auto service = query.find("service");
+  const std::string name = service == query.end() ? "" : service->second;
+  if (service != query.end() && call.service(name) == nullptr) return no_service(name);
+  if (call.path.size() == 1) {
+    Json rows = Json::array();
+    for (const ServiceConfig& s : c.config().services) {
+      if (!name.empty() && name != s.name) continue;
+      for (auto& row : report_checks(c, s)) rows.push_back(row);
+    }
+    return answer(200, {{"schema", "xebec.health-list/1"},
+                        {"running", c.health().runner().running()},
+                        {"waiting", c.health().runner().waiting()},
+                        {"checks", rows}});
+  }
+  std::optional<IpAddress> backend;
+  if (const auto found = query.find("backend"); found != query.end()) {
+    backend = IpAddress::parse(found->second);
+    if (!backend)
+      return failure(400, "usage", fmt::format("backend: {} is not an IP address", found->second));
+  }
+  return answer(
+      200, {{"schema", "xebec.health-history/1"}, {"transitions", report_transitions(c, name, backend)}});
+}
+
+HttpResponse single_check(const Call& call) {
+  const std::string& text = call.path[2];
+  uint64_t ticket = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), ticket);
+  const bool number = error == std::errc() && end == text.data() + text.size();
+  const HealthMonitor::Answer* found = number ? call.controller.health().answer(ticket) : nullptr;
+  if (found == nullptr)
+    return failure(404, "not_found", fmt::format("health check {}: there is none of this number", text));
+  return answer(200, report_answer(ticket, *found));
+}
+
+HttpResponse start_check(const Call& call) {
+  const auto address = IpAddress::parse(call.path[3]);
+  if (!address) return failure(400, "usage", fmt::format("backend: {} is not an IP address", call.path[3]));
+  const auto ticket = call.controller.check_backend(call.path[1], *address);
+  if (!ticket) return answer(ChangeResult(tl::unexpected(ticket.error())), 202);
+  return answer(202, report_answer(*ticket, *call.controller.health().answer(*ticket)));
+}
+
 HttpResponse stats(const Call& call) {
   Json backend_rows = Json::array();
   for (const ServiceConfig& s : call.controller.config().services) {
@@ -217,6 +265,8 @@ HttpResponse read(const Call& call) {
   }
   if (call.is("GET", {"workers"}))
     return answer(200, {{"schema", "xebec.worker-list/1"}, {"workers", report_workers(c)}});
+  if (call.is("GET", {"health"}) || call.is("GET", {"health", "history"})) return health(call);
+  if (call.is("GET", {"health", "checks", "*"})) return single_check(call);
   if (call.is("GET", {"stats"})) return stats(call);
   if (call.is("GET", {"config"})) {
     return answer(200, {{"schema", "xebec.config/1"},
@@ -270,6 +320,7 @@ HttpResponse write(const Call& call) {
       call.is("DELETE", {"services", "*", "backends", "*"})) {
     return change_backend(call);
   }
+  if (call.is("POST", {"services", "*", "backends", "*", "check"})) return start_check(call);
   if (call.is("PUT", {"config"}) || call.is("POST", {"config", "check"})) {
     auto config = read_config(body, "(request)");
     if (!config) return failure(422, "invalid_config", "configuration rejected", {}, config.error());

@@ -118,6 +118,22 @@ void add_backend_object(CLI::App& app, Line& line) {
   with_backend(
       add_verb(object, "delete", "Take a backend out of a service", {"del", "rm"}, line,
                [&line](const Verbs& verbs) { return verbs.delete_backend(line.service, line.address); }));
+  with_backend(
+      add_verb(object, "check", "Check a backend's health now; exit code 0 if it is good", {}, line,
+               [&line](const Verbs& verbs) { return verbs.check_backend(line.service, line.address); }));
+}
+
+void add_health_object(CLI::App& app, Line& line) {
+  CLI::App* object = app.add_subcommand("health", "Health checks");
+  const Action list = [&line](const Verbs& verbs) { return verbs.list_health(line.service); };
+  list_by_default(object, line, list);
+  add_verb(object, "list", "All checks, or those of SVC", {"show", "ls"}, line, list)
+      ->add_option("SVC", line.service, "a service");
+  CLI::App* history =
+      add_verb(object, "history", "When backends went down and came up, and why", {}, line,
+               [&line](const Verbs& verbs) { return verbs.health_history(line.service, line.address); });
+  history->add_option("SVC", line.service, "a service");
+  history->add_option("ADDR", line.address, "a backend's IP address");
 }
 
 void add_config_object(CLI::App& app, Line& line) {
@@ -278,6 +294,7 @@ int run_cli(int argc, const char* const* argv) {
   add_other_objects(app, line);
   add_service_object(app, line);
   add_backend_object(app, line);
+  add_health_object(app, line);
   add_config_object(app, line);
   add_explain(app, line);
 

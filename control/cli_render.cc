@@ -64,6 +64,13 @@ Cell as_fault(const CliJson& value) {
   return cell;
 }
 
+Cell as_health(const CliJson& value) {
+  Cell cell = as_text(value);
+  if (value == "up" || value == "good") cell.style = Style::good;
+  if (value == "down" || value == "bad" || value == "not_run") cell.style = Style::bad;
+  return cell;
+}
+
 /// A column and where its cells come from: a path into the row, or a function of the row.
 struct Field {
   Column column;
@@ -155,6 +162,7 @@ std::vector<Field> backend_fields(bool with_service) {
   const std::vector<Field> rest{text("address", "address"),
                                 number("weight", "weight"),
                                 text("admin", "admin"),
+                                styled("health", "health/state", as_health),
                                 text("mode", "mode"),
                                 styled("usable", "usable", as_good),
                                 number("share", "share", as_share),
@@ -166,6 +174,7 @@ std::vector<Field> backend_fields(bool with_service) {
                                 number("packets", "packets", as_count),
                                 number("bytes", "bytes", as_bytes),
                                 number("new_flows", "new_flows", as_count),
+                                only_tsv("health_reason", "health/reason"),
                                 text("why", "why")};
   fields.insert(fields.end(), rest.begin(), rest.end());
   return fields;
@@ -360,6 +369,32 @@ std::string render_workers(const CliJson& rows, RenderOptions options) {
        number("frames_total", "frames/total"), number("frames_lost", "frames/lost", as_fault),
        number("generation", "generation")},
       rows, options);
+}
+
+std::string render_checks(const CliJson& rows, RenderOptions options) {
+  return table_of(
+      {text("service", "service"), text("address", "address"), styled("state", "state", as_health),
+       text("type", "type"), text("target", "target"), styled("last", "last", as_health),
+       number("duration_ms", "duration_ms"), number("good_in_a_row", "good_in_a_row"), number("rise", "rise"),
+       number("bad_in_a_row", "bad_in_a_row"), number("fall", "fall"), number("checks", "checks", as_count),
+       number("failures", "failures", as_count), only_tsv("not_run", "not_run"),
+       only_tsv("interval_ms", "interval_ms"), only_tsv("timeout_ms", "timeout_ms"),
+       only_tsv("since_seconds", "since_seconds"), text("reason", "reason")},
+      rows, options);
+}
+
+std::string render_transitions(const CliJson& rows, RenderOptions options) {
+  return table_of({text("time", "time"), text("service", "service"), text("address", "address"),
+                   styled("from", "from", as_health), styled("to", "to", as_health),
+                   number("duration_ms", "duration_ms"), text("reason", "reason")},
+                  rows, options);
+}
+
+std::string render_check(const CliJson& answer, RenderOptions options) {
+  return table_of(
+      {text("service", "service"), text("address", "address"), text("type", "type"), text("target", "target"),
+       styled("result", "result", as_health), number("duration_ms", "duration_ms"), text("reason", "reason")},
+      CliJson::array({answer}), options);
 }
 
 std::string render_which(const CliJson& answer, RenderOptions options) {

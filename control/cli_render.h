@@ -19,6 +19,10 @@ std::string render_services(const CliJson& rows, RenderOptions options);
 /// One service: its properties and its backends. TSV: the row that it has in the list.
 std::string render_service(const CliJson& answer, RenderOptions options);
 std::string render_backends(const CliJson& rows, RenderOptions options);
+std::string render_checks(const CliJson& rows, RenderOptions options);
+std::string render_transitions(const CliJson& rows, RenderOptions options);
+/// The result of a single check.
+std::string render_check(const CliJson& answer, RenderOptions options);
 /// TSV: one line a queue.
 std::string render_interfaces(const CliJson& rows, RenderOptions options);
 std::string render_workers(const CliJson& rows, RenderOptions options);

@@ -6,6 +6,8 @@
 
 #include <cstdlib>
 #include <cstring>
+#include <memory>
+#include <thread>
 
 #include <fmt/format.h>
 
@@ -16,8 +18,8 @@
 namespace xebec {
 namespace {
 
-constexpr std::string_view kServiceSettings[] = {"mode",      "algorithm", "hash",  "table_size",
-                                                 "stateless", "mss_clamp", "allow", "deny"};
+constexpr std::string_view kServiceSettings[] = {"mode",      "algorithm", "hash", "table_size", "stateless",
+                                                 "mss_clamp", "allow",     "deny", "fail"};
 constexpr std::string_view kBackendSettings[] = {"weight", "admin", "mode", "mac", "vlan", "port"};
 constexpr std::string_view kBackendChanges[] = {"weight", "admin", "mode", "mac", "vlan"};
 
@@ -122,6 +124,11 @@ VerbResult Verbs::show_service(const std::string& name) const {
 VerbResult Verbs::list_backends(const std::string& service) const {
   const std::string query = service.empty() ? "" : "?service=" + percent_encode(service);
   return show("/v1/backends" + query, "xebec.backend-list/1", rows_of("backends", render_backends));
+}
+
+VerbResult Verbs::list_health(const std::string& service) const {
+  const std::string query = service.empty() ? "" : "?service=" + percent_encode(service);
+  return show("/v1/health" + query, "xebec.health-list/1", rows_of("checks", render_checks));
 }
 
 VerbResult Verbs::list_interfaces() const {
@@ -252,6 +259,40 @@ VerbResult Verbs::delete_backend(const std::string& service, const std::string& 
   return change(
       "DELETE",
       services_path(service) + "/backends/" + percent_encode((*where)["address"].get<std::string>()), "");
+}
+
+// ---- Health ----
+VerbResult Verbs::health_history(const std::string& service, const std::string& address) const {
+  std::string query = service.empty() ? "" : "?service=" + percent_encode(service);
+  if (!address.empty()) {
+    const auto where = parse_backend_name(address);
+    if (!where) return tl::unexpected(where.error());
+    query += "&backend=" + percent_encode((*where)["address"].get<std::string>());
+  }
+  return show("/v1/health/history" + query, "xebec.health-history/1",
+              rows_of("transitions", render_transitions));
+}
+
+VerbResult Verbs::check_backend(const std::string& service, const std::string& address) const {
+  using namespace std::chrono_literals;
+  const auto where = parse_backend_name(address);
+  if (!where) return tl::unexpected(where.error());
+  const std::string backend = percent_encode((*where)["address"].get<std::string>());
+  auto answer = client_.request("POST", services_path(service) + "/backends/" + backend + "/check", "");
+  if (!answer) return tl::unexpected(answer.error());
+  const std::string path = "/v1/health/checks/" + value_at(answer->json, "check").dump();
+  const auto deadline = std::chrono::steady_clock::now() + std::chrono::duration<double>(options_.timeout_s);
+  while (value_at(answer->json, "done") != true) {
+    if (std::chrono::steady_clock::now() > deadline) {
+      return tl::unexpected(CliError{"timeout", fmt::format("check of {}: has no result yet", address),
+                                     "--timeout SECONDS waits longer"});
+    }
+    std::this_thread::sleep_for(20ms);  // the daemon's answers do not wait for results
+    answer = client_.request("GET", path);
+    if (!answer) return tl::unexpected(answer.error());
+  }
+  print(*answer, render_check(answer->json, RenderOptions{options_.output == Output::tsv, colour_}));
+  return value_at(answer->json, "result") == "good" ? 0 : 1;
 }
 
 VerbResult Verbs::reload() const {

@@ -64,6 +64,11 @@ class Verbs {
   VerbResult set_backend(const std::string& service, const std::string& address,
                          const std::vector<std::string>& settings) const;
   VerbResult delete_backend(const std::string& service, const std::string& address) const;
+  /// One check now, and its result; exit code 1 if it is not good.
+  VerbResult check_backend(const std::string& service, const std::string& address) const;
+  VerbResult list_health(const std::string& service) const;
+  /// `service` and `address` empty: of all.
+  VerbResult health_history(const std::string& service, const std::string& address) const;
   VerbResult list_interfaces() const;
   VerbResult list_workers() const;
   /// `service`: empty for all. `by`: "", "backend", "worker" or "drop-reason".

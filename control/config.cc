@@ -59,6 +59,14 @@ TunnelConfig TunnelConfig::over(const TunnelConfig& outer) const {
   return merged;
 }
 
+HealthConfig health_of(const HealthConfig& defaults, const ServiceConfig& service,
+                       const BackendConfig& backend) {
+  // A fallback is another kind of server, often a page that says sorry: it is checked only if it says how.
+  const bool is_fallback = !service.fallback.empty() && service.fallback.front().address == backend.address;
+  if (is_fallback && backend.health == HealthConfig{}) return {};
+  return backend.health.over(service.health).over(defaults);
+}
+
 std::string_view to_string(Mode mode) {
   return name_in(kModeWords, mode);
 }
@@ -92,6 +100,18 @@ std::string_view to_string(HashInput input) {
 }
 std::string_view to_string(NewFlowLimit::Per per) {
   return name_in(kPerWords, per);
+}
+std::string_view to_string(FailPolicy policy) {
+  return name_in(kFailWords, policy);
+}
+std::string_view to_string(HealthType type) {
+  return name_in(kHealthTypeWords, type);
+}
+std::string_view to_string(Health health) {
+  return name_in(kHealthWords, health);
+}
+std::string_view to_string(HttpMethod method) {
+  return name_in(kHttpMethodWords, method);
 }
 
 std::string port_text(const ServiceMatch& match) {

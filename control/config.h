@@ -10,6 +10,7 @@
 #include <string_view>
 #include <vector>
 
+#include "control/health_config.h"
 #include "dataplane/flow_table.h"
 #include "dataplane/ip_address.h"
 #include "dataplane/limits.h"
@@ -27,6 +28,8 @@ enum class IrqMode : uint8_t { leave, set };
 enum class HugepageMode : uint8_t { automatic, off };
 enum class Admin : uint8_t { ready, maint };
 enum class FallbackVerdict : uint8_t { drop, pass };
+/// What becomes of a service's packets while none of its backends is up.
+enum class FailPolicy : uint8_t { drop, open };
 
 struct InterfaceConfig {
   std::string name;
@@ -68,10 +71,11 @@ struct BackendConfig {
   uint16_t port = 0;  ///< 0 = the service's; another one only with a mode that rewrites ports
   uint32_t weight = 100;
   Admin admin = Admin::ready;
-  std::optional<Mode> mode;       ///< overrides the service's
+  std::optional<Mode> mode;         ///< overrides the service's
   std::optional<MacAddress> mac{};  ///< static next hop, instead of the kernel's neighbour
   std::optional<uint16_t> vlan{};   ///< NextHop::vlan; absent = as its route says
   TunnelConfig tunnel{};
+  HealthConfig health{};
   bool operator==(const BackendConfig&) const = default;
 };
 
@@ -85,13 +89,16 @@ struct ServiceConfig {
   bool stateless = false;
   std::vector<BackendConfig> backends;
   TunnelConfig tunnel{};
-  uint16_t mss_clamp = kMssClampAuto;  ///< as Service::mss_clamp
+  uint16_t mss_clamp = kMssClampAuto;          ///< as Service::mss_clamp
   uint8_t vip_length = IpPrefix::kFullLength;  ///< less: `vip` is the network of a prefix
   uint16_t last_port = 0;                      ///< of a range; 0: `port` alone
   HashInput hash = HashInput::five_tuple;
   std::vector<IpPrefix> allow{};  ///< sources; empty = all that are not denied
   std::vector<IpPrefix> deny{};
   NewFlowLimit rate_limit{};  ///< 0 a second = none
+  HealthConfig health{};
+  FailPolicy fail = FailPolicy::drop;
+  std::vector<BackendConfig> fallback{};  ///< one at most; takes new flows only while no other backend does
   bool operator==(const ServiceConfig&) const = default;
 
   ServiceMatch match() const { return {{vip, vip_length}, port, last_port, protocol}; }
@@ -105,6 +112,10 @@ struct NatConfig {
   bool operator==(const NatConfig&) const = default;
 };
 
+/// How `backend` is checked, which is one of the service's backends or its fallback.
+HealthConfig health_of(const HealthConfig& defaults, const ServiceConfig& service,
+                       const BackendConfig& backend);
+
 struct ControlConfig {
   std::string socket;  ///< empty = the command line's or /run/xebec/xebec.sock
   bool operator==(const ControlConfig&) const = default;
@@ -114,6 +125,8 @@ struct ControlConfig {
 struct ServiceDefaults {
   Mode mode = Mode::dsr_l2;
   uint32_t table_size = kDefaultLookupSize;
+  FailPolicy fail = FailPolicy::drop;
+  HealthConfig health{};  ///< inherited when it is used, so that a change of it reaches every service
   bool operator==(const ServiceDefaults&) const = default;
 };
 
@@ -145,6 +158,7 @@ std::string_view to_string(Admin admin);
 std::string_view to_string(FallbackVerdict verdict);
 std::string_view to_string(HashInput input);
 std::string_view to_string(NewFlowLimit::Per per);
+std::string_view to_string(FailPolicy policy);
 std::string protocol_name(uint8_t protocol);
 /// "any", "443" or "8000-8099".
 std::string port_text(const ServiceMatch& match);

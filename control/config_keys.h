@@ -95,6 +95,33 @@ inline constexpr Word kFallbackWordList[] = {word("drop", FallbackVerdict::drop)
                                              word("pass", FallbackVerdict::pass)};
 inline constexpr Words kFallbackWords{"fallback_verdict", kFallbackWordList, {}};
 
+inline constexpr Word kFailWordList[] = {word("drop", FailPolicy::drop), word("open", FailPolicy::open)};
+inline constexpr std::string_view kPlannedFails[] = {"reset", "pass"};
+inline constexpr Words kFailWords{"fail", kFailWordList, kPlannedFails};
+
+inline constexpr Word kHealthTypeWordList[] = {
+    word("none", HealthType::none),   word("tcp", HealthType::tcp), word("http", HealthType::http),
+    word("https", HealthType::https), word("udp", HealthType::udp), word("icmp", HealthType::icmp),
+    word("dns", HealthType::dns)};
+inline constexpr Words kHealthTypeWords{"type", kHealthTypeWordList, {}};
+
+inline constexpr Word kHealthWordList[] = {word("unknown", Health::unknown), word("up", Health::up),
+                                           word("down", Health::down)};
+inline constexpr Words kHealthWords{"initial", kHealthWordList, {}};
+
+inline constexpr Word kHealthToWordList[] = {{"backend", 0}};
+inline constexpr std::string_view kPlannedHealthTo[] = {"vip"};
+inline constexpr Words kHealthToWords{"to", kHealthToWordList, kPlannedHealthTo};
+
+inline constexpr Word kHttpMethodWordList[] = {word("GET", HttpMethod::get), word("HEAD", HttpMethod::head),
+                                               word("OPTIONS", HttpMethod::options)};
+inline constexpr Words kHttpMethodWords{"method", kHttpMethodWordList, {}};
+
+/// The types of RFC 1035, 3596 and 2782 that a server is likely to be asked for.
+inline constexpr Word kDnsTypeWordList[] = {{"A", 1},   {"NS", 2},   {"CNAME", 5}, {"SOA", 6}, {"PTR", 12},
+                                            {"MX", 15}, {"TXT", 16}, {"AAAA", 28}, {"SRV", 33}};
+inline constexpr Words kDnsTypeWords{"dns_type", kDnsTypeWordList, {}};
+
 inline constexpr Word kProtocolWordList[] = {
     {"tcp", kProtoTcp}, {"udp", kProtoUdp}, {"sctp", kProtoSctp}, {"any", kProtoAny}};
 inline constexpr Words kProtocolWords{"protocol", kProtocolWordList, {}};
@@ -137,6 +164,12 @@ inline constexpr Range kIcmpRateRange{0, 1'000'000};
 /// CPUs are numbered below CONFIG_NR_CPUS, at most 8192 on x86.
 inline constexpr Range kCpuRange{0, 8191};
 
+/// 20 a second is as fast as the table is worth changing (health_monitor.h); an hour is no check any more.
+inline constexpr Range kHealthIntervalRange{50, 3'600'000};
+inline constexpr Range kHealthTimeoutRange{1, 60'000};
+inline constexpr Range kHealthCountRange{1, 100};
+inline constexpr Range kHealthJitterRange{0, 50};
+
 // ---- Objects ----
 inline constexpr KeyRule kTopKeys[] = {
     {.name = "version", .range = kVersionRange},
@@ -163,18 +196,25 @@ inline constexpr KeyRule kTopKeys[] = {
 inline constexpr ObjectRule kTopRule{"configuration", kTopKeys};
 
 inline constexpr KeyRule kInterfaceKeys[] = {
-    {.name = "name", .use = KeyUse::required},  {.name = "queues", .range = kQueueRange},
-    {.name = "cpus", .range = kCpuRange},       {.name = "mode", .words = &kXdpModeWords},
-    {.name = "bind", .words = &kBindModeWords}, {.name = "transmit", .words = &kTransmitWords},
-    {.name = "poll", .words = &kPollModeWords}, {.name = "irq_affinity", .words = &kIrqWords},
+    {.name = "name", .use = KeyUse::required},
+    {.name = "queues", .range = kQueueRange},
+    {.name = "cpus", .range = kCpuRange},
+    {.name = "mode", .words = &kXdpModeWords},
+    {.name = "bind", .words = &kBindModeWords},
+    {.name = "transmit", .words = &kTransmitWords},
+    {.name = "poll", .words = &kPollModeWords},
+    {.name = "irq_affinity", .words = &kIrqWords},
     {.name = "local_mac"},
 };
 inline constexpr ObjectRule kInterfaceRule{"interface", kInterfaceKeys};
 
 inline constexpr KeyRule kDefaultsKeys[] = {
-    {.name = "algorithm", .words = &kAlgorithmWords}, {.name = "table_size", .range = kTableSizeRange},
-    {.name = "mode", .words = &kModeWords},           {.name = "timeouts"},
-    {.name = "health", .use = KeyUse::planned},       {.name = "fail", .use = KeyUse::planned},
+    {.name = "algorithm", .words = &kAlgorithmWords},
+    {.name = "table_size", .range = kTableSizeRange},
+    {.name = "mode", .words = &kModeWords},
+    {.name = "timeouts"},
+    {.name = "health"},
+    {.name = "fail", .words = &kFailWords},
 };
 inline constexpr ObjectRule kDefaultsRule{"defaults", kDefaultsKeys};
 
@@ -237,9 +277,9 @@ inline constexpr KeyRule kServiceKeys[] = {
     {.name = "deny"},
     {.name = "rate_limit"},
     {.name = "backends"},
-    {.name = "health", .use = KeyUse::planned},
-    {.name = "fail", .use = KeyUse::planned},
-    {.name = "fallback", .use = KeyUse::planned},
+    {.name = "health"},
+    {.name = "fail", .words = &kFailWords},
+    {.name = "fallback"},
     {.name = "affinity", .use = KeyUse::planned},
     {.name = "on_down", .use = KeyUse::planned},
     {.name = "drain", .use = KeyUse::planned},
@@ -254,13 +294,42 @@ inline constexpr KeyRule kRateLimitKeys[] = {
 inline constexpr ObjectRule kRateLimitRule{"rate_limit", kRateLimitKeys};
 
 inline constexpr KeyRule kBackendKeys[] = {
-    {.name = "address", .use = KeyUse::required}, {.name = "port", .range = kPortRange},
-    {.name = "weight", .range = kWeightRange},    {.name = "admin", .words = &kAdminWords},
-    {.name = "mode", .words = &kModeWords},       {.name = "mac"},
-    {.name = "vlan", .range = kVlanRange},        {.name = "tunnel"},
-    {.name = "health", .use = KeyUse::planned},
+    {.name = "address", .use = KeyUse::required},
+    {.name = "port", .range = kPortRange},
+    {.name = "weight", .range = kWeightRange},
+    {.name = "admin", .words = &kAdminWords},
+    {.name = "mode", .words = &kModeWords},
+    {.name = "mac"},
+    {.name = "vlan", .range = kVlanRange},
+    {.name = "tunnel"},
+    {.name = "health"},
 };
 inline constexpr ObjectRule kBackendRule{"backend", kBackendKeys};
+
+inline constexpr KeyRule kHealthKeys[] = {
+    {.name = "type", .words = &kHealthTypeWords},
+    {.name = "interval_ms", .range = kHealthIntervalRange},
+    {.name = "timeout_ms", .range = kHealthTimeoutRange},
+    {.name = "rise", .range = kHealthCountRange},
+    {.name = "fall", .range = kHealthCountRange},
+    {.name = "jitter_percent", .range = kHealthJitterRange},
+    {.name = "initial", .words = &kHealthWords},
+    {.name = "to", .words = &kHealthToWords},
+    {.name = "port", .range = kPortRange},
+    {.name = "path"},
+    {.name = "host"},
+    {.name = "method", .words = &kHttpMethodWords},
+    {.name = "expect_status"},
+    {.name = "expect_body"},
+    {.name = "tls_verify"},
+    {.name = "payload"},
+    {.name = "payload_hex"},
+    {.name = "expect"},
+    {.name = "expect_hex"},
+    {.name = "dns_name"},
+    {.name = "dns_type", .words = &kDnsTypeWords},
+};
+inline constexpr ObjectRule kHealthRule{"health", kHealthKeys};
 
 inline constexpr KeyRule kControlKeys[] = {{.name = "socket"}, {.name = "http", .use = KeyUse::planned}};
 inline constexpr ObjectRule kControlRule{"control", kControlKeys};
@@ -279,8 +348,8 @@ inline constexpr ObjectRule kRealRule{"real", kRealKeys};
 
 /// Every object there is.
 inline constexpr const ObjectRule* kObjectRules[] = {
-    &kTopRule,    &kInterfaceRule,  &kDefaultsRule, &kTimeoutRule, &kFlowTableRule, &kTunnelRule, &kNatRule,
-    &kIcmpRule,   &kNatTimeoutRule, &kServiceRule,  &kBackendRule, &kControlRule,   &kVipRule,    &kRealRule,
-    &kRateLimitRule};
+    &kTopRule, &kInterfaceRule, &kDefaultsRule,   &kTimeoutRule, &kFlowTableRule, &kTunnelRule,
+    &kNatRule, &kIcmpRule,      &kNatTimeoutRule, &kServiceRule, &kBackendRule,   &kControlRule,
+    &kVipRule, &kRealRule,      &kRateLimitRule,  &kHealthRule};
 
 }  // namespace xebec

@@ -9,6 +9,7 @@
 
 #include "control/config_document.h"
 #include "control/config_fields.h"
+#include "control/config_health.h"
 #include "control/config_keys.h"
 #include "control/config_service_reader.h"
 #include "control/config_validate.h"
@@ -112,6 +113,8 @@ void read_defaults(const JsonNode& node, const std::string& pointer, Config& con
   ObjectReader fields(node, pointer, kDefaultsRule, findings);
   fields.check_word("algorithm");
   fields.word("mode", config.defaults.mode);
+  fields.word("fail", config.defaults.fail);
+  config.defaults.health = read_health(fields, findings);
   uint32_t table_size = config.defaults.table_size;
   fields.number("table_size", table_size);
   if (const std::string fault = prime_fault(table_size); fault.empty()) {

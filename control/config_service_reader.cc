@@ -7,6 +7,8 @@
 
 #include <fmt/format.h>
 
+#include "control/config_health.h"
+
 namespace xebec {
 namespace {
 
@@ -172,6 +174,7 @@ BackendConfig read_backend_node(const JsonNode& node, const std::string& pointer
   read_vlan(fields, backend.vlan);
   if (const JsonNode* tunnel = fields.find("tunnel"))
     backend.tunnel = read_tunnel_node(*tunnel, pointer_to(pointer, "tunnel"), findings);
+  backend.health = read_health(fields, findings);
   return backend;
 }
 
@@ -180,6 +183,7 @@ ServiceConfig read_service_node(const JsonNode& node, const std::string& pointer
   ServiceConfig service;
   service.mode = defaults.mode;
   service.table_size = defaults.table_size;
+  service.fail = defaults.fail;
   ObjectReader fields(node, pointer, kServiceRule, findings);
   fields.text("name", service.name);
   read_vip(fields, service);
@@ -190,6 +194,8 @@ ServiceConfig read_service_node(const JsonNode& node, const std::string& pointer
   fields.word("hash", service.hash);
   fields.number("table_size", service.table_size);
   fields.flag("stateless", service.stateless);
+  service.health = read_health(fields, findings);
+  fields.word("fail", service.fail);
   if (const JsonNode* tunnel = fields.find("tunnel"))
     service.tunnel = read_tunnel_node(*tunnel, pointer_to(pointer, "tunnel"), findings);
   read_mss_clamp(fields, service.mss_clamp);
@@ -197,6 +203,10 @@ ServiceConfig read_service_node(const JsonNode& node, const std::string& pointer
   fields.prefixes("deny", service.deny);
   if (const JsonNode* limit = fields.expect("rate_limit", Kind::object))
     read_rate_limit(*limit, pointer_to(pointer, "rate_limit"), service.rate_limit, findings);
+  if (const JsonNode* fallback = fields.find("fallback")) {
+    service.fallback.push_back(
+        read_backend_node(*fallback, pointer_to(pointer, "fallback"), service, findings));
+  }
   if (const JsonNode* backends = fields.expect("backends", Kind::array)) {
     const std::string at = pointer_to(pointer, "backends");
     for (std::size_t i = 0; i < backends->children.size(); ++i) {
@@ -212,6 +222,7 @@ ServiceConfig read_vip_node(const JsonNode& node, const std::string& pointer, co
   ServiceConfig service;
   service.mode = defaults.mode;
   service.table_size = defaults.table_size;
+  service.fail = defaults.fail;
   ObjectReader fields(node, pointer, kVipRule, findings);
   read_vip(fields, service);
   read_port(fields, "port", /*loose=*/true, service);

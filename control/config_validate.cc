@@ -10,6 +10,7 @@
 
 #include "bpf/abi.h"
 #include "control/config_document.h"
+#include "control/config_health.h"
 #include "control/config_keys.h"
 #include "control/config_reader.h"
 #include "control/service_checks.h"
@@ -299,6 +300,21 @@ void check_backend(const BackendConfig& backend, const ServiceConfig& service, c
   }
 }
 
+namespace {
+
+void check_fallback(const ServiceConfig& service, const std::string& at, const ValidationSink& sink) {
+  for (const BackendConfig& fallback : service.fallback) {
+    check_backend(fallback, service, at, at + "/fallback", sink);
+    for (const BackendConfig& b : service.backends) {
+      if (b.address == fallback.address)
+        report_at(sink, at + "/fallback/address",
+                  "is one of the service's backends: it would not be up either");
+    }
+  }
+}
+
+}  // namespace
+
 void check_service(const ServiceConfig& service, const std::string& at, const ValidationSink& sink) {
   report_at(sink, at + "/name", name_fault(service.name));
   report_at(sink, at + "/vip", unicast_fault(service.vip));
@@ -311,10 +327,34 @@ void check_service(const ServiceConfig& service, const std::string& at, const Va
   check_source_rules(service, at, sink);
   check_table_size(service, at, sink);
   check_backend_list(service, at, sink);
+  check_fallback(service, at, sink);
   for (std::size_t i = 0; i < service.backends.size(); ++i) {
     check_backend(service.backends[i], service, at, pointer_to(at + "/backends", i), sink);
   }
 }
+
+namespace {
+
+/// What is in force may stand in the defaults, the service or the backend; each complaint goes to where its key was
+/// written.
+void check_health_of_services(const Config& config, const ValidationSink& sink) {
+  check_health_defaults(config.defaults.health, sink);
+  for (std::size_t i = 0; i < config.services.size(); ++i) {
+    const ServiceConfig& service = config.services[i];
+    const std::string at = pointer_to("/services", i);
+    const bool port_known = service.port != 0 || !sink.usable(at + "/port");
+    check_health(service.health, service.health.over(config.defaults.health), port_known, at, sink);
+    const auto check_one = [&](const BackendConfig& backend, const std::string& where) {
+      check_health(backend.health, health_of(config.defaults.health, service, backend), port_known, where,
+                   sink);
+    };
+    for (std::size_t k = 0; k < service.backends.size(); ++k)
+      check_one(service.backends[k], pointer_to(at + "/backends", k));
+    for (const BackendConfig& fallback : service.fallback) check_one(fallback, at + "/fallback");
+  }
+}
+
+}  // namespace
 
 void check_config(const Config& config, const ValidationSink& sink) {
   report_at(sink, "/instance", name_fault(config.instance));
@@ -327,6 +367,7 @@ void check_config(const Config& config, const ValidationSink& sink) {
   }
   check_nat(config, sink);
   check_vxlan_backends(config, sink);
+  check_health_of_services(config, sink);
   check_service_names(config, sink);
   check_service_matches(config, sink);
   check_totals(config, sink);

@@ -3,6 +3,7 @@
 // docs/config.md.
 #include <fmt/format.h>
 
+#include "control/config_health.h"
 #include "control/config_reader.h"
 
 namespace xebec {
@@ -94,6 +95,7 @@ Json write_backend(const BackendConfig& backend) {
   if (backend.mac) out["mac"] = to_string(*backend.mac);
   if (backend.vlan) out["vlan"] = write_vlan(*backend.vlan);
   write_tunnel(backend.tunnel, out);
+  write_health(backend.health, out);
   return out;
 }
 
@@ -116,6 +118,9 @@ Json write_service(const ServiceConfig& service) {
     out["rate_limit"] =
         Json{{"new_flows_per_s", service.rate_limit.per_second}, {"per", to_string(service.rate_limit.per)}};
   }
+  write_health(service.health, out);
+  out["fail"] = to_string(service.fail);
+  for (const BackendConfig& fallback : service.fallback) out["fallback"] = write_backend(fallback);
   out["backends"] = Json::array();
   for (const BackendConfig& backend : service.backends) out["backends"].push_back(write_backend(backend));
   return out;
@@ -133,7 +138,9 @@ Json write_config(const Config& config, bool with_secrets) {
     out["interfaces"].push_back(write_interface(interface));
   out["defaults"] = Json{{"table_size", config.defaults.table_size},
                          {"mode", to_string(config.defaults.mode)},
+                         {"fail", to_string(config.defaults.fail)},
                          {"timeouts", write_timeouts(config.flows.timeouts)}};
+  write_health(config.defaults.health, out["defaults"]);
   out["flow_table"] =
       Json{{"capacity", config.flows.capacity}, {"max_inserts_per_s", config.flows.max_inserts_per_s}};
   write_tunnel(config.tunnel, out);

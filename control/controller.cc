@@ -4,6 +4,8 @@
 #include <poll.h>
 
 #include <algorithm>
+#include <random>
+#include <set>
 
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
@@ -108,8 +110,13 @@ tl::expected<std::unique_ptr<Controller>, StartError> Controller::start(EventLoo
   self->follow_xdp_features();
   self->follow_channels();
   self->look_after_queues();
+  self->curl_ = std::make_unique<CurlLoop>(loop);
+  self->health_ = std::make_unique<HealthMonitor>(
+      loop, make_probe_starter(loop, *self->curl_), [c = self.get()] { c->on_health_change(); },
+      std::random_device()());
   self->follow_destinations();
   if (auto r = self->rebuild(); !r) return tl::unexpected(StartError{1, r.error(), {}});
+  self->health_->follow(checks_of(self->config_));
   return self;
 }
 
@@ -137,6 +144,44 @@ NetworkView Controller::network() const {
   return view;
 }
 
+HealthView Controller::health_view() const {
+  HealthView view;
+  // Of the configuration in force, which may be newer than what the monitor follows: a check that is gone says
+  // nothing any more, one that is new has its initial state.
+  view.why_down = [this](const ServiceConfig& service, const BackendConfig& backend) -> std::string {
+    const HealthCheck check = check_of(config_, service, backend);
+    if (check.settings.type == HealthType::none) return {};
+    const HealthEntry* entry = health_->find(check.key());
+    const Health health = entry == nullptr ? check.settings.initial : entry->state.health();
+    if (health != Health::down) return {};
+    if (entry == nullptr || entry->history.empty()) return "down: no check has been good yet";
+    return "down: " + entry->history.back().reason;
+  };
+  return view;
+}
+
+void Controller::on_health_change() {
+  if (auto r = rebuild(); !r) spdlog::error("table not updated after a change of health: {}", r.error());
+}
+
+tl::expected<uint64_t, ChangeError> Controller::check_backend(const std::string& name,
+                                                              const IpAddress& address) {
+  ServiceConfig* service = find_service(config_, name);
+  if (service == nullptr) return tl::unexpected(no_service(config_, name));
+  for (const auto* list : {&service->backends, &service->fallback}) {
+    for (const BackendConfig& backend : *list) {
+      if (backend.address != address) continue;
+      const HealthCheck check = check_of(config_, *service, backend);
+      if (check.settings.type != HealthType::none) return health_->check_once(check);
+      return tl::unexpected(
+          error(ChangeError::Kind::conflict,
+                fmt::format("backend {}: service {} does not check it", address.to_string(), name),
+                "\"health\": {\"type\": \"tcp\"} in the configuration makes it"));
+    }
+  }
+  return tl::unexpected(no_backend(name, address));
+}
+
 tl::expected<void, std::string> Controller::rebuild() {
   const auto before = builder_.status();
   const NetworkView view = network();
@@ -148,7 +193,7 @@ tl::expected<void, std::string> Controller::rebuild() {
       spdlog::warn(too_long(link.name, link.mtu));
   }
   seen_ = {hops_->all(), view.links, view.own};
-  auto table = builder_.build(config_, view, monotonic_now_ns());
+  auto table = builder_.build(config_, view, monotonic_now_ns(), health_view());
   if (!table) return tl::unexpected(table.error());
   const ReplyRules replies = reply_rules_of(**table, config_.nat.table, view.own);
   auto published = engine_->publish(std::move(*table), replies);
@@ -159,6 +204,7 @@ tl::expected<void, std::string> Controller::rebuild() {
     const bool was = old != before.end() && old->second.usable;
     if (status.usable == was && (status.usable || (old != before.end() && old->second.why == status.why)))
       continue;
+    if (status.down || (old != before.end() && old->second.down)) continue;  // the monitor has said it
     if (status.usable) {
       spdlog::info("backend {} of {}: usable", key.second.to_string(), key.first);
     } else {
@@ -214,6 +260,7 @@ void Controller::follow_destinations() {
   std::vector<IpAddress> destinations;
   for (const ServiceConfig& s : config_.services) {
     for (const BackendConfig& b : s.backends) destinations.push_back(b.address);
+    for (const BackendConfig& b : s.fallback) destinations.push_back(b.address);
   }
   std::sort(destinations.begin(), destinations.end());
   destinations.erase(std::unique(destinations.begin(), destinations.end()), destinations.end());
@@ -261,6 +308,7 @@ ChangeResult Controller::apply(Config wanted, bool dry_run) {
     (void)rebuild();
     return tl::unexpected(error(ChangeError::Kind::failed, "change not applied: " + r.error()));
   }
+  health_->follow(checks_of(config_));
   report.generation = builder_.generation();
   for (const auto& [key, status] : builder_.status()) {
     if (!status.usable) {
@@ -390,6 +438,16 @@ std::vector<std::string> Controller::problems() const {
     if (!status.usable && !status.by_intent) {
       problems.push_back(fmt::format("backend {} of {}: {}", key.second.to_string(), key.first, status.why));
     }
+  }
+  std::set<std::string> open;
+  for (const auto& [key, status] : builder_.status()) {
+    if (status.stands_in) {
+      problems.push_back(fmt::format("service {}: no backend is up, its fallback {} takes new connections",
+                                     key.first, key.second.to_string()));
+    }
+    if (status.open && open.insert(key.first).second)
+      problems.push_back(
+          fmt::format("service {}: no backend is up, all are used as if they were (fail open)", key.first));
   }
   for (const Service& s : engine_->table().services()) {
     if (s.lookup->empty())

@@ -13,8 +13,10 @@
 #include "control/config.h"
 #include "control/config_diff.h"
 #include "control/config_reader.h"
+#include "control/curl_loop.h"
 #include "control/engine.h"
 #include "control/event_loop.h"
+#include "control/health_monitor.h"
 #include "control/host_addresses.h"
 #include "control/next_hops.h"
 #include "control/table_builder.h"
@@ -74,10 +76,14 @@ class Controller {
                            const nlohmann::json& fields);
   ChangeResult remove_backend(const std::string& service, const IpAddress& address);
 
+  /// Starts one health check beside the schedule; the ticket is health().answer()'s. The error says why there is none.
+  tl::expected<uint64_t, ChangeError> check_backend(const std::string& service, const IpAddress& address);
+
   const Config& config() const { return config_; }
   const Engine& engine() const { return *engine_; }
   const TableBuilder& builder() const { return builder_; }
   const NextHops& next_hops() const { return *hops_; }
+  const HealthMonitor& health() const { return *health_; }
   const EventLoop& loop() const { return loop_; }
   std::chrono::steady_clock::time_point started_at() const { return started_at_; }
 
@@ -88,6 +94,8 @@ class Controller {
  private:
   Controller(EventLoop& loop, Options options);
   NetworkView network() const;
+  HealthView health_view() const;
+  void on_health_change();
   /// Builds the table of `config_` anew and publishes it.
   tl::expected<void, std::string> rebuild();
   void follow_destinations();
@@ -115,6 +123,8 @@ class Controller {
   std::unique_ptr<NextHops> hops_;
   std::unique_ptr<HostAddresses> addresses_;
   std::unique_ptr<Engine> engine_;
+  std::unique_ptr<CurlLoop> curl_;
+  std::unique_ptr<HealthMonitor> health_;  // its probes use curl_
   std::map<uint32_t, std::pair<std::pair<std::string, IpAddress>, BackendTotals>>
       baselines_;  // by backend id
   SeenNetwork seen_;

@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 
 #include "control/report_hardware.h"
+#include "control/report_health.h"
 #include "dataplane/flow_key.h"
 #include "dataplane/rss.h"
 
@@ -125,11 +126,13 @@ Json report_packets(const Controller& controller) {
 
 Json report_service(const Controller& controller, const ServiceConfig& service) {
   std::size_t usable = 0;
+  std::size_t down = 0;
   BackendTotals totals;
   for (const BackendConfig& b : service.backends) {
     const auto it = controller.builder().status().find({service.name, b.address});
     if (it == controller.builder().status().end()) continue;
     if (it->second.usable) ++usable;
+    if (it->second.down) ++down;
     const BackendTotals t = controller.totals(it->second.id);
     totals.packets += t.packets;
     totals.bytes += t.bytes;
@@ -144,7 +147,8 @@ Json report_service(const Controller& controller, const ServiceConfig& service) 
           {"table_size", service.table_size},
           {"stateless", service.stateless},
           {"hash", to_string(service.hash)},
-          {"backends", {{"total", service.backends.size()}, {"usable", usable}}},
+          {"backends", {{"total", service.backends.size()}, {"usable", usable}, {"down", down}}},
+          {"fail", to_string(service.fail)},
           {"digest", fmt::format("{:016x}", s != nullptr ? s->lookup->digest() : 0)},
           {"packets", totals.packets},
           {"bytes", totals.bytes},
@@ -159,7 +163,9 @@ Json report_services(const Controller& controller) {
 
 Json report_backends(const Controller& controller, const ServiceConfig& service) {
   Json rows = Json::array();
-  for (const BackendConfig& b : service.backends) {
+  std::vector<BackendConfig> all = service.backends;
+  all.insert(all.end(), service.fallback.begin(), service.fallback.end());
+  for (const BackendConfig& b : all) {
     const auto it = controller.builder().status().find({service.name, b.address});
     const BackendStatus status = it != controller.builder().status().end() ? it->second : BackendStatus{};
     Json hop = {{"state", "unknown"}, {"mac", ""}, {"interface", ""}, {"gateway", ""}};
@@ -182,6 +188,8 @@ Json report_backends(const Controller& controller, const ServiceConfig& service)
                     {"mode", to_string(b.mode.value_or(service.mode))},
                     {"usable", status.usable},
                     {"why", status.why},
+                    {"health", report_health_of(controller, service, b)},
+                    {"fallback", status.fallback},
                     {"share", status.share},
                     {"next_hop", hop},
                     {"packets", t.packets},

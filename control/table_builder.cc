@@ -67,7 +67,8 @@ TableBuilder::TableBuilder(const std::array<uint8_t, 16>& hash_seed)
 
 tl::expected<std::unique_ptr<const Table>, std::string> TableBuilder::build(const Config& config,
                                                                             const NetworkView& network,
-                                                                            uint64_t now_ns) {
+                                                                            uint64_t now_ns,
+                                                                            const HealthView& health) {
   TableParts parts;
   parts.secret = secret_;
   parts.icmp = config.icmp;
@@ -76,9 +77,11 @@ tl::expected<std::unique_ptr<const Table>, std::string> TableBuilder::build(cons
 
   // Ids first, all of them: running out must leave everything as it was.
   for (const ServiceConfig& service : config.services) {
-    for (const BackendConfig& backend : service.backends) {
-      if (!ids_.acquire(service.name, backend.address)) {
-        return tl::unexpected(fmt::format("more than {} backends in use", kMaxBackends));
+    for (const auto* list : {&service.backends, &service.fallback}) {
+      for (const BackendConfig& backend : *list) {
+        if (!ids_.acquire(service.name, backend.address)) {
+          return tl::unexpected(fmt::format("more than {} backends in use", kMaxBackends));
+        }
       }
     }
   }
@@ -86,7 +89,8 @@ tl::expected<std::unique_ptr<const Table>, std::string> TableBuilder::build(cons
 
   std::vector<Draft> drafts;
   for (const ServiceConfig& service : config.services) {
-    drafts.push_back(draft(config, service, network, static_cast<uint32_t>(drafts.size()), parts, status));
+    drafts.push_back(
+        draft({config, network, health, parts, status}, service, static_cast<uint32_t>(drafts.size())));
   }
   build_lookups(config, drafts);
 
@@ -121,10 +125,37 @@ tl::expected<std::unique_ptr<const Table>, std::string> TableBuilder::build(cons
   return table;
 }
 
-/// Resolves the service's backends into `parts` and `status`.
-TableBuilder::Draft TableBuilder::draft(const Config& config, const ServiceConfig& service,
-                                        const NetworkView& network, uint32_t index, TableParts& parts,
-                                        Statuses& status) {
+/// Resolves one backend into the table's parts and its status.
+BackendStatus& TableBuilder::place(const Drafting& all, const ServiceConfig& service,
+                                   const BackendConfig& backend, uint32_t index) {
+  BackendStatus& st = all.status[{service.name, backend.address}];
+  st.id = *ids_.find(service.name, backend.address);
+  Backend b = resolve(all.config, service, backend, all.network, st.id, st.why);
+  b.service = index;
+  st.asking = !b.usable && backend.admin == Admin::ready && is_asking(all.network.find_hop(backend.address));
+  st.by_intent = !b.usable && backend.admin == Admin::maint;
+  if (b.usable && all.health.why_down) {
+    st.why = all.health.why_down(service, backend);
+    st.down = !st.why.empty();
+    b.usable = !st.down;
+  }
+  st.usable = b.usable;
+  all.parts.backends[st.id] = b;
+  return st;
+}
+
+/// New flows go to it.
+void TableBuilder::use(Draft& draft, const ServiceConfig& service, const BackendConfig& backend,
+                       BackendStatus& status) {
+  // A fallback stands alone, whatever its weight.
+  const uint16_t port = backend.port != 0 ? backend.port : service.port;
+  draft.weighted.push_back({backend.address, port, std::max(backend.weight, 1u)});
+  draft.service.backend_ids.push_back(status.id);
+  draft.taking.push_back(&status);
+}
+
+/// Resolves the service's backends into `all.parts` and `all.status`.
+TableBuilder::Draft TableBuilder::draft(const Drafting& all, const ServiceConfig& service, uint32_t index) {
   Draft draft;
   Service& s = draft.service;
   s.name = service.name;
@@ -140,23 +171,33 @@ TableBuilder::Draft TableBuilder::draft(const Config& config, const ServiceConfi
   if (!service.allow.empty() || !service.deny.empty())
     s.sources = std::make_shared<const SourceRules>(service.allow, service.deny);
   for (const BackendConfig& backend : service.backends) {
-    const uint32_t id = *ids_.find(service.name, backend.address);
-    BackendStatus& st = status[{service.name, backend.address}];
-    st.id = id;
-    Backend b = resolve(config, service, backend, network, id, st.why);
-    b.service = index;
-    st.usable = b.usable;
-    st.asking = !b.usable && backend.admin == Admin::ready && is_asking(network.find_hop(backend.address));
-    st.by_intent = !b.usable && backend.admin == Admin::maint;
+    BackendStatus& st = place(all, service, backend, index);
     draft.asking |= st.asking;
-    parts.backends[id] = b;
-    if (!b.usable || backend.weight == 0) continue;
-    draft.weighted.push_back(
-        {backend.address, backend.port != 0 ? backend.port : service.port, backend.weight});
-    s.backend_ids.push_back(id);
-    draft.taking.push_back(&st);
+    if (st.usable && backend.weight != 0) use(draft, service, backend, st);
   }
+  // Flows that the fallback got stay with it when the backends are back: it is usable all the time.
+  for (const BackendConfig& fallback : service.fallback) place(all, service, fallback, index).fallback = true;
+  if (draft.weighted.empty() && !draft.asking) use_without_backend_up(draft, all, service);
   return draft;
+}
+
+/// The fallback, or with `fail: open` those that are down, as if they were not.
+void TableBuilder::use_without_backend_up(Draft& draft, const Drafting& all, const ServiceConfig& service) {
+  for (const BackendConfig& fallback : service.fallback) {
+    BackendStatus& st = all.status.at({service.name, fallback.address});
+    if (!st.usable) continue;
+    st.stands_in = true;
+    return use(draft, service, fallback, st);
+  }
+  if (service.fail != FailPolicy::open) return;
+  for (const BackendConfig& backend : service.backends) {
+    BackendStatus& st = all.status.at({service.name, backend.address});
+    if (!st.down) continue;
+    st.open = st.usable = true;
+    st.why.clear();
+    all.parts.backends[st.id].usable = true;
+    if (backend.weight != 0) use(draft, service, backend, st);
+  }
 }
 
 Backend TableBuilder::resolve(const Config& config, const ServiceConfig& service,
@@ -351,7 +392,7 @@ void TableBuilder::release_ids_not_in(const Config& config, const std::set<uint3
   std::size_t configured = 0;
   for (const ServiceConfig& service : config.services) {
     services.insert(service.name);
-    configured += service.backends.size();
+    configured += service.backends.size() + service.fallback.size();
   }
   std::erase_if(lookups_, [&](const auto& entry) { return !services.contains(entry.first); });
   if (ids_.size() == configured) return;  // every configured backend has one, so there is no other
@@ -359,6 +400,7 @@ void TableBuilder::release_ids_not_in(const Config& config, const std::set<uint3
   std::set<std::pair<std::string_view, IpAddress>> wanted;
   for (const ServiceConfig& service : config.services) {
     for (const BackendConfig& backend : service.backends) wanted.emplace(service.name, backend.address);
+    for (const BackendConfig& fallback : service.fallback) wanted.emplace(service.name, fallback.address);
   }
   std::vector<std::pair<std::string, IpAddress>> gone;
   ids_.for_each([&](const std::string& service, const IpAddress& address, uint32_t id) {

@@ -36,6 +36,12 @@ struct NetworkView {
   std::function<const ResolvedHop*(const IpAddress&)> find_hop;
 };
 
+/// What the builder is told of the backends' health.
+struct HealthView {
+  /// Empty if the backend is up, unknown or not checked; else why it is down. Null: nothing is checked.
+  std::function<std::string(const ServiceConfig&, const BackendConfig&)> why_down;
+};
+
 /// Why a backend takes no packets; empty if it does.
 struct BackendStatus {
   uint32_t id = 0;
@@ -43,6 +49,10 @@ struct BackendStatus {
   std::string why;
   bool asking = false;     ///< not usable only because the kernel is still asking for the link-layer address
   bool by_intent = false;  ///< not usable because the operator said so: no fault
+  bool down = false;       ///< its health says so
+  bool open = false;       ///< and it takes packets all the same, since none of its service is up
+  bool fallback = false;   ///< it is its service's fallback
+  bool stands_in = false;  ///< and takes new flows at present
   double share = 0;        ///< of its service's lookup array
 };
 
@@ -57,7 +67,8 @@ class TableBuilder {
   /// being asked again keeps the link-layer address of the last table.
   /// now_ns: of the clock that the workers have (CLOCK_MONOTONIC).
   tl::expected<std::unique_ptr<const Table>, std::string> build(const Config& config,
-                                                                const NetworkView& network, uint64_t now_ns);
+                                                                const NetworkView& network, uint64_t now_ns,
+                                                                const HealthView& health = {});
 
   /// Of the last table built: by (service name, address).
   const std::map<std::pair<std::string, IpAddress>, BackendStatus>& status() const { return status_; }
@@ -93,8 +104,20 @@ class TableBuilder {
     bool may_keep() const { return weighted.empty() && asking; }
   };
   using Statuses = std::map<std::pair<std::string, IpAddress>, BackendStatus>;
-  Draft draft(const Config& config, const ServiceConfig& service, const NetworkView& network, uint32_t index,
-              TableParts& parts, Statuses& status);
+  /// What all services of one table are drafted from, and into.
+  struct Drafting {
+    const Config& config;
+    const NetworkView& network;
+    const HealthView& health;
+    TableParts& parts;
+    Statuses& status;
+  };
+  Draft draft(const Drafting& all, const ServiceConfig& service, uint32_t index);
+  BackendStatus& place(const Drafting& all, const ServiceConfig& service, const BackendConfig& backend,
+                       uint32_t index);
+  static void use(Draft& draft, const ServiceConfig& service, const BackendConfig& backend,
+                  BackendStatus& status);
+  static void use_without_backend_up(Draft& draft, const Drafting& all, const ServiceConfig& service);
   void build_lookup(const ServiceConfig& service, const std::vector<MaglevBackend>& backends,
                     Cached& cached) const;
   void build_lookups(const Config& config, const std::vector<Draft>& drafts);

@@ -6,7 +6,7 @@ peer.py http  ADDR PORT  --requests N | --until-told     one connection per requ
 peer.py udp   ADDR PORT  --requests N                    one socket per datagram
 peer.py keep  ADDR PORT  --connections K                 K connections, a request on each all the time
 
-A line on stdin is a command (`report`, `stop`); what stdout says is one JSON value a line.
+A line on stdin is a command (`report`, `stop`; to a server `dead` and `alive`); what stdout says is one JSON value a line.
 """
 import argparse
 import asyncio
@@ -41,7 +41,10 @@ async def commands():
 # -- server -----------------------------------------------------------------------------------------------------------
 
 class HttpServer(asyncio.Protocol):
-    """GET / -> NAME; POST /sum -> SHA-256 of the body; GET /stream/N -> N lines of NAME, one every 20 ms. Keep-alive."""
+    """GET / -> NAME; POST /sum -> SHA-256 of the body; GET /stream/N -> N lines of NAME, one every 20 ms;
+    GET /alive -> 200, or 500 while `dead`. Keep-alive."""
+
+    dead = False  # of all connections of this process
 
     def __init__(self, name):
         self.name, self.buffer, self.streaming = name, b"", None
@@ -68,7 +71,8 @@ class HttpServer(asyncio.Protocol):
             self.streaming = asyncio.ensure_future(self.stream(int(path.rpartition("/")[2])))
             return
         text = hashlib.sha256(body).hexdigest() if path == "/sum" else self.name
-        self.transport.write(f"HTTP/1.1 200 OK\r\nContent-Length: {len(text)}\r\nX-Backend: {self.name}\r\n\r\n{text}"
+        status = "500 Dead" if path == "/alive" and HttpServer.dead else "200 OK"
+        self.transport.write(f"HTTP/1.1 {status}\r\nContent-Length: {len(text)}\r\nX-Backend: {self.name}\r\n\r\n{text}"
                              .encode())
 
     async def stream(self, lines):
@@ -105,6 +109,7 @@ async def serve(args):
     async for command in commands():
         if command == "stop":
             return
+        HttpServer.dead = command == "dead"
 
 
 # -- clients ----------------------------------------------------------------------------------------------------------

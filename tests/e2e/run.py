@@ -12,6 +12,7 @@ import test_explain
 import test_forwarding
 import test_fragments
 import test_hardware
+import test_health
 import test_host
 import test_icmp
 import test_inject

@@ -31,10 +31,12 @@ SERVICE6 = {"name": "dns6", "vip": "2001:db8::53", "port": 0, "protocol": "udp",
             "packets": 0, "bytes": 0, "new_flows": 0}
 BACKENDS = [
     {"service": "web", "address": "10.0.1.11", "weight": 100, "admin": "ready", "mode": "dsr-l2", "usable": True, "why": "",
+     "health": {"state": "up", "type": "tcp", "reason": "connected"},
      "share": 1, "next_hop": {"state": "reachable", "mac": "02:00:00:00:01:0b", "interface": "eth0", "gateway": None},
      "packets": 1234567, "bytes": 1300000000, "new_flows": 4711},
     {"service": "web", "address": "10.0.1.12", "weight": 5, "admin": "ready", "mode": "dsr-l2", "usable": False,
      "why": "its neighbour does not answer", "share": 0.0,
+     "health": {"state": "down", "type": "tcp", "reason": "no answer within 1000 ms"},
      "next_hop": {"state": "failed", "mac": "", "interface": "eth0", "gateway": None},
      "packets": 0, "bytes": 0, "new_flows": 0}]
 PACKETS = {"received": 1300000, "received_bytes": 2048, "forwarded": 1234567, "passed": 0, "replied": 3, "dropped": 65430,
@@ -170,9 +172,9 @@ class CliTest(unittest.TestCase):
               backends      2, 1 usable
               traffic       1.23M packets, 1.21 GiB, 4711 new flows
 
-            ADDRESS    WEIGHT  ADMIN  MODE    USABLE     SHARE  NEXT HOP                PACKETS     BYTES  NEW FLOWS  WHY
-            10.0.1.11     100  ready  dsr-l2  yes     100.00 %  eth0 02:00:00:00:01:0b    1.23M  1.21 GiB       4711  -
-            10.0.1.12       5  ready  dsr-l2  no        0.00 %  failed                        0       0 B          0  """
+            ADDRESS    WEIGHT  ADMIN  HEALTH  MODE    USABLE     SHARE  NEXT HOP                PACKETS     BYTES  NEW FLOWS  WHY
+            10.0.1.11     100  ready  up      dsr-l2  yes     100.00 %  eth0 02:00:00:00:01:0b    1.23M  1.21 GiB       4711  -
+            10.0.1.12       5  ready  down    dsr-l2  no        0.00 %  failed                        0       0 B          0  """
                                                         "its neighbour does not answer\n"))
 
     def test_backends_of_one_service(self):
@@ -183,7 +185,59 @@ class CliTest(unittest.TestCase):
         self.assertEqual(row["address"], "10.0.1.12")
         self.assertEqual(row["usable"], "no")
         self.assertEqual(row["next_hop_mac"], "")
+        self.assertEqual((row["health"], row["health_reason"]), ("down", "no answer within 1000 ms"))
         self.assertEqual(row["why"], "its neighbour does not answer")
+
+    def test_health_lists_every_check_and_its_last_result(self):
+        check = {"service": "web", "address": "10.0.1.11", "state": "up", "type": "http", "target": "10.0.1.11:80",
+                 "last": "good", "reason": "status 200", "duration_ms": 1.25, "good_in_a_row": 7, "bad_in_a_row": 0, "rise": 2,
+                 "fall": 3, "interval_ms": 2000, "timeout_ms": 1000, "checks": 7, "failures": 0, "not_run": 0,
+                 "since_seconds": 14}
+        dead = {**check, "address": "10.0.1.12", "target": "10.0.1.12:80", "state": "down", "last": "bad", "checks": 123456,
+                "reason": "connection refused", "good_in_a_row": 0, "bad_in_a_row": 9, "failures": 9, "duration_ms": 0.1}
+        answer = {"schema": "xebec.health-list/1", "running": 0, "waiting": 0, "checks": [check, dead]}
+        self.daemon.answer("GET", "/v1/health", answer)
+        self.daemon.answer("GET", "/v1/health?service=web", answer)
+        table = lines("""
+            SERVICE  ADDRESS    STATE  TYPE  TARGET        LAST  DURATION MS  GOOD IN A ROW  RISE  BAD IN A ROW  FALL  CHECKS  FAILURES  REASON
+            web      10.0.1.11  up     http  10.0.1.11:80  good         1.25              7     2             0     3       7         0  status 200
+            web      10.0.1.12  down   http  10.0.1.12:80  bad           0.1              0     2             9     3    123k         9  connection refused
+            """)
+        for args in (["health"], ["health", "list"], ["health", "ls"], ["health", "show", "web"]):
+            self.expect(args, 0, table)
+        tsv = self.run_tool("health", "list", "-o", "tsv").stdout.splitlines()
+        self.assertEqual(dict(zip(tsv[0].split("\t"), tsv[2].split("\t")))["checks"], "123456")
+
+    def test_health_history_of_a_service_and_of_a_backend(self):
+        answer = {"schema": "xebec.health-history/1", "transitions": [
+            {"time": "2026-01-02T03:04:05.678Z", "service": "web", "address": "10.0.1.12", "from": "up", "to": "down",
+             "reason": "connection refused after 3 of 3", "duration_ms": 0.1}]}
+        for path in ("/v1/health/history", "/v1/health/history?service=web",
+                     "/v1/health/history?service=web&backend=10.0.1.12"):
+            self.daemon.answer("GET", path, answer)
+        table = lines("""
+            TIME                      SERVICE  ADDRESS    FROM  TO    DURATION MS  REASON
+            2026-01-02T03:04:05.678Z  web      10.0.1.12  up    down          0.1  connection refused after 3 of 3
+            """)
+        for args in ([], ["web"], ["web", "10.0.1.12"]):
+            self.expect(["health", "history", *args], 0, table)
+        self.assertEqual(self.run_tool("health", "history", "web", "10.0.1.12:80").returncode, 2)
+
+    def test_a_single_check_waits_for_its_result_and_tells_it_by_the_exit_code(self):
+        begun = {"schema": "xebec.health-check/1", "check": 5, "service": "web", "address": "10.0.1.12", "type": "tcp",
+                 "target": "10.0.1.12:80", "done": False, "result": None, "reason": "", "duration_ms": None}
+        post, get = "/v1/services/web/backends/10.0.1.12/check", "/v1/health/checks/5"
+        self.daemon.answer("POST", post, begun, 202)
+        for result, code in (("good", 0), ("bad", 1), ("not_run", 1)):
+            self.daemon.answer("GET", get, {**begun, "done": True, "result": result, "reason": "why", "duration_ms": 0.5})
+            self.expect(["backend", "check", "web", "10.0.1.12"], code, lines(f"""
+                SERVICE  ADDRESS    TYPE  TARGET        {"RESULT":{max(6, len(result))}}  DURATION MS  REASON
+                web      10.0.1.12  tcp   10.0.1.12:80  {result:{max(6, len(result))}}          0.5  why
+                """))
+        self.daemon.answer("GET", get, begun)
+        done = self.run_tool("--timeout", "0.2", "backend", "check", "web", "10.0.1.12")
+        self.assertEqual((done.returncode, done.stdout), (7, ""))
+        self.assertIn("10.0.1.12: has no result yet", done.stderr)
 
     def test_interfaces_show_their_queues(self):
         self.daemon.answer("GET", "/v1/interfaces", {"schema": "xebec.interface-list/1", "interfaces": [INTERFACE]})
@@ -482,7 +536,7 @@ class CliTest(unittest.TestCase):
 
     def test_usage_errors_exit_2_and_say_what_was_meant(self):
         for args, message, hint in (
-                ([], "command line: needs one of: status, interface, worker, stats, reload, service, backend, config, explain",
+                ([], "command line: needs one of: status, interface, worker, stats, reload, service, backend, health, config, explain",
                  "xebec --help"),
                 (["config"], "config: needs one of: check, show, diff, apply", "xebec config --help"),
                 (["servce"], 'command line: "servce" is not expected here', 'did you mean "service"?'),

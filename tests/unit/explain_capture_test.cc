@@ -170,7 +170,7 @@ TEST(ExplainCapture, GoesOnWhereTheFirstTimesOfACaptureAreBroken) {
 TEST(ExplainCapture, LetsALaterFragmentWaitForItsFirstAndKeepsTheOrder) {
   const OfflineWorld world(kConfig);
   const auto explainer = world.explainer();
-  const auto pieces = fragments_of(to_vip().udp(5000, 53).payload(Bytes(2000, 'f')).build(), 1000, 7);
+  const auto pieces = test::fragments_of(to_vip().udp(5000, 53).payload(Bytes(2000, 'f')).build(), 1000, 7);
   ASSERT_EQ(pieces.size(), 3u);
   EXPECT_TRUE(explainer->take(captured(pieces[2], 1000)).empty());
   EXPECT_TRUE(explainer->take(captured(Bytes(60), 1000)).empty()) << "it stands behind one that waits";
@@ -188,7 +188,7 @@ TEST(ExplainCapture, LetsALaterFragmentWaitForItsFirstAndKeepsTheOrder) {
 TEST(ExplainCapture, GivesUpALaterFragmentWhoseFirstDoesNotCome) {
   const OfflineWorld world(kConfig);
   const auto explainer = world.explainer();
-  const auto pieces = fragments_of(to_vip().udp(5000, 53).payload(Bytes(2000, 'f')).build(), 1000, 7);
+  const auto pieces = test::fragments_of(to_vip().udp(5000, 53).payload(Bytes(2000, 'f')).build(), 1000, 7);
   EXPECT_TRUE(explainer->take(captured(pieces[1], 1000)).empty());
   auto settled = explainer->take(captured(pieces[0], 1001));  // a second later
   ASSERT_EQ(settled.size(), 2u);
@@ -196,7 +196,7 @@ TEST(ExplainCapture, GivesUpALaterFragmentWhoseFirstDoesNotCome) {
   EXPECT_EQ(settled[1].verdict, "forward");
   EXPECT_TRUE(
       explainer
-          ->take(captured(fragments_of(to_vip().udp(6000, 53).payload(Bytes(2000, 'g')).build(), 1000, 8)[1],
+          ->take(captured(test::fragments_of(to_vip().udp(6000, 53).payload(Bytes(2000, 'g')).build(), 1000, 8)[1],
                           1001))
           .empty());
   settled = explainer->finish();

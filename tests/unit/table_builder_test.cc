@@ -47,7 +47,7 @@ class TableBuilderTest : public ::testing::Test {
     hops_[b.address] = hop;
   }
   const Table& build() {
-    auto table = builder_.build(config_, network_, now_);
+    auto table = builder_.build(config_, network_, now_, health_);
     EXPECT_TRUE(table.has_value()) << (table ? "" : table.error());
     last_ = std::move(*table);
     return *last_;
@@ -60,8 +60,20 @@ class TableBuilderTest : public ::testing::Test {
     return ids;
   }
 
+  void set_down(std::set<uint8_t> down) {
+    health_.why_down = [down](const ServiceConfig&, const BackendConfig& b) -> std::string {
+      return down.contains(b.address.bytes[15]) ? "down: connection refused after 3 of 3" : "";
+    };
+  }
+  void add_fallback(uint8_t i) {
+    add_backend(i);
+    config_.services[0].fallback = {config_.services[0].backends.back()};
+    config_.services[0].backends.pop_back();
+  }
+
   Config config_;
   NetworkView network_;
+  HealthView health_;
   std::map<IpAddress, ResolvedHop> hops_;
   TableBuilder builder_;
   uint64_t now_ = 1'000'000'000'000;
@@ -323,6 +335,112 @@ TEST_F(TableBuilderTest, CountsGenerationsUp) {
   const uint64_t first = last_->generation();
   build();
   EXPECT_EQ(last_->generation(), first + 1);
+}
+
+TEST_F(TableBuilderTest, GivesABackendThatIsDownNoPacketsAndMovesNoOtherSlotThanItsOwn) {
+  build();
+  const std::vector<uint16_t> before(last_->services()[0].lookup->slots().begin(),
+                                     last_->services()[0].lookup->slots().end());
+  const std::vector<uint32_t> ids = last_->services()[0].backend_ids;
+  const auto old = std::move(last_);
+  set_down({2});
+  build();
+  EXPECT_FALSE(status(2).usable);
+  EXPECT_TRUE(status(2).down);
+  EXPECT_FALSE(status(2).by_intent);
+  EXPECT_EQ(status(2).why, "down: connection refused after 3 of 3");
+  EXPECT_FALSE(last_->backends()[status(2).id].usable) << "remembered flows move on as well";
+  EXPECT_FALSE(picked().contains(status(2).id));
+  EXPECT_EQ(picked().size(), 3u);
+  const Service& s = last_->services()[0];
+  std::size_t moved = 0;
+  for (std::size_t i = 0; i < before.size(); ++i) {
+    const uint32_t was = ids[before[i]];
+    moved += was != status(2).id && s.backend_ids[s.lookup->slots()[i]] != was ? 1 : 0;
+  }
+  EXPECT_LT(moved, before.size() / 100);
+  set_down({});
+  EXPECT_EQ(build().services()[0].lookup->digest(), old->services()[0].lookup->digest()) << "back as it was";
+}
+
+TEST_F(TableBuilderTest, DropsWhileAllAreDownUnlessToldOtherwise) {
+  set_down({1, 2, 3, 4});
+  EXPECT_TRUE(build().services()[0].lookup->empty());
+}
+
+TEST_F(TableBuilderTest, UsesAllThatAreDownIfItFailsOpen) {
+  config_.services[0].fail = FailPolicy::open;
+  config_.services[0].backends[2].weight = 0;
+  config_.services[0].backends[3].admin = Admin::maint;
+  set_down({1, 2, 3, 4});
+  build();
+  EXPECT_EQ(picked(), (std::set<uint32_t>{status(1).id, status(2).id}));
+  EXPECT_TRUE(status(1).open);
+  EXPECT_TRUE(status(1).down);
+  EXPECT_TRUE(status(1).usable);
+  EXPECT_EQ(status(1).why, "");
+  EXPECT_TRUE(last_->backends()[status(3).id].usable) << "weight 0: what is remembered stays";
+  EXPECT_FALSE(last_->backends()[status(4).id].usable) << "maintenance is the operator's word";
+  set_down({1, 3});
+  build();
+  EXPECT_EQ(picked(), std::set<uint32_t>{status(2).id}) << "one that is up is enough";
+  EXPECT_FALSE(status(1).open);
+  EXPECT_FALSE(status(1).usable);
+}
+
+TEST_F(TableBuilderTest, OpensOnlyWhatCouldTakePackets) {
+  config_.services[0].fail = FailPolicy::open;
+  hops_[backend(1)].state = ResolvedHop::State::failed;
+  set_down({1, 2, 3, 4});
+  build();
+  EXPECT_FALSE(status(1).usable);
+  EXPECT_EQ(picked().size(), 3u);
+}
+
+TEST_F(TableBuilderTest, UsesTheFallbackOnlyWhileNoBackendIsUp) {
+  add_fallback(9);
+  config_.services[0].fail = FailPolicy::open;  // comes behind it
+  build();
+  EXPECT_EQ(picked().size(), 4u);
+  EXPECT_FALSE(picked().contains(status(9).id));
+  EXPECT_TRUE(status(9).fallback);
+  EXPECT_FALSE(status(9).stands_in);
+  set_down({1, 2, 3, 4});
+  build();
+  EXPECT_EQ(picked(), std::set<uint32_t>{status(9).id});
+  EXPECT_TRUE(status(9).stands_in);
+  EXPECT_FALSE(status(1).open);
+  const uint32_t id = status(9).id;
+  set_down({1, 2, 3});
+  build();
+  EXPECT_EQ(picked(), std::set<uint32_t>{status(4).id});
+  EXPECT_EQ(status(9).id, id);
+  EXPECT_TRUE(last_->backends()[id].usable) << "its connections stay with it";
+  set_down({1, 2, 3, 4, 9});
+  build();
+  EXPECT_EQ(picked().size(), 4u) << "the fallback is down, too: fail open";
+}
+
+TEST_F(TableBuilderTest, DoesNotUseTheFallbackWhileNeighboursAreBeingAsked) {
+  add_fallback(9);
+  for (uint8_t i = 1; i <= 4; ++i) hops_[backend(i)].state = ResolvedHop::State::resolving;
+  build();
+  EXPECT_TRUE(last_->services()[0].lookup->empty()) << "a matter of milliseconds at every start";
+  for (uint8_t i = 1; i <= 4; ++i) hops_[backend(i)].state = ResolvedHop::State::failed;
+  build();
+  EXPECT_EQ(picked(), std::set<uint32_t>{status(9).id});
+}
+
+TEST_F(TableBuilderTest, KeepsTheIdOfAFallbackFromTableToTable) {
+  add_fallback(9);
+  build();
+  const uint32_t id = status(9).id;
+  config_.services[0].backends.pop_back();
+  for (int i = 0; i < 3; ++i) build();
+  EXPECT_EQ(status(9).id, id);
+  config_.services[0].fallback.clear();
+  build();
+  EXPECT_FALSE(builder_.status().contains({"web", backend(9)}));
 }
 
 }  // namespace

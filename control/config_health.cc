@@ -1,0 +1,298 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// The reading, writing and checking of "health" objects.
+#include "control/config_health.h"
+
+#include <algorithm>
+
+#include <fmt/format.h>
+
+#include "control/config_document.h"
+#include "control/config_keys.h"
+#include "control/config_reader.h"
+
+namespace xebec {
+namespace {
+
+using Kind = JsonNode::Kind;
+using Json = nlohmann::ordered_json;
+
+/// In one datagram that no path on Ethernet fragments (1500 less IPv6 and UDP headers).
+constexpr std::size_t kMaxDatagram = 1452;
+constexpr std::size_t kMaxHttpText = 1024;
+constexpr Range kStatusRange{100, 599};  // RFC 9110 section 15
+
+template <typename T>
+void number(ObjectReader& fields, std::string_view key, std::optional<T>& target) {
+  T value{};
+  fields.number(key, value);
+  if (fields.find(key) != nullptr && fields.clean(key)) target = value;
+}
+template <typename T>
+void word(ObjectReader& fields, std::string_view key, std::optional<T>& target) {
+  T value{};
+  fields.word(key, value);
+  if (fields.find(key) != nullptr && fields.clean(key)) target = value;
+}
+void text(ObjectReader& fields, std::string_view key, std::optional<std::string>& target) {
+  std::string value;
+  fields.text(key, value);
+  if (fields.find(key) != nullptr && fields.clean(key)) target = std::move(value);
+}
+
+/// 200 or "200-299".
+std::optional<StatusRange> status_range(const JsonNode& node) {
+  std::optional<uint64_t> low, high;
+  if (node.kind == Kind::number) {
+    low = high = node.whole;
+  } else if (node.kind == Kind::string) {
+    const std::size_t dash = node.text.find('-');
+    low = decimal(std::string_view(node.text).substr(0, dash));
+    high = dash == std::string::npos ? low : decimal(std::string_view(node.text).substr(dash + 1));
+  }
+  if (!low || !high || *low > *high || *low < kStatusRange.low || *high > kStatusRange.high)
+    return std::nullopt;
+  return StatusRange{static_cast<uint16_t>(*low), static_cast<uint16_t>(*high)};
+}
+
+void read_status(ObjectReader& fields, std::optional<std::vector<StatusRange>>& target) {
+  const JsonNode* node = fields.expect("expect_status", Kind::array);
+  if (node == nullptr) return;
+  std::vector<StatusRange> ranges;
+  for (const JsonNode& element : node->children) {
+    const auto range = status_range(element);
+    if (!range) {
+      return fields.report("expect_status",
+                           "its elements must be status codes such as 200, or ranges such as "
+                           "\"200-299\", in 100..599");
+    }
+    ranges.push_back(*range);
+  }
+  if (ranges.empty()) return fields.report("expect_status", "an empty list: no answer would be good");
+  target = std::move(ranges);
+}
+
+/// Bytes as text under `key`, or as hex digits under `key`_hex.
+void read_bytes(ObjectReader& fields, const std::string& key, std::optional<std::string>& target) {
+  text(fields, key, target);
+  const std::string hex_key = key + "_hex";
+  const JsonNode* node = fields.expect(hex_key, Kind::string);
+  if (node == nullptr) return;
+  if (fields.find(key) != nullptr) return fields.report(hex_key, fmt::format("\"{}\" is given as well", key));
+  const std::string digits = lower(node->text);
+  if (digits.size() % 2 != 0 || digits.find_first_not_of("0123456789abcdef") != std::string::npos) {
+    return fields.report(hex_key, fmt::format("{} is not an even number of hex digits", quote(node->text)));
+  }
+  const auto value = [](char c) { return c <= '9' ? c - '0' : c - 'a' + 10; };
+  std::string bytes;
+  for (std::size_t i = 0; i < digits.size(); i += 2)
+    bytes += static_cast<char>(value(digits[i]) * 16 + value(digits[i + 1]));
+  target = std::move(bytes);
+}
+
+void write_bytes(const std::string& key, const std::optional<std::string>& bytes, Json& out) {
+  if (!bytes) return;
+  const bool plain = std::all_of(bytes->begin(), bytes->end(), [](char c) { return c >= ' ' && c <= '~'; });
+  if (plain) {
+    out[key] = *bytes;
+    return;
+  }
+  std::string digits;
+  for (const char c : *bytes) digits += fmt::format("{:02x}", static_cast<uint8_t>(c));
+  out[key + "_hex"] = digits;
+}
+
+/// Keys that mean something to only some types.
+struct OwnKey {
+  const char* key;
+  std::vector<HealthType> types;
+  bool written;
+};
+
+std::vector<OwnKey> own_keys(const HealthConfig& h) {
+  const std::vector<HealthType> http{HealthType::http, HealthType::https};
+  return {{"path", http, h.path.has_value()},
+          {"host", http, h.host.has_value()},
+          {"method", http, h.method.has_value()},
+          {"expect_status", http, h.expect_status.has_value()},
+          {"expect_body", http, h.expect_body.has_value()},
+          {"tls_verify", {HealthType::https}, h.tls_verify.has_value()},
+          {"payload", {HealthType::udp}, h.payload.has_value()},
+          {"expect", {HealthType::udp}, h.expect.has_value()},
+          {"dns_name", {HealthType::dns}, h.dns_name.has_value()},
+          {"dns_type", {HealthType::dns}, h.dns_type.has_value()}};
+}
+
+/// Empty if the text fits into a line of an HTTP request.
+std::string http_text_fault(const std::string& text) {
+  if (text.size() > kMaxHttpText) return fmt::format("is longer than {} bytes", kMaxHttpText);
+  const bool plain = std::all_of(text.begin(), text.end(), [](char c) { return c > ' ' && c <= '~'; });
+  return plain ? "" : fmt::format("{} has a blank or a character that is not ASCII", quote(text));
+}
+
+/// A name or an address, and perhaps ":PORT": it goes into a URL.
+std::string host_fault(const std::string& host) {
+  const bool plain = std::all_of(host.begin(), host.end(), [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+           std::string_view(".-_:[]").find(c) != std::string_view::npos;
+  });
+  if (!host.empty() && host.size() <= 253 && plain) return {};
+  return fmt::format("{} is not a host name, with or without a port", quote(host));
+}
+
+/// RFC 1035 section 2.3.4: labels of at most 63 bytes, the whole at most 253 as text.
+std::string dns_name_fault(std::string_view name) {
+  if (name == ".") return {};
+  if (name.ends_with('.')) name.remove_suffix(1);
+  const std::string fault = fmt::format("{} is not a domain name", quote(name));
+  if (name.empty() || name.size() > 253) return fault;
+  while (true) {
+    const std::string_view label = name.substr(0, name.find('.'));
+    const bool plain = std::all_of(label.begin(), label.end(), [](char c) {
+      return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
+             c == '_';
+    });
+    if (label.empty() || label.size() > 63 || !plain) return fault;
+    if (label.size() == name.size()) return {};
+    name.remove_prefix(label.size() + 1);
+  }
+}
+
+void report_at(const ValidationSink& sink, const std::string& pointer, std::string message) {
+  if (!message.empty() && sink.usable(pointer)) sink.report(pointer, std::move(message));
+}
+
+/// What a value says alone.
+void check_values(const HealthConfig& h, const std::string& at, const ValidationSink& sink) {
+  if (h.path) {
+    report_at(sink, at + "/path",
+              h.path->starts_with('/') ? http_text_fault(*h.path)
+                                       : fmt::format("{} does not begin with \"/\"", quote(*h.path)));
+  }
+  if (h.host) report_at(sink, at + "/host", host_fault(*h.host));
+  if (h.expect_body && (h.expect_body->empty() || h.expect_body->size() > kMaxHttpText)) {
+    report_at(sink, at + "/expect_body", fmt::format("must have 1 to {} bytes", kMaxHttpText));
+  }
+  if (h.payload && h.payload->size() > kMaxDatagram)
+    report_at(sink, at + "/payload", fmt::format("is longer than {} bytes", kMaxDatagram));
+  if (h.expect && h.expect->size() > kMaxDatagram)
+    report_at(sink, at + "/expect", fmt::format("is longer than {} bytes", kMaxDatagram));
+  if (h.dns_name) report_at(sink, at + "/dns_name", dns_name_fault(*h.dns_name));
+}
+
+std::string names_of(const std::vector<HealthType>& types) {
+  std::string out;
+  for (const HealthType type : types) out += fmt::format("{}{}", out.empty() ? "" : " and ", to_string(type));
+  return out;
+}
+
+}  // namespace
+
+HealthConfig read_health(ObjectReader& parent, Findings& findings) {
+  HealthConfig h;
+  const JsonNode* node = parent.find("health");
+  if (node == nullptr) return h;
+  if (node->kind == Kind::boolean && !node->boolean) {
+    h.type = HealthType::none;
+    return h;
+  }
+  if (node->kind != Kind::object) {
+    parent.report("health", "must be an object, or false for no check");
+    return h;
+  }
+  ObjectReader fields(*node, parent.pointer("health"), kHealthRule, findings);
+  word(fields, "type", h.type);
+  number(fields, "interval_ms", h.interval_ms);
+  number(fields, "timeout_ms", h.timeout_ms);
+  number(fields, "rise", h.rise);
+  number(fields, "fall", h.fall);
+  number(fields, "jitter_percent", h.jitter_percent);
+  word(fields, "initial", h.initial);
+  fields.check_word("to");
+  number(fields, "port", h.port);
+  text(fields, "path", h.path);
+  text(fields, "host", h.host);
+  word(fields, "method", h.method);
+  read_status(fields, h.expect_status);
+  text(fields, "expect_body", h.expect_body);
+  bool verify = false;
+  fields.flag("tls_verify", verify);
+  if (fields.find("tls_verify") != nullptr) h.tls_verify = verify;
+  read_bytes(fields, "payload", h.payload);
+  read_bytes(fields, "expect", h.expect);
+  text(fields, "dns_name", h.dns_name);
+  word(fields, "dns_type", h.dns_type);
+  return h;
+}
+
+void write_health(const HealthConfig& h, Json& parent) {
+  HealthConfig no_check;
+  no_check.type = HealthType::none;
+  if (h == no_check) {
+    parent["health"] = false;
+    return;
+  }
+  Json out = Json::object();
+  if (h.type) out["type"] = to_string(*h.type);
+  if (h.interval_ms) out["interval_ms"] = *h.interval_ms;
+  if (h.timeout_ms) out["timeout_ms"] = *h.timeout_ms;
+  if (h.rise) out["rise"] = *h.rise;
+  if (h.fall) out["fall"] = *h.fall;
+  if (h.jitter_percent) out["jitter_percent"] = *h.jitter_percent;
+  if (h.initial) out["initial"] = to_string(*h.initial);
+  if (h.port) out["port"] = *h.port;
+  if (h.path) out["path"] = *h.path;
+  if (h.host) out["host"] = *h.host;
+  if (h.method) out["method"] = to_string(*h.method);
+  if (h.expect_status) {
+    out["expect_status"] = Json::array();
+    for (const StatusRange& r : *h.expect_status)
+      out["expect_status"].push_back(r.low == r.high ? Json(r.low)
+                                                     : Json(fmt::format("{}-{}", r.low, r.high)));
+  }
+  if (h.expect_body) out["expect_body"] = *h.expect_body;
+  if (h.tls_verify) out["tls_verify"] = *h.tls_verify;
+  write_bytes("payload", h.payload, out);
+  write_bytes("expect", h.expect, out);
+  if (h.dns_name) out["dns_name"] = *h.dns_name;
+  for (const Word& type : kDnsTypeWordList) {
+    if (h.dns_type && type.value == *h.dns_type) out["dns_type"] = type.text;
+  }
+  if (!out.empty()) parent["health"] = std::move(out);
+}
+
+void check_health_defaults(const HealthConfig& h, const ValidationSink& sink) {
+  check_values(h, "/defaults/health", sink);
+}
+
+void check_health(const HealthConfig& written, const HealthConfig& in_force, bool port_known,
+                  const std::string& parent, const ValidationSink& sink) {
+  const std::string at = parent + "/health";
+  if (written == HealthConfig{} || !sink.usable(at)) return;
+  check_values(written, at, sink);
+  if (!sink.usable(at + "/type")) return;
+  if (!in_force.type) {
+    return report_at(sink, at + "/type",
+                     "missing, here and in what it inherits from: tcp, http, ... or none");
+  }
+  const HealthSettings all = settle(in_force);
+  if (all.type == HealthType::none) return;
+  for (const OwnKey& own : own_keys(written)) {
+    if (!own.written || std::find(own.types.begin(), own.types.end(), all.type) != own.types.end()) continue;
+    report_at(sink, at + "/" + own.key,
+              fmt::format("means nothing to a check of type {}, only to {}", to_string(all.type),
+                          names_of(own.types)));
+  }
+  if (all.timeout_ms > all.interval_ms) {
+    report_at(sink, at + (written.timeout_ms ? "/timeout_ms" : "/interval_ms"),
+              fmt::format("a timeout of {} ms is longer than the interval, {} ms: checks would overlap",
+                          all.timeout_ms, all.interval_ms));
+  }
+  if (all.type == HealthType::dns && all.dns_name.empty())
+    report_at(sink, at + "/dns_name", "missing; a check of type dns asks for a name");
+  if (all.method == HttpMethod::head && !all.expect_body.empty())
+    report_at(sink, at + "/method", "HEAD is answered without a body, and \"expect_body\" wants one");
+  if (!port_known && all.port == 0 && all.type != HealthType::icmp)
+    report_at(sink, at + "/port", "missing: the service takes any port, so the check has to say which");
+}
+
+}  // namespace xebec

@@ -1,0 +1,210 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Health checks: backends that die, hang, fail and flap under traffic, and what becomes of the others' connections."""
+import functools
+import os
+import signal
+import time
+
+import peers
+from cases import add, case, expect, expect_equal, expect_served
+from daemon import config
+from lab import VIP, wait_until
+from test_change import expect_untouched
+
+INTERVAL_MS, TIMEOUT_MS, FALL = 500, 400, 2
+# The promise, and beside it what two busy cores take to schedule the daemon, the tool and this script.
+WINDOW_S = (FALL * INTERVAL_MS + TIMEOUT_MS) / 1000
+SLACK_S = 1.5
+HTTP = {"type": "http", "path": "/alive", "interval_ms": INTERVAL_MS, "timeout_ms": TIMEOUT_MS, "rise": 2, "fall": FALL}
+
+
+def checked(lab, health=None, **more):
+    """The web service of IPv4 alone, checked."""
+    settings = config(lab, families=(4,))
+    settings["services"] = [{**settings["services"][0], "health": health or HTTP, **more}]
+    return settings
+
+
+def rows(daemon):
+    return {r["address"]: r for r in daemon.ask("backend", "list", "web4")["backends"]}
+
+
+def wait_health(daemon, backend, state, deadline_s=10):
+    """Until the backend is in the state and the table says so; returns how long that took."""
+    began = time.monotonic()
+    usable = state != "down"
+
+    def there():
+        row = rows(daemon)[backend.address[4]]
+        return row["health"]["state"] == state and row["usable"] == usable
+
+    wait_until(there, lambda: f"{backend.role} to be {state}: {daemon.ask('health', 'list')}\n{daemon.said()}", deadline_s)
+    took = time.monotonic() - began
+    daemon.wait_published()
+    return took
+
+
+def wait_all_up(daemon, lab):
+    for backend in lab.backends:
+        wait_health(daemon, backend, "up")
+
+
+def serve_again(lab, backend):
+    udp = [arg for vip in VIP.values() for arg in ("--udp", f"{vip}:{peers.UDP_PORT}")]
+    return peers.Peer(lab, backend.ns, "serve", backend.role, "--tcp", peers.HTTP_PORT, *udp)
+
+
+def kill(lab, servers, backend):
+    servers[backend.role].end(signal.SIGKILL)
+    return lambda: serve_again(lab, backend)
+
+
+def hang(_, servers, backend):
+    os.kill(servers[backend.role].pid, signal.SIGSTOP)
+    return lambda: os.kill(servers[backend.role].pid, signal.SIGCONT)
+
+
+def fail(_, servers, backend):
+    servers[backend.role].tell("dead")
+    return lambda: servers[backend.role].tell("alive")
+
+
+FAULTS = {"dies": (kill, "connection refused"), "hangs": (hang, f"no answer to the request within {TIMEOUT_MS} ms"),
+          "answers_500": (fail, "status 500")}
+
+
+def backend_that(env, how):
+    fault, reason = FAULTS[how]
+    with env.lab() as lab:
+        servers = peers.serve(lab)
+        with env.daemon(lab, checked(lab)) as daemon:
+            wait_all_up(daemon, lab)
+            kept = peers.keep(lab, VIP[4], connections=60)
+            before = kept.report()
+            victim, others = lab.backends[1], [b for b in lab.backends if b is not lab.backends[1]]
+            heal = fault(lab, servers, victim)
+            took = wait_health(daemon, victim, "down")
+            expect(took <= WINDOW_S + SLACK_S, f"{how}: noticed after {took:.2f} s")
+            print(f"{how}: out of the table after {took:.2f} s, promised {WINDOW_S:.2f} s")
+
+            expect_served(peers.http(lab, 4, 200), others, f"while one {how}", slack=0.17)
+            if how != "hangs":  # there its clients wait for their answers, and so would the report
+                survivors = expect_untouched(before, kept.report(), victim.role, f"a backend {how}")
+                expect(survivors >= 30, f"{survivors} survivors are too few to tell")
+            row = rows(daemon)[victim.address[4]]
+            expect_equal(row["why"], f"down: {reason} after {FALL} of {FALL}", "the reason")
+            status = daemon.cli("status", check=False)
+            expect(status.returncode == 1 and reason in status.stdout, f"status: {status.stdout}")
+            check = daemon.cli("backend", "check", "web4", victim.address[4], check=False)
+            expect(check.returncode == 1 and reason in check.stdout, f"a single check: {check.stdout}{check.stderr}")
+
+            heal()
+            wait_health(daemon, victim, "up")
+            expect_served(peers.http(lab, 4, 200), lab.backends, "with all again", slack=0.15)
+            expect_untouched(before, kept.report(), victim.role, "coming back")
+            history = daemon.ask("health", "history", "web4", victim.address[4])["transitions"]
+            expect_equal([(t["from"], t["to"]) for t in history], [("unknown", "up"), ("up", "down"), ("down", "up")],
+                         "its history")
+            expect_equal(daemon.cli("backend", "check", "web4", victim.address[4]).returncode, 0, "a single check")
+
+
+for _how in FAULTS:
+    add(f"backend_that_{_how}_is_taken_out", functools.partial(backend_that, how=_how))
+
+
+@case()
+def backend_that_flaps_changes_the_table_at_most_twice_a_second(env):
+    with env.lab() as lab:
+        servers = peers.serve(lab)
+        settings = checked(lab)
+        victim = lab.backends[2]
+        row = next(b for b in settings["services"][0]["backends"] if b["address"] == victim.address[4])
+        row["health"] = {"interval_ms": 50, "timeout_ms": 50, "rise": 1, "fall": 1}
+        with env.daemon(lab, settings) as daemon:
+            wait_all_up(daemon, lab)
+            kept = peers.keep(lab, VIP[4], connections=60)
+            before = kept.report()
+            generation, began = daemon.generation(), time.monotonic()
+            for turn in range(50):  # 10 Hz: dead for 50 ms, alive for 50 ms
+                servers[victim.role].tell("dead" if turn % 2 == 0 else "alive")
+                time.sleep(max(0.0, began + (turn + 1) * 0.05 - time.monotonic()))
+            passed = time.monotonic() - began
+            changes = daemon.generation() - generation
+            downs = sum(t["to"] == "down" for t in daemon.ask("health", "history", "web4", victim.address[4])["transitions"])
+            expect(downs >= 1, "it was never seen to be down: this tells nothing")
+            expect(1 <= changes <= 2 * passed + 1, f"{changes} tables in {passed:.1f} s")
+            expect_untouched(before, kept.report(), victim.role, "flapping")
+            servers[victim.role].tell("alive")
+            wait_health(daemon, victim, "up")
+
+
+@case()
+def all_down_drops_fails_open_or_goes_to_the_fallback(env):
+    with env.lab() as lab:
+        servers = peers.serve(lab)
+        backends, sorry = lab.backends[:3], lab.backends[3]
+        settings = checked(lab)
+        service = settings["services"][0]
+        service["backends"] = [b for b in service["backends"] if b["address"] != sorry.address[4]]
+        with env.daemon(lab, settings) as daemon:
+            for backend in backends:
+                wait_health(daemon, backend, "up")
+            for backend in backends:
+                servers[backend.role].tell("dead")
+            for backend in backends:
+                wait_health(daemon, backend, "down")
+            dropped = daemon.packets()["drops"].get("no_backend", 0)
+            done = lab.client.ns.run("curl", "-s", "-m", "0.5", f"http://{VIP[4]}/", check=False)
+            expect_equal(done.returncode, 28, "curl's exit code: it runs into its timeout")
+            expect(daemon.packets()["drops"].get("no_backend", 0) > dropped, f"drops: {daemon.packets()}")
+            expect("no usable backend" in daemon.cli("status", check=False).stdout, "status does not say it")
+
+            service["fail"] = "open"  # /alive says 500, everything else is answered
+            daemon.write(settings)
+            daemon.reload()
+            expect_served(peers.http(lab, 4, 150), backends, "fail open", slack=0.2)
+            expect("fail open" in daemon.cli("status", check=False).stdout, "status does not say it")
+
+            service["fallback"] = {"address": sorry.address[4]}
+            daemon.write(settings)
+            daemon.reload()
+            expect_served(peers.http(lab, 4, 50), [sorry], "the fallback")
+            kept = peers.keep(lab, VIP[4], connections=10)
+            before = kept.report()
+            for backend in backends:
+                servers[backend.role].tell("alive")
+            for backend in backends:
+                wait_health(daemon, backend, "up")
+            expect_served(peers.http(lab, 4, 150), backends, "backends again", slack=0.2)
+            expect_untouched(before, kept.report(), None, "connections of the fallback")
+            expect_equal(daemon.cli("status").returncode, 0, "status")
+
+
+@case()
+def udp_leaves_a_dead_backend_and_maintenance_stops_its_check(env):
+    with env.lab() as lab:
+        servers = peers.serve(lab)
+        settings = checked(lab)
+        udp = {**config(lab, families=(4,))["services"][1], "health": {**HTTP, "port": peers.HTTP_PORT}}
+        expect_equal(udp["name"], "udp4", "the service")
+        settings["services"] += [udp, config(lab, families=(4,))["services"][2]]  # the last one is not checked
+        with env.daemon(lab, settings) as daemon:
+            wait_all_up(daemon, lab)
+            victim = lab.backends[0]
+            servers[victim.role].tell("dead")
+            wait_health(daemon, victim, "down")
+            wait_until(lambda: daemon.ask("service", "show", "udp4")["service"]["backends"]["usable"] == 3, "udp4 to notice")
+            daemon.wait_published()
+            others = [b for b in lab.backends if b is not victim]
+            expect_served(peers.udp(lab, 4, 200), others, "UDP", slack=0.17)
+
+            daemon.ask("backend", "set", "web4", victim.address[4], "admin=maint")
+            checked_now = [c["address"] for c in daemon.ask("health", "list", "web4")["checks"]]
+            expect_equal(sorted(checked_now), sorted(b.address[4] for b in others), "what is checked")
+            daemon.ask("backend", "set", "web4", victim.address[4], "admin=ready", "weight=0")
+            checked_now = [c["address"] for c in daemon.ask("health", "list", "web4")["checks"]]
+            expect_equal(len(checked_now), 4, "checks with one of weight 0")
+            done = daemon.cli("backend", "check", "web4", "10.77.0.99", check=False)
+            expect_equal(done.returncode, 6, "exit code for a backend that is not there")
+            done = daemon.cli("backend", "check", "iperf4-tcp", victim.address[4], check=False)
+            expect(done.returncode == 6 and "does not check it" in done.stderr, f"one that is not checked: {done.stderr}")
