@@ -8,6 +8,32 @@ from lab import LabError
 
 CASES = {}
 
+# What the sanitizers see, too: every path of packets and of changes once. The others repeat these with another mode, family, number
+# of queues or way of polling, and twice the time they take would make a run of scripts/test longer than 25 minutes. They are
+# there under every preset: scripts/test --all.
+SANITIZED = {
+    "removal_moves_only_what_it_must_ipv4", "reload_under_load_fails_nothing_on_2_queues", "rejected_reload_changes_nothing",
+    "services_come_and_go_by_the_tool", "reload_that_replaces_every_backend_drops_nothing",
+    "bodies_too_deep_or_with_a_key_twice_are_refused", "explains_where_flows_really_go",
+    "balances_dsr_l2_on_1_queues_by_generic_xdp", "balances_dsr_l2_on_2_queues_adaptive", "balances_ipip_ipv4_in_ipv6",
+    "balances_ipip_ipv6_in_ipv4", "balances_gre_over_ipv4", "balances_gue_over_ipv6", "balances_vxlan_over_ipv6",
+    "works_behind_a_router_with_gro_ipip", "fragments_meet_over_two_queues_dsr_l2", "held_fragments_are_bounded_and_given_up",
+    "every_queue_passes_its_self_test", "queue_that_nobody_serves_is_an_alarm_until_it_is_gone", "backend_that_dies_is_taken_out",
+    "all_down_drops_fails_open_or_goes_to_the_fallback", "udp_leaves_a_dead_backend_and_maintenance_stops_its_check",
+    "host_traffic_is_never_touched", "second_daemon_is_refused_and_the_first_unharmed", "missing_capability_is_named",
+    "stops_cleanly_under_load", "goes_into_the_background_and_still_finds_its_files", "path_mtu_discovery_shrinks_tcp_ipv6_in_ipv4",
+    "too_big_is_answered_with_what_the_rfcs_say", "traceroute_ends_at_the_vip", "injects_dsr_l2_on_2_queues",
+    "injects_ipip_ipv4_in_ipv6", "forwards_packets_of_mtu_9000_ipip_on_2_queues", "translates_dnat_on_2_queues",
+    "translates_nat_on_2_queues", "translates_dnat_between_two_interfaces", "ipip_adds_exactly_an_outer_header_ipv4_in_ipv4", "vlan_tags_are_kept",
+    "malformed_packets_are_dropped_each_with_one_reason", "echo_to_a_vip_is_answered_with_a_right_checksum",
+    "prefixes_ranges_and_protocols_have_their_own_backends", "denied_sources_are_dropped_from_the_moment_of_the_change",
+}
+
+
+def labels(case):
+    """Of the CTest test: `again` is what a preset with sanitizers leaves out unless asked."""
+    return ",".join(["e2e"] + ["slow"] * case.slow + ["again"] * (case.name not in SANITIZED))
+
 
 class Case:
     def __init__(self, name, function, timeout_s, slow):

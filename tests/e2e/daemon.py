@@ -163,10 +163,11 @@ class Daemon:
                     found.append(f"frames of worker {worker['worker']}: {frames}")
                 if own["received"] != sum_of(own):
                     found.append(f"packets of worker {worker['worker']}: {own}")
-            for interface in self.ask("interface", "list")["interfaces"]:
-                lost = sum(q["rx_dropped"] + q["rx_ring_full"] for q in interface["queues"])
-                if not 0 <= interface["shim"]["steered"] - total <= lost:
-                    found.append(f"steered {interface['shim']['steered']}, received {total}, ring losses {lost}")
+            interfaces = self.ask("interface", "list")["interfaces"]
+            steered = sum(i["shim"]["steered"] for i in interfaces)
+            lost = sum(q["rx_dropped"] + q["rx_ring_full"] for i in interfaces for q in i["queues"])
+            if not 0 <= steered - total <= lost:
+                found.append(f"steered {steered}, received {total}, ring losses {lost}")
             return found
 
         wait_until(lambda: not faults(), lambda: f"conservation: {faults()}", 5)

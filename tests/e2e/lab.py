@@ -9,7 +9,8 @@
 
 10.77.0.0/24 and fd77::/64. The client sends the VIPs to the balancer; backends answer the client directly. With
 routed=True the client sits behind the router, on 10.78.0.0/24 and fd78::/64, and the router sends the VIPs to the
-balancer. No offload is touched: packets carry partial checksums wherever the kernel likes them.
+balancer. With two_sided=True the backends are on a bridge of their own, 10.79.0.0/24 and fd79::/64, where the balancer has
+eth1: they have no way to the client but by the balancer. No offload is touched: packets carry partial checksums wherever the kernel likes them.
 """
 import os
 import shutil
@@ -32,6 +33,14 @@ class Host:
         self.mac = f"02:00:00:00:{subnet}:{number:02d}"
         self.address = {4: f"10.{subnet}.0.{number}", 6: f"fd{subnet}::{number}"}
 
+    def plug_back(self, router, queues, mtu):
+        """Gives the balancer its eth1 on the backends' side, the other end of the router's p_back."""
+        rings = f"numtxqueues {queues} numrxqueues {queues}"
+        router.ip(f"link add p_back mtu {mtu} {rings} type veth "
+                  f"peer name eth1 address 02:00:00:00:79:10 mtu {mtu} {rings} netns {self.ns.name}",
+                  "link set p_back up", "link set p_back master br1")
+        self.ns.ip("addr add 10.79.0.10/24 dev eth1", "addr add fd79::10/64 dev eth1 nodad", "link set eth1 up")
+
     def plug(self, router, queues, mtu):
         """Gives the host its eth0, the other end of the router's p_ROLE."""
         rings = f"numtxqueues {queues} numrxqueues {queues}"
@@ -53,10 +62,12 @@ def quiet(namespace):
 class Lab:
     """Builds the topology on entry and leaves nothing on exit."""
 
-    def __init__(self, queues=1, backends=4, mtu=1500, client_mtu=1500, decap=None, routed=False, name=None):
+    def __init__(self, queues=1, backends=4, mtu=1500, client_mtu=1500, decap=None, routed=False, name=None,
+                 two_sided=False):
         """mtu: of the fabric. decap: path of decap.bpf.o to run on the backends' eth0.
         name: fixed prefix of namespaces, which then survive this process (the demo's --keep)."""
         self.queues, self.mtu, self.client_mtu, self.decap, self.routed = queues, mtu, client_mtu, decap, routed
+        self.two_sided = two_sided
         self.survive = name is not None
         self.prefix = name or f"xebec-{os.getpid()}"
         self.backend_count = backends
@@ -95,20 +106,29 @@ class Lab:
                        "link set br0 up", "addr add 10.77.0.1/24 dev br0", "addr add fd77::1/64 dev br0 nodad")
         self.client = self._host("client", 2, 78 if self.routed else 77)
         self.lb = self._host("lb", 10)
-        self.backends = [self._host(f"b{i}", 10 + i) for i in range(1, self.backend_count + 1)]
+        self.backends = [self._host(f"b{i}", 10 + i, 79 if self.two_sided else 77) for i in range(1, self.backend_count + 1)]
         self.client.plug(self.router, 1, self.client_mtu)
         self.lb.plug(self.router, self.queues, self.mtu)
         for backend in self.backends:
             backend.plug(self.router, 1, self.mtu)
             self._hold_vips(backend)
-        bridged = [self.lb, *self.backends] + ([] if self.routed else [self.client])
+        if self.two_sided:
+            self._build_back()
+        bridged = [self.lb] + ([] if self.two_sided else self.backends) + ([] if self.routed else [self.client])
         self.router.ip(*(f"link set p_{h.role} master br0" for h in bridged))
         if self.routed:
             self._route_client()
         self.send_vips_to(self.lb)
-        for host in (self.lb, *self.backends):
+        for host in (self.lb, *([] if self.two_sided else self.backends)):
             for family in (4, 6):
                 wait_until(lambda h=host, f=family: self.pings(h.address[f]), f"{host.role} to answer the client's ping")
+
+    def _build_back(self):
+        self.router.ip(f"link add br1 address 02:00:00:00:79:01 mtu {self.mtu} type bridge mcast_snooping 0", "link set br1 up",
+                       *(f"link set p_{b.role} master br1" for b in self.backends))
+        self.lb.plug_back(self.router, self.queues, self.mtu)
+        for backend in self.backends:
+            backend.ns.ip("route add default via 10.79.0.10", "route add ::/0 via fd79::10")
 
     def _hold_vips(self, backend):
         backend.ns.sysctl(net__ipv4__conf__all__arp_ignore=1, net__ipv4__conf__all__arp_announce=2)

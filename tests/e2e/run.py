@@ -43,8 +43,10 @@ def main():
     parser.add_argument("--preset-dir", default="build/release", help="where xebecd and xebec are")
     args = parser.parse_args()
     if args.list:
+        if unknown := cases.SANITIZED - set(cases.CASES):
+            raise SystemExit(f"cases.SANITIZED names what is no case: {', '.join(sorted(unknown))}")
         for case in cases.CASES.values():
-            print(case.name, case.timeout_s, "e2e,slow" if case.slow else "e2e")
+            print(case.name, case.timeout_s, cases.labels(case))
         return 0
     unknown = [name for name in args.cases if name not in cases.CASES]
     if unknown or not args.cases:

@@ -4,6 +4,7 @@ import functools
 
 import peers
 from cases import add, expect, expect_equal, expect_served
+from daemon import config as daemon_config
 
 
 def send_replies_through_the_balancer(lab):
@@ -30,6 +31,21 @@ def translates(env, mode, queues):
             expect(all(w["nat"]["refused"] == 0 for w in workers), "no connection was refused")
 
 
+def translates_between_two_interfaces(env, mode):
+    """Clients on one side, backends on the other, which know no other way than the balancer."""
+    with env.lab(queues=2, two_sided=True) as lab:
+        peers.serve(lab, own=True)
+        settings = daemon_config(lab, mode=mode)
+        settings["interfaces"] = [{"name": "eth0"}, {"name": "eth1"}]
+        with env.daemon(lab, settings) as daemon:
+            for family in (4, 6):
+                expect_served(peers.http(lab, family, 400), lab.backends, f"HTTP over IPv{family}")
+                expect_served(peers.udp(lab, family, 200), lab.backends, f"UDP over IPv{family}", slack=0.2)
+                expect_equal(peers.http(lab, family, 16, upload=300_000)["errors"], {}, f"uploads, IPv{family}")
+            daemon.expect_no_drops()
+
+
 for _mode in ("dnat", "nat"):
+    add(f"translates_{_mode}_between_two_interfaces", functools.partial(translates_between_two_interfaces, mode=_mode))
     for _queues in (1, 2):
         add(f"translates_{_mode}_on_{_queues}_queues", functools.partial(translates, mode=_mode, queues=_queues))
