@@ -1,0 +1,215 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Hostile input against the tunnels and translations: every truncation and every change of one byte of packets that go each
+// way. Each packet has one fate, nothing outside of it is read (ASan, frames of exactly their size) or sent (two runs side by
+// side that differ only in what lies around the bytes), and what is forwarded is a packet.
+#include <gtest/gtest.h>
+
+#include <memory>
+#include <vector>
+
+#include "dataplane/forward.h"
+#include "tests/unit/forward_world.h"
+
+namespace xebec {
+namespace {
+
+using test::Bytes;
+using test::FrameBuilder;
+using test::HeapFrame;
+
+constexpr std::size_t kMutatedBytes = 150;
+constexpr uint32_t kHeadroom = 70;  // just enough for VXLAN over IPv6
+
+struct Way {
+  const char *vip4, *vip6;
+  Mode mode;
+  const char *backend4, *backend6;
+};
+constexpr Way kWays[] = {{"203.0.113.10", "2001:db8::10", Mode::gre, "10.0.0.1", "2001:db8:1::1"},
+                         {"203.0.113.20", "2001:db8::20", Mode::gue, "10.0.0.2", "2001:db8:1::2"},
+                         {"203.0.113.30", "2001:db8::30", Mode::vxlan, "10.0.0.3", "2001:db8:1::3"},
+                         {"203.0.113.40", "2001:db8::40", Mode::dnat, "10.0.0.4", "2001:db8:1::4"},
+                         {"203.0.113.50", "2001:db8::50", Mode::nat, "10.0.0.5", "2001:db8:1::5"}};
+constexpr const char* kClient4 = "192.0.2.1";
+constexpr const char* kClient6 = "2001:db8:c::1";
+
+std::unique_ptr<const Table> make_table() {
+  test::TableStory story;
+  for (const Way& way : kWays) {
+    for (const bool v6 : {false, true}) {
+      for (const uint8_t protocol : {kProtoTcp, kProtoUdp, kProtoSctp}) {
+        story.service(v6 ? way.vip6 : way.vip4, protocol, protocol == kProtoTcp ? 443 : 0);
+        Backend& b = story.at(story.backend(v6 ? way.backend6 : way.backend4, way.mode));
+        b.tunnel_source = test::address(v6 ? "2001:db8:51::1" : "198.51.100.1");
+        b.tunnel_port = 4789;
+        b.gue_header = v6;
+        b.port = protocol == kProtoTcp ? 8443 : 0;
+      }
+    }
+  }
+  TableParts parts = story.parts();
+  parts.icmp = {1'000'000, 1'000'000};
+  parts.mtus.fill(1500);
+  return Table::make(std::move(parts));
+}
+
+FrameBuilder ip(bool v6, const char* from, const char* to) {
+  FrameBuilder frame = FrameBuilder().ethernet();
+  return v6 ? frame.ipv6(from, to) : frame.ipv4(from, to);
+}
+
+void add_packets(std::vector<Bytes>& out, bool v6, const Way& way) {
+  const char* const client = v6 ? kClient6 : kClient4;
+  const char* const vip = v6 ? way.vip6 : way.vip4;
+  const char* const backend = v6 ? way.backend6 : way.backend4;
+  const auto quoted = [&](const char* from, const char* to) {
+    FrameBuilder frame;
+    return v6 ? frame.ipv6(from, to) : frame.ipv4(from, to);
+  };
+  const uint8_t unreachable = v6 ? 1 : 3;
+  out.push_back(
+      ip(v6, client, vip).tcp(4000, 443, {.flags = kTcpSyn, .options = Bytes{2, 4, 5, 180}}).build());
+  out.push_back(
+      ip(v6, client, vip).tcp(4000, 443, {.checksum = test::ChecksumField::partial}).payload("data").build());
+  out.push_back(ip(v6, client, vip).udp(5000, 53).payload("question").build());
+  const auto pieces =
+      test::fragments_of(ip(v6, client, vip).udp(5000, 53).payload(Bytes(150, 'f')).build(), 64, 7);
+  out.insert(out.end(), pieces.begin(), pieces.end());
+  out.push_back(ip(v6, v6 ? "2001:db8:fe::1" : "192.0.2.254", vip)
+                    .icmp(unreachable)
+                    .payload(quoted(vip, client).tcp(443, 4000).build())
+                    .build());
+  if (!is_nat(way.mode)) return;
+  // What a backend sends; of dnat it meets the connections above.
+  out.push_back(ip(v6, backend, client).tcp(8443, 4000).payload("answer").build());
+  out.push_back(ip(v6, backend, client).udp(53, 5000).payload("answer").build());
+  out.push_back(ip(v6, backend, client)
+                    .icmp(unreachable)
+                    .payload(quoted(client, backend).udp(5000, 53).build())
+                    .build());
+  const auto answers =
+      test::fragments_of(ip(v6, backend, client).udp(53, 5000).payload(Bytes(150, 'g')).build(), 64, 8);
+  out.insert(out.end(), answers.begin(), answers.end());
+}
+
+std::vector<Bytes> base_packets() {
+  std::vector<Bytes> out;
+  for (const Way& way : kWays) {
+    add_packets(out, false, way);
+    add_packets(out, true, way);
+  }
+  return out;
+}
+
+class TwinRun {
+ public:
+  void add(Bytes frame) {
+    batch_.push_back(std::move(frame));
+    if (batch_.size() == kBatchSize) flush();
+  }
+
+  void flush() {
+    Half a(batch_, 0xa5);
+    Half b(batch_, 0x5a);
+    run(*state_a_, a);
+    run(*state_b_, b);
+    now_ += 1'000'000;
+    for (std::size_t i = 0; i < batch_.size(); ++i) judge(i, a, b);
+    ASSERT_TRUE(test::accounts_balance(state_a_->counters));
+    batch_.clear();
+  }
+
+  const WorkerCounters& counters() const { return state_a_->counters; }
+  uint64_t drops(DropReason reason) const {
+    return counters().drops[static_cast<std::size_t>(reason)].read();
+  }
+
+ private:
+  struct Half {
+    Half(const std::vector<Bytes>& batch, uint8_t poison) : decisions(batch.size()) {
+      for (const Bytes& bytes : batch) frames.emplace_back(bytes, kHeadroom, poison);
+      for (const HeapFrame& frame : frames) packets.push_back(frame.packet());
+    }
+    std::vector<HeapFrame> frames;
+    std::vector<Packet> packets;
+    std::vector<Decision> decisions;
+  };
+
+  void run(ForwardState& state, Half& half) const {
+    forward_batch(*table_, state, half.packets, half.decisions, now_);
+    count_sent(state.counters, half.decisions);
+  }
+
+  void judge(std::size_t i, const Half& a, const Half& b) {
+    const Bytes out = test::bytes_of(a.packets[i]);
+    std::string wrong;
+    if (out != test::bytes_of(b.packets[i])) wrong = "bytes of the buffer leaked";
+    if (a.decisions[i].verdict == Verdict::drop && out != batch_[i]) wrong = "a dropped packet was changed";
+    ParsedPacket parsed;
+    // A martian source inside is the sender's; what is judged is that lengths and headers belong together.
+    if (a.decisions[i].verdict == Verdict::forward) {
+      const auto reason = parse(out, parsed);
+      if (reason == DropReason::truncated || reason == DropReason::bad_ip_header ||
+          reason == DropReason::not_ip)
+        wrong = "what was sent is no packet";
+    }
+    if (wrong.empty() || ++faults_ > 10) return;
+    ADD_FAILURE() << wrong << ": " << testing::PrintToString(batch_[i]);
+  }
+
+  static std::unique_ptr<ForwardState> make_state() {
+    FlowTableConfig config;
+    config.capacity = 1024;
+    return std::make_unique<ForwardState>(config);
+  }
+
+  std::unique_ptr<const Table> table_ = make_table();
+  std::unique_ptr<ForwardState> state_a_ = make_state();
+  std::unique_ptr<ForwardState> state_b_ = make_state();
+  std::vector<Bytes> batch_;
+  uint64_t now_ = 1'000'000'000;
+  int faults_ = 0;
+};
+
+TEST(MutationOfModes, BasePacketsAllGoOn) {
+  TwinRun run;
+  const auto packets = base_packets();
+  EXPECT_GE(packets.size(), 40u);
+  for (const Bytes& packet : packets) run.add(packet);
+  run.flush();
+  // A reply of mode nat goes to an address and port of ours, which these cannot know.
+  EXPECT_GE(run.counters().forwarded.read() + run.drops(DropReason::nat_unknown) +
+                run.drops(DropReason::fragment_unknown),
+            packets.size());
+  EXPECT_GT(run.counters().nat_replies.read(), 6u);
+}
+
+TEST(MutationOfModes, EveryTruncationHasOneFate) {
+  TwinRun run;
+  for (const Bytes& packet : base_packets()) {
+    for (std::size_t length = 0; length <= packet.size(); ++length)
+      run.add(Bytes(packet.begin(), packet.begin() + static_cast<std::ptrdiff_t>(length)));
+  }
+  run.flush();
+  EXPECT_GT(run.drops(DropReason::truncated), 1000u);
+}
+
+TEST(MutationOfModes, EveryChangeOfOneByteHasOneFate) {
+  TwinRun run;
+  for (const Bytes& packet : base_packets()) {
+    for (std::size_t at = 0; at < std::min(packet.size(), kMutatedBytes); ++at) {
+      // All values of the bytes that headers choose by are in mutation_test; these are the ones that turn something round.
+      for (const unsigned flip : {0x01u, 0x02u, 0x04u, 0x08u, 0x10u, 0x20u, 0x40u, 0x80u, 0xffu}) {
+        Bytes changed = packet;
+        changed[at] = static_cast<uint8_t>(changed[at] ^ flip);
+        run.add(std::move(changed));
+      }
+      ASSERT_FALSE(HasFatalFailure());
+    }
+  }
+  run.flush();
+  EXPECT_GT(run.counters().forwarded.read(), 10'000u);
+}
+
+}  // namespace
+}  // namespace xebec
