@@ -359,6 +359,56 @@ TEST_P(Nat, FollowsAClientWhoseGatewayHasChanged) {
   EXPECT_EQ(Bytes(back.bytes.begin(), back.bytes.begin() + 6), test::mac_bytes("02:00:00:00:00:77"));
 }
 
+TEST_P(Nat, ComputesTheChecksumOfSctpAnewAndKeepsAWrongOneWrong) {
+  const auto sctp = [](uint16_t from, uint16_t to, bool right) {
+    Bytes b{static_cast<uint8_t>(from >> 8),
+            static_cast<uint8_t>(from),
+            static_cast<uint8_t>(to >> 8),
+            static_cast<uint8_t>(to),
+            0,
+            0,
+            0,
+            7,
+            0,
+            0,
+            0,
+            0,
+            1,
+            0,
+            0,
+            20};
+    b.resize(32, 0x11);
+    const uint32_t crc = ~crc32c_update(~0u, b.data(), b.size()) ^ (right ? 0u : 1u);
+    for (std::size_t i = 0; i < 4; ++i) b[8 + i] = static_cast<uint8_t>(crc >> 8 * i);
+    return b;
+  };
+  const auto packet = [](FrameBuilder frame, const Family& f, const char* from, const char* to, uint8_t ttl,
+                         Bytes inside) {
+    frame = f.v6 ? frame.ipv6(from, to, {.hop_limit = ttl, .next_header = kProtoSctp})
+                 : frame.ipv4(from, to, {.ttl = ttl, .protocol = kProtoSctp});
+    return frame.payload(std::move(inside)).build();
+  };
+  for (const Family& f : kFamilies) {
+    make(f, kProtoSctp);
+    const Sent there =
+        send(packet(FrameBuilder().ethernet(), f, f.client, f.vip, 64, sctp(40000, 443, true)));
+    ASSERT_EQ(there.decision.verdict, Verdict::forward);
+    const uint16_t port = port_at(there.bytes, f, 0);
+    EXPECT_EQ(there.bytes,
+              packet(FrameBuilder().ethernet(kHop, kOut), f, peer(f), f.backend, 63, sctp(port, 8443, true)));
+    const Sent back = send(
+        packet(FrameBuilder().ethernet(kOut, kHop), f, f.backend, peer(f), 64, sctp(8443, port, true)), 1);
+    EXPECT_EQ(back.bytes, packet(FrameBuilder().ethernet(kClientMac, kOurs), f, f.vip, f.client, 63,
+                                 sctp(443, 40000, true)));
+    const Sent wrong =
+        send(packet(FrameBuilder().ethernet(), f, f.client, f.vip, 64, sctp(40000, 443, false)));
+    const Bytes right =
+        packet(FrameBuilder().ethernet(kHop, kOut), f, peer(f), f.backend, 63, sctp(port, 8443, true));
+    EXPECT_EQ(wrong.bytes.size(), right.size());
+    EXPECT_NE(wrong.bytes, right) << "a wrong checksum became right";
+  }
+}
+
 TEST_P(Nat, KeepsThePortWhereTheBackendHasNone) {
   const Family& f = kFamilies[0];
   make(f, kProtoTcp, 0, 0);
