@@ -135,7 +135,7 @@ void Decider::choose_new(const FlowHit& stale) {
   if (!stale.found() && !is_within_limit()) return;
   FlowOrigin origin = stale.found() ? FlowOrigin::moved : FlowOrigin::created;
   const uint32_t backend_id = stale.found() ? pick() : pick_for_unknown(origin);
-  // What could not be sent is not remembered: the sender's next try looks again.
+  // Nothing is remembered while the next hop is not known: the sender's next try looks again.
   if (!choose(backend_id, origin)) return;
   if (stale.found()) {
     state_.flows.move(stale.slot, backend_id);

@@ -22,7 +22,9 @@ namespace xebec {
   X(fragment_unknown, "a later fragment whose first fragment did not come in time")                         \
   X(icmp_unhandled, "ICMP to a VIP: neither a whole echo request nor an error about a flow of any service") \
   X(icmp_echo_limited, "echo request beyond the reply rate limit")                                          \
-  X(unsupported_protocol, "an IP protocol without ports that no service at this address takes")             \
+  X(unsupported_protocol,                                                                                   \
+    "an IP protocol without ports that no service at this address takes, or SCTP in fragments to be "       \
+    "translated")                                                                                           \
   X(no_service, "no service at this address, protocol and port")                                            \
   X(denied_source, "the service's rules deny the source")                                                   \
   X(rate_limited, "a new flow beyond the service's rate limit")                                             \

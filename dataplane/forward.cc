@@ -51,7 +51,7 @@ constexpr uint32_t kCacheLine = 64;
   return has_ports(parsed.protocol) ? DropReason::no_service : DropReason::unsupported_protocol;
 }
 
-// No service's packet may be a backend's reply: nat_to_client() will know.
+// A packet of no service may be a backend's reply: nat_to_client() will know.
 [[gnu::cold, gnu::noinline]] void await_reply(const Table& table, ForwardState& state, PacketInHand& hand) {
   hand.hash = flow_hash(table.secret(), hand.parsed.key);
   hand.service = Table::kNone;
@@ -60,7 +60,7 @@ constexpr uint32_t kCacheLine = 64;
   state.nat->of(state.worker).prefetch_reply(hand.hash);
 }
 
-// Finds the service of a parsed packet, the places of its flow and its way. False: its way is settled.
+// Finds the service of a parsed packet, the places of its flow and its way. False: there is nothing more to find.
 [[gnu::always_inline]] inline bool locate(const Table& table, ForwardState& state, PacketInHand& hand,
                                           LastService& last_service, Decision& decision) {
   const ParsedPacket& parsed = hand.parsed;
@@ -279,6 +279,9 @@ void forward_reply(const Table& table, ForwardState& state, const PacketInHand& 
       limit_mss(table, state, as_received, parsed, decision);
     return;
   }
+  // To a VIP, it was no reply.
+  if (decision.reason == DropReason::nat_unknown && table.is_vip(parsed.key.destination))
+    decision.reason = why_no_service(parsed);
   refuse_to_send(table, state, parsed, packet, decision, decision.reason, table.mtu_of(decision.interface),
                  now_ns);
 }

@@ -172,6 +172,8 @@ std::optional<DropReason> nat_to_backend(const Table& table, ForwardState& state
   const LinkHeader link = link_header_of(packet, parsed, backend.next_hop);
   if (const auto reason = refusal(packet, parsed, link, backend.next_hop.mtu)) return reason;
   if (parsed.protocol == kProtoSctp && parsed.first_fragment) return DropReason::unsupported_protocol;
+  // It would get its own packet back as if from itself, and answer past us.
+  if (backend.mode == Mode::dnat && parsed.key.source == backend.address) return DropReason::martian;
   const ReturnPath path = return_path_of(packet, parsed);
   NatMapping mapping;
   const uint32_t slot = find_or_create(table, state, hand, path, backend, decision.backend, now_ns, mapping);

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // The translated connections (modes dnat and nat), and the ports they use.
 //
-//   worker w makes, ages and forgets the mappings of its own NatTable; its block of ports is its own, so no lock is needed.
-//   A reply arrives on whatever queue the NIC chose: every worker reads every table.
+//   worker w makes and forgets the mappings of its own NatTable; its block of ports is its own, so no lock is needed.
+//   A reply arrives on whatever queue the NIC chose: every worker reads every table, and notes there that a reply was seen.
 //
 //   slot:   version | mapping (words) | last seen from either side | what was seen
 //           odd version: being written. A reader copies the words and looks at the version again (a sequence lock;
@@ -147,10 +147,9 @@ class NatTable {
   NatIndex replies_;
   std::unique_ptr<uint32_t[]> free_;  ///< stack of slots given back
   uint32_t free_count_ = 0;
-  uint32_t fresh_ = 0;   ///< slots from here on were never used
-  uint32_t cursor_ = 0;  ///< where expire() goes on
-  uint64_t exhausted_until_ns_ = 0;
-  uint32_t exhausted_backend_ = kNone;
+  uint32_t fresh_ = 0;                             ///< slots from here on were never used
+  uint32_t cursor_ = 0;                            ///< where expire() goes on
+  std::array<uint64_t, 64> exhausted_until_ns_{};  ///< by backend, modulo: no port was to be had
   NatTableStats stats_;
   std::atomic<uint32_t> used_{0};
 };

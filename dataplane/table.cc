@@ -155,7 +155,7 @@ Table::Table(TableParts parts) : parts_(std::move(parts)) {
   for (const Backend& backend : parts_.backends)
     encapsulates_ = encapsulates_ || (backend.usable && is_tunnel(backend.mode));
   for (const Backend& backend : parts_.backends)
-    translates_ = translates_ || (backend.usable && is_nat(backend.mode));
+    translates_ = translates_ || (is_nat(backend.mode) && !is_unspecified(backend.address));
   for (const IpAddress& vip : parts_.local_vips) index_vip(vip, false);
   for (const auto pass : {ServiceMatch::Pass::own_protocol, ServiceMatch::Pass::any_protocol}) {
     for (uint32_t i = 0; i < parts_.services.size(); ++i) index_service(i, pass);

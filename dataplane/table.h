@@ -157,7 +157,7 @@ class Table {
   const IcmpPolicy& icmp() const { return parts_.icmp; }
   /// True if some usable backend has a mode that puts a header in front of the packet.
   bool encapsulates() const { return encapsulates_; }
-  /// True if some usable backend's replies come through here.
+  /// True if some backend's replies come through here, whether or not it takes packets at present.
   bool translates() const { return translates_; }
   std::span<const IpAddress> nat_sources(bool v4) const {
     return v4 ? parts_.nat_sources_v4 : parts_.nat_sources_v6;
