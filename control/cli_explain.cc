@@ -126,8 +126,8 @@ VerbResult Verbs::explain_capture(const ExplainArguments& arguments, const Confi
     writer = std::move(*created);
   }
   CaptureExplainer explainer(
-      table, config.flows, ShimView(table, network.local_macs(), reply_rules_of(table, config.nat.table, {})),
-      start_ns);
+      table, config.flows, config.nat.table,
+      ShimView(table, network.local_macs(), reply_rules_of(table, config.nat.table, {})), start_ns);
   if (options_.output == Output::tsv) fmt::print("{}", packet_title());
 
   std::string fault;

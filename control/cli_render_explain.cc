@@ -96,7 +96,9 @@ std::string render_explain(const CliJson& answer, RenderOptions options) {
   const CliJson& service = value_at(answer, "service");
   if (service.is_null()) return out + render_nothing(answer);
   out += line("service", fmt::format("{} at {}, {}", word_at(service, "name"), service_endpoint(service),
-                                     word_at(service, "match") == "any" ? "any port" : "exactly this port"));
+                                     word_at(service, "match") == "any"     ? "any port"
+                                     : word_at(service, "match") == "range" ? "a range"
+                                                                            : "exactly this port"));
   if (const CliJson& hash = value_at(answer, "hash"); !hash.is_null()) {
     const bool slotted = !value_at(answer, "slot").is_null();
     out += line("hash", fmt::format("{} of the {}{}", word_at(hash, "value"), word_at(hash, "input"),

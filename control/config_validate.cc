@@ -189,8 +189,7 @@ void check_tunnel(const TunnelConfig& tunnel, const std::string& at, const Valid
   if (tunnel.inner_mac) report_at(sink, at + "/tunnel/inner_mac", mac_fault(*tunnel.inner_mac));
 }
 
-/// A reply of one service must not be taken for another's: two that share a backend's endpoint get the same replies, which
-/// mappings tell apart; addresses that stand for clients must be nobody else's.
+/// Addresses that stand for clients must be nobody else's.
 void check_nat(const Config& config, const ValidationSink& sink) {
   std::set<IpAddress> seen;
   for (std::size_t i = 0; i < config.nat.addresses.size(); ++i) {
@@ -198,7 +197,7 @@ void check_nat(const Config& config, const ValidationSink& sink) {
     std::string fault = unicast_fault(address);
     if (!seen.insert(address).second) fault = fmt::format("{} is in the list twice", address.to_string());
     for (const ServiceConfig& service : config.services) {
-      if (service.vip == address)
+      if (service.match().vip.contains(address))
         fault = fmt::format("{} is the VIP of {}", address.to_string(), quote(service.name));
     }
     report_at(sink, "/nat/addresses", std::move(fault));
@@ -209,24 +208,47 @@ void check_nat(const Config& config, const ValidationSink& sink) {
                           XEBEC_MAX_NAT_SOURCES));
 }
 
-/// What mode vxlan cannot guess may stand with the backend, its service or the configuration.
-void check_vxlan_backends(const Config& config, const ValidationSink& sink) {
+/// Calls `check(backend, service, pointer)` for every backend there is, the fallbacks too.
+template <typename Check>
+void for_each_backend(const Config& config, const Check& check) {
   for (std::size_t i = 0; i < config.services.size(); ++i) {
     const ServiceConfig& service = config.services[i];
-    for (std::size_t k = 0; k < service.backends.size(); ++k) {
-      const BackendConfig& backend = service.backends[k];
-      if (backend.mode.value_or(service.mode) != Mode::vxlan) continue;
-      const std::string at = pointer_to(pointer_to("/services", i) + "/backends", k);
-      const TunnelConfig tunnel = backend.tunnel.over(service.tunnel).over(config.tunnel);
-      const char* const where = "in a \"tunnel\" of the backend, its service or the configuration";
-      if (!tunnel.vni) report_at(sink, at, fmt::format("mode vxlan needs \"vni\" {}", where));
-      if (!tunnel.inner_mac) {
-        report_at(
-            sink, at,
-            fmt::format("mode vxlan needs \"inner_mac\", the MAC address the backend has inside, {}", where));
-      }
-    }
+    const std::string at = pointer_to("/services", i);
+    for (std::size_t k = 0; k < service.backends.size(); ++k)
+      check(service.backends[k], service, pointer_to(at + "/backends", k));
+    for (const BackendConfig& fallback : service.fallback) check(fallback, service, at + "/fallback");
   }
+}
+
+/// A translated backend's answers have its own address, and nobody may speak from a VIP.
+void check_nat_backends(const Config& config, const ValidationSink& sink) {
+  for_each_backend(config, [&](const BackendConfig& backend, const ServiceConfig& service,
+                               const std::string& at) {
+    if (!is_nat(backend.mode.value_or(service.mode))) return;
+    for (const ServiceConfig& other : config.services) {
+      if (&other == &service || !other.match().vip.contains(backend.address)) continue;
+      report_at(sink, at + "/address",
+                fmt::format("{} is an address of the VIP of {}: its answers would be taken for forged ones",
+                            backend.address.to_string(), quote(other.name)));
+      break;
+    }
+  });
+}
+
+/// What mode vxlan cannot guess may stand with the backend, its service or the configuration.
+void check_vxlan_backends(const Config& config, const ValidationSink& sink) {
+  for_each_backend(
+      config, [&](const BackendConfig& backend, const ServiceConfig& service, const std::string& at) {
+        if (backend.mode.value_or(service.mode) != Mode::vxlan) return;
+        const TunnelConfig tunnel = backend.tunnel.over(service.tunnel).over(config.tunnel);
+        const char* const where = "in a \"tunnel\" of the backend, its service or the configuration";
+        if (!tunnel.vni) report_at(sink, at, fmt::format("mode vxlan needs \"vni\" {}", where));
+        if (!tunnel.inner_mac) {
+          report_at(sink, at,
+                    fmt::format("mode vxlan needs \"inner_mac\", the MAC address the backend has inside, {}",
+                                where));
+        }
+      });
 }
 
 void check_socket(const std::string& socket, const ValidationSink& sink) {
@@ -275,8 +297,9 @@ void check_backend(const BackendConfig& backend, const ServiceConfig& service, c
     report_at(sink, at + "/mode",
               fmt::format("mode {} remembers connections, and the service is stateless", to_string(mode)));
   if (is_nat(mode) && service.protocol == kProtoAny)
-    report_at(sink, at + "/mode", fmt::format("mode {} translates ports: give the service a protocol that has some",
-                                              to_string(mode)));
+    report_at(
+        sink, at + "/mode",
+        fmt::format("mode {} translates ports: give the service a protocol that has some", to_string(mode)));
   const bool another_port = backend.port != service.port || service.last_port != 0;
   if (!is_nat(mode) && backend.port != 0 && another_port) {
     report_at(sink, at + "/port",
@@ -366,6 +389,7 @@ void check_config(const Config& config, const ValidationSink& sink) {
     check_service(config.services[i], pointer_to("/services", i), sink);
   }
   check_nat(config, sink);
+  check_nat_backends(config, sink);
   check_vxlan_backends(config, sink);
   check_health_of_services(config, sink);
   check_service_names(config, sink);

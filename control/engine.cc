@@ -398,6 +398,16 @@ tl::expected<void, std::string> Engine::steer(const std::vector<SteeredService>&
   return result;
 }
 
+tl::expected<void, std::string> Engine::set_replies(const ReplyRules& rules) {
+  tl::expected<void, std::string> result;
+  for (ServedInterface& i : interfaces_) {
+    if (auto r = i.shim->set_replies(rules); !r && result)
+      result = tl::unexpected(fmt::format("{}: {}", i.config.name, r.error().message));
+  }
+  replies_ = rules;
+  return result;
+}
+
 tl::expected<void, std::string> Engine::set_macs(const std::vector<ServedLink>& links) {
   for (std::size_t i = 0; i < interfaces_.size(); ++i) {
     if (auto r = interfaces_[i].shim->set_mac(links[i].mac); !r) {
@@ -413,15 +423,14 @@ tl::expected<void, std::string> Engine::publish(std::unique_ptr<const Table> tab
   const std::vector<SteeredService> kept = replaced_or_kept(steered_, wanted);
   tl::expected<void, std::string> result;
   if (kept != steered_) result = steer(kept);
+  // A new backend's answer must not meet the host's stack, which would reset it: known before the first packet goes there.
+  if (auto r = set_replies(either(replies_, replies)); !r && result) result = r;
   tables_->publish(std::move(table));
   tables_->reclaim();
   if (kept != wanted) {
     if (auto r = steer(wanted); !r && result) result = r;
   }
-  for (ServedInterface& i : interfaces_) {
-    if (auto r = i.shim->set_replies(replies); !r && result)
-      result = tl::unexpected(fmt::format("{}: {}", i.config.name, r.error().message));
-  }
+  if (auto r = set_replies(replies); !r && result) result = r;
   // After an error the maps hold something in between, and ServiceMaps knows what: the next call mends it.
   steered_ = result ? std::move(wanted) : kept;
   return result;

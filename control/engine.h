@@ -4,7 +4,8 @@
 //
 //   start:   load and attach the shims -> open the ports -> start each worker, then put its sockets into the
 //            XSKMAPs. The shims steer nothing yet.
-//   publish: the shims forget removed services -> the workers get the table -> the shims learn added services
+//   publish: the shims forget removed services and learn of added backends' replies -> the workers get the table ->
+//            the shims learn added services and forget removed backends' replies
 //   stop:    the shims forget everything -> the workers drain and end -> sockets close -> the shims detach
 #pragma once
 
@@ -127,6 +128,7 @@ class Engine {
 
   tl::expected<void, StartError> start_workers();
   tl::expected<void, StartError> start_worker(Worker& worker);
+  tl::expected<void, std::string> set_replies(const ReplyRules& rules);
   tl::expected<void, std::string> steer(const std::vector<SteeredService>& services);
 
   // Destroyed in reverse: workers (and with them sockets) before shims, and before the injectors that they send by.
@@ -146,6 +148,7 @@ class Engine {
   std::map<uint32_t, Retry> retries_;  // by worker that was opened anew
   std::vector<std::unique_ptr<Worker>> workers_;
   std::vector<SteeredService> steered_;
+  ReplyRules replies_;
 };
 
 }  // namespace xebec

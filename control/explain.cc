@@ -10,7 +10,7 @@
 
 #include "control/config_keys.h"
 #include "control/endpoint.h"
-#include "control/probe.h"
+#include "control/trial.h"
 #include "dataplane/decision_name.h"
 
 namespace xebec {
@@ -48,6 +48,11 @@ struct Near {
   int port_distance;
 };
 
+/// A number, 0 for any; a range as text.
+Json port_of(const ServiceMatch& match) {
+  return match.is_range() ? Json(port_text(match)) : Json(match.port);
+}
+
 /// The same address first, then the most like it; there, fewer differences, then the nearer port.
 bool nearer(const Near& a, const Near& b) {
   if (a.bits != b.bits) return a.bits > b.bits;
@@ -63,10 +68,14 @@ Json nearest_services(const Config& config, const Tuple& tuple) {
               {},
               common_bits(service.vip, tuple.destination),
               std::abs(int{service.port} - int{tuple.destination_port})};
-    if (service.vip != tuple.destination) near.differs.emplace_back("address");
-    if (service.protocol != tuple.protocol) near.differs.emplace_back("protocol");
-    if (service.port != 0 && service.port != tuple.destination_port) near.differs.emplace_back("port");
-    const bool elsewhere = service.vip != tuple.destination;
+    const ServiceMatch match = service.match();
+    const bool elsewhere = !match.vip.contains(tuple.destination);
+    if (elsewhere) near.differs.emplace_back("address");
+    if (service.protocol != kProtoAny && service.protocol != tuple.protocol)
+      near.differs.emplace_back("protocol");
+    const uint16_t last = match.is_range() ? match.last_port : match.port;
+    if (match.port != 0 && (tuple.destination_port < match.port || tuple.destination_port > last))
+      near.differs.emplace_back("port");
     if (elsewhere && (near.differs.size() > 1 || service.vip.is_v4() != tuple.destination.is_v4())) continue;
     found.push_back(std::move(near));
   }
@@ -75,8 +84,8 @@ Json nearest_services(const Config& config, const Tuple& tuple) {
   Json rows = Json::array();
   for (const Near& near : found) {
     rows.push_back({{"name", near.service->name},
-                    {"vip", near.service->vip.to_string()},
-                    {"port", near.service->port},
+                    {"vip", near.service->match().vip.to_string()},
+                    {"port", port_of(near.service->match())},
                     {"protocol", protocol_name(near.service->protocol)},
                     {"differs", near.differs}});
   }
@@ -96,23 +105,28 @@ const BackendConfig* configured(const ServiceConfig* service, const IpAddress& a
   for (std::size_t i = 0; service != nullptr && i < service->backends.size(); ++i) {
     if (service->backends[i].address == address) return &service->backends[i];
   }
+  for (std::size_t i = 0; service != nullptr && i < service->fallback.size(); ++i) {
+    if (service->fallback[i].address == address) return &service->fallback[i];
+  }
   return nullptr;
 }
 
 Json service_object(const Service& service, const ServiceConfig* config) {
   return {{"name", service.name},
-          {"vip", service.vip.to_string()},
-          {"port", service.port},
+          {"vip", service.match().vip.to_string()},
+          {"port", port_of(service.match())},
           {"protocol", protocol_name(service.protocol)},
-          {"match", service.port == 0 ? "any" : "exact"},
+          {"match", service.port == 0            ? "any"
+                    : service.match().is_range() ? "range"
+                                                 : "exact"},
           {"mode", config != nullptr ? Json(to_string(config->mode)) : Json(nullptr)},
           {"stateless", service.stateless}};
 }
 
-Json slot_object(const Service& service, const ProbeResult& probe) {
-  const uint16_t index = service.lookup->pick(probe.hash);
-  if (index == MaglevTable::kNone || service.backend_ids[index] != probe.decision.backend) return nullptr;
-  return {{"index", service.lookup->slot_of(probe.hash) - service.lookup->slots().data()},
+Json slot_object(const Service& service, const TrialResult& trial) {
+  const uint16_t index = service.lookup->pick(trial.hash);
+  if (index == MaglevTable::kNone || service.backend_ids[index] != trial.decision.backend) return nullptr;
+  return {{"index", service.lookup->slot_of(trial.hash) - service.lookup->slots().data()},
           {"of", service.lookup->slots().size()},
           {"digest", fmt::format("{:016x}", service.lookup->digest())}};
 }
@@ -154,9 +168,9 @@ Json not_usable(const ExplainWorld& world, const Service& service) {
   return rows;
 }
 
-Json leaves_object(Probe& probe, const ProbeResult& first, const Backend& backend) {
-  const ProbeResult longest = probe.send_longest();
-  const bool outer = backend.tunnel_source != IpAddress{};
+Json leaves_object(Trial& trial, const TrialResult& first, const Backend& backend) {
+  const TrialResult longest = trial.send_longest();
+  const bool outer = is_tunnel(backend.mode);
   return {{"shortest_in", first.in_length},
           {"shortest_out", first.out_length},
           {"longest_in", longest.in_length},
@@ -169,8 +183,8 @@ Json leaves_object(Probe& probe, const ProbeResult& first, const Backend& backen
 /// Where a packet from the middle of a connection goes that no worker remembers; null where it goes with the new ones.
 Json second_chance(const ExplainWorld& world, const Service& service, const Tuple& tuple) {
   if (service.previous == nullptr) return nullptr;
-  Probe probe(world.table, tuple, world.now_ns);
-  const Decision decision = probe.send(Probe::Kind::middle).decision;
+  Trial trial(world.table, tuple, world.now_ns);
+  const Decision decision = trial.send(Trial::Kind::middle).decision;
   if (decision.origin != FlowOrigin::second_chance) return nullptr;
   return world.table.backends()[decision.backend].address.to_string();
 }
@@ -208,8 +222,8 @@ tl::expected<Tuple, std::string> parse_tuple(const std::string& source, const st
 }
 
 Json explain_tuple(const ExplainWorld& world, const Tuple& tuple) {
-  Probe probe(world.table, tuple, world.now_ns);
-  const ProbeResult first = probe.send(Probe::Kind::opening);
+  Trial trial(world.table, tuple, world.now_ns);
+  const TrialResult first = trial.send(Trial::Kind::opening);
   const Decision& decision = first.decision;
   const uint32_t index =
       world.table.find_service(tuple.destination, tuple.protocol, Be16::from_host(tuple.destination_port));
@@ -247,7 +261,7 @@ Json explain_tuple(const ExplainWorld& world, const Tuple& tuple) {
   out["slot"] = slot_object(*service, first);
   out["backend"] = backend_object(world, *service, backend);
   out["next_hop"] = next_hop_object(world, *service, backend);
-  if (decision.verdict == Verdict::forward) out["leaves"] = leaves_object(probe, first, backend);
+  if (decision.verdict == Verdict::forward) out["leaves"] = leaves_object(trial, first, backend);
   out["second_chance"] = second_chance(world, *service, tuple);
   return out;
 }

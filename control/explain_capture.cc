@@ -18,6 +18,9 @@ constexpr std::string_view kPass = "pass";
 // Packets that wait for a first fragment, as a worker holds them.
 constexpr uint32_t kHeldAtOnce = kHeldFrames;
 
+// Ages of mappings are counted in seconds, about.
+constexpr uint64_t kForgetEveryNs = 1'000'000'000;
+
 // Longer than any timeout can be. Ages of flows are compared in ticks that turn round after 9 years
 // (FlowTable::tick_of): what a broken time makes of a gap must stay below half of that.
 constexpr int64_t kLongestGapSeconds = 366 * 86'400;
@@ -64,11 +67,12 @@ std::string CaptureTotals::summary() const {
   return out;
 }
 
-CaptureExplainer::CaptureExplainer(const Table& table, const FlowTableConfig& flows, ShimView shim,
-                                   uint64_t start_ns)
+CaptureExplainer::CaptureExplainer(const Table& table, const FlowTableConfig& flows,
+                                   const NatTableConfig& nat, ShimView shim, uint64_t start_ns)
     : table_(table),
       shim_(std::move(shim)),
-      state_(std::make_unique<ForwardState>(flows)),
+      nat_(nat, 1),
+      state_(std::make_unique<ForwardState>(flows, &nat_)),
       now_ns_(start_ns) {}
 
 /// By what the capture's time has gone on since the latest one seen; a step back is none.
@@ -83,10 +87,13 @@ void CaptureExplainer::advance_clock(const CapturedPacket& packet) {
   const int64_t gap_ns = seconds * 1'000'000'000 + int64_t{time.second} - int64_t{latest_->second};
   now_ns_ = std::min(now_ns_ + static_cast<uint64_t>(gap_ns), kLastNs);
   latest_ = time;
+  // A worker forgets while it waits: what has expired is gone when the packet comes, to the second.
+  if (!table_.translates() || now_ns_ - forgot_at_ns_ < kForgetEveryNs) return;
+  forgot_at_ns_ = now_ns_;
+  nat_.of(0).expire(now_ns_, nat_.of(0).capacity());
 }
 
 PacketExplanation CaptureExplainer::begin(const CapturedPacket& packet) {
-  advance_clock(packet);
   ++totals_.packets;
   if (packet.length > packet.bytes.size()) ++totals_.cut_short;
   PacketExplanation result;
@@ -107,6 +114,7 @@ void CaptureExplainer::count(const PacketExplanation& explanation) {
 }
 
 PacketExplanation CaptureExplainer::explain(const CapturedPacket& packet) {
+  advance_clock(packet);
   state_->hold_places = 0;
   PacketExplanation result = begin(packet);
   count(result);
@@ -114,48 +122,53 @@ PacketExplanation CaptureExplainer::explain(const CapturedPacket& packet) {
 }
 
 std::vector<PacketExplanation> CaptureExplainer::take(const CapturedPacket& packet) {
-  state_->hold_places = kHeldAtOnce;
-  for (const Waiting& waiting : waiting_) state_->hold_places -= waiting.bytes.empty() ? 0 : 1;
-  Waiting now{begin(packet), {}, 0};
-  if (now.explanation.verdict == name_of(Verdict::hold)) {
+  advance_clock(packet);
+  give_up_expired();
+  state_->hold_places = kHeldAtOnce - static_cast<uint32_t>(held_.size());
+  waiting_.push_back({begin(packet), {}, 0});
+  if (Waiting& now = waiting_.back(); now.explanation.verdict == name_of(Verdict::hold)) {
     now.bytes.assign(packet.bytes.begin(), packet.bytes.end());
     now.until_ns = now_ns_ + kHeldNs;
+    held_.push_back(&now);
   }
-  waiting_.push_back(std::move(now));
   offer_held();
   return settled();
 }
 
 std::vector<PacketExplanation> CaptureExplainer::finish() {
-  for (Waiting& waiting : waiting_) {
-    if (!waiting.bytes.empty()) give_up(waiting);
-  }
+  for (Waiting* waiting : held_) give_up(*waiting, state_->counters);
+  held_.clear();
   return settled();
 }
 
-/// As a worker does: those whose time is over go, the others are offered again once a first fragment has come.
-void CaptureExplainer::offer_held() {
-  const uint64_t seen = first_fragments_seen(*state_);
-  for (Waiting& waiting : waiting_) {
-    if (waiting.bytes.empty()) continue;
-    if (now_ns_ >= waiting.until_ns) {
-      give_up(waiting);
-      continue;
-    }
-    if (seen == first_fragments_) continue;
-    state_->hold_places = kHeldAtOnce;
-    PacketExplanation result = forward(waiting.bytes, true);
-    if (result.verdict == name_of(Verdict::hold)) continue;
-    result.packet = waiting.explanation.packet;
-    result.seconds = waiting.explanation.seconds;
-    result.nanoseconds = waiting.explanation.nanoseconds;
-    waiting = {std::move(result), {}, 0};
-  }
-  first_fragments_ = seen;
+void CaptureExplainer::give_up_expired() {
+  std::erase_if(held_, [this](Waiting* waiting) {
+    if (now_ns_ < waiting->until_ns) return false;
+    give_up(*waiting, state_->counters);
+    return true;
+  });
 }
 
-void CaptureExplainer::give_up(Waiting& waiting) {
-  drop_held(state_->counters, 1);
+/// Once a first fragment has come. A worker offers the held ones first and gives up then, but it looks every millisecond; a
+/// capture's clock jumps.
+void CaptureExplainer::offer_held() {
+  const uint64_t seen = first_fragments_seen(*state_);
+  if (seen == first_fragments_) return;
+  first_fragments_ = seen;
+  std::erase_if(held_, [this](Waiting* waiting) {
+    state_->hold_places = kHeldAtOnce;
+    PacketExplanation result = forward(waiting->bytes, true);
+    if (result.verdict == name_of(Verdict::hold)) return false;
+    result.packet = waiting->explanation.packet;
+    result.seconds = waiting->explanation.seconds;
+    result.nanoseconds = waiting->explanation.nanoseconds;
+    *waiting = {std::move(result), {}, 0};
+    return true;
+  });
+}
+
+void CaptureExplainer::give_up(Waiting& waiting, WorkerCounters& counters) {
+  drop_held(counters, 1);
   waiting.explanation.verdict = name_of(Verdict::drop);
   waiting.explanation.reason = name_of(DropReason::fragment_unknown);
   waiting.bytes.clear();

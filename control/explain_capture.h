@@ -19,6 +19,7 @@
 #include "control/config.h"
 #include "control/shim_view.h"
 #include "dataplane/forward.h"
+#include "dataplane/nat_table.h"
 
 namespace xebec {
 
@@ -53,7 +54,8 @@ struct CaptureTotals {
 class CaptureExplainer {
  public:
   /// `table` outlives this and was built at `start_ns`.
-  CaptureExplainer(const Table& table, const FlowTableConfig& flows, ShimView shim, uint64_t start_ns);
+  CaptureExplainer(const Table& table, const FlowTableConfig& flows, const NatTableConfig& nat, ShimView shim,
+                   uint64_t start_ns);
 
   /// The next packet. Returns the packets that are settled now, in the capture's order: one that waits for its datagram's first
   /// fragment holds up those behind it until that comes or the time is over.
@@ -76,16 +78,20 @@ class CaptureExplainer {
   PacketExplanation begin(const CapturedPacket& packet);
   /// offered: it was there before.
   PacketExplanation forward(std::span<const uint8_t> bytes, bool offered);
+  void give_up_expired();
   void offer_held();
-  void give_up(Waiting& waiting);
+  static void give_up(Waiting& waiting, WorkerCounters& counters);
   void count(const PacketExplanation& explanation);
   std::vector<PacketExplanation> settled();
 
   const Table& table_;
   ShimView shim_;
+  NatTables nat_;
   std::unique_ptr<ForwardState> state_;
   std::vector<uint8_t> frame_;
   std::deque<Waiting> waiting_;   ///< the oldest waits for its first fragment, unless this is empty
+  std::vector<Waiting*> held_;    ///< those in `waiting_` that still wait; at most kHeldFrames
+  uint64_t forgot_at_ns_ = 0;     ///< when mappings were last looked through
   uint64_t first_fragments_ = 0;  ///< that had been seen when the held ones were last offered
   CaptureTotals totals_;
   uint64_t now_ns_;

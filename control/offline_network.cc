@@ -72,20 +72,22 @@ OfflineNetwork::OfflineNetwork(const Config& config, uint32_t mtu)
         "backends");
   }
   for (const ServiceConfig& service : config.services) {
-    for (const BackendConfig& backend : service.backends) {
-      const auto [hop, added] = hops_.try_emplace(backend.address);
-      if (!backend.mac && hop->second.state != ResolvedHop::State::reachable) {
-        hop->second.mac = made_up_mac(backend.address);
-        made_up_.push_back(fmt::format("{} is {}", backend.address.to_string(), to_string(hop->second.mac)));
-        hop->second.state = ResolvedHop::State::reachable;
-      }
-    }
+    for (const BackendConfig& backend : service.backends) add_hop(backend);
+    for (const BackendConfig& fallback : service.fallback) add_hop(fallback);
   }
   for (auto& [address, hop] : hops_) {
     hop.state = ResolvedHop::State::reachable;
     hop.ifindex = kFirstIfindex;
     hop.preferred_source = IpAddress::parse(address.is_v4() ? kPlaceholderSource4 : kPlaceholderSource6);
   }
+}
+
+void OfflineNetwork::add_hop(const BackendConfig& backend) {
+  const auto [hop, added] = hops_.try_emplace(backend.address);
+  if (backend.mac || hop->second.state == ResolvedHop::State::reachable) return;
+  hop->second.mac = made_up_mac(backend.address);
+  made_up_.push_back(fmt::format("{} is {}", backend.address.to_string(), to_string(hop->second.mac)));
+  hop->second.state = ResolvedHop::State::reachable;
 }
 
 NetworkView OfflineNetwork::view() const {
@@ -105,9 +107,16 @@ std::vector<std::string> OfflineNetwork::notes(const Table& table) const {
                                 made_up_.size(), made_up_.size() == 1 ? "" : "s", listed(made_up_)));
   }
   bool used[2] = {};
+  bool translated[2] = {};
   for (const Backend& backend : table.backends()) {
     if (backend.tunnel_source == IpAddress{}) continue;
-    used[backend.tunnel_source.is_v4() ? 0 : 1] = true;
+    (is_tunnel(backend.mode) ? used : translated)[backend.tunnel_source.is_v4() ? 0 : 1] = true;
+  }
+  for (const int family : {0, 1}) {
+    if (!translated[family]) continue;
+    notes.push_back(
+        fmt::format("no {} address in \"nat\": \"addresses\": clients are translated to a placeholder, {}",
+                    family == 0 ? "IPv4" : "IPv6", family == 0 ? kPlaceholderSource4 : kPlaceholderSource6));
   }
   for (const int family : {0, 1}) {
     if (!used[family] || tunnel_sources_[family]) continue;

@@ -42,6 +42,8 @@ class OfflineNetwork {
   std::string interface_name(uint16_t index) const;
 
  private:
+  void add_hop(const BackendConfig& backend);
+
   std::vector<ServedLink> links_;
   std::vector<MacAddress> local_macs_;
   std::map<IpAddress, ResolvedHop> hops_;

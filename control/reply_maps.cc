@@ -33,8 +33,8 @@ xebec_service_key key_of(const ReplyEndpoint& endpoint) {
   return key;
 }
 
-/// Entries of `wanted` that `held` does not have, or has otherwise, are written; those that are not wanted any more removed.
-/// `held` follows what the map holds.
+/// Entries of `wanted` that `held` does not have are written; those that are not wanted any more removed. `held` follows what
+/// the map holds. A deletion fails only where nothing is (ENOENT), which is what is wanted.
 template <typename Held, typename Write>
 Result synchronise(int fd, const char* what, const Held& wanted, Held& held, Write write) {
   LibbpfLog log;
@@ -57,6 +57,11 @@ Result synchronise(int fd, const char* what, const Held& wanted, Held& held, Wri
     it = held.erase(it);
   }
   for (const auto& entry : wanted) {
+    if constexpr (requires { entry.second; }) {
+      if (held.contains(entry.first)) continue;
+    } else if (held.contains(entry)) {
+      continue;
+    }
     if (write(fd, entry) != 0)
       return tl::unexpected(steering_error(fmt::format("tell the shim {}", what), errno, log));
     held.insert(entry);

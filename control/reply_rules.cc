@@ -13,7 +13,8 @@ ReplyRules reply_rules_of(const Table& table, const NatTableConfig& ports, const
   rules.last_port = ports.last_port;
   rules.own = own;
   for (const Backend& backend : table.backends()) {
-    if (!backend.usable || !is_nat(backend.mode)) continue;
+    // Also of a backend that takes no packets at present: what it has answered is on its way. Ids without a backend have none.
+    if (!is_nat(backend.mode) || backend.address == IpAddress{}) continue;
     const Service& service = table.services()[backend.service];
     const bool one_port = backend.port != 0 || service.last_port == 0;
     const uint16_t port = backend.port != 0 ? backend.port : one_port ? service.port : uint16_t{0};
@@ -22,9 +23,16 @@ ReplyRules reply_rules_of(const Table& table, const NatTableConfig& ports, const
     if (backend.mode != Mode::nat) continue;
     const auto listed = table.nat_sources(backend.address.is_v4());
     rules.sources.insert(listed.begin(), listed.end());
-    if (listed.empty()) rules.sources.insert(backend.tunnel_source);
+    if (listed.empty() && backend.tunnel_source != IpAddress{}) rules.sources.insert(backend.tunnel_source);
   }
   return rules;
+}
+
+ReplyRules either(const ReplyRules& a, const ReplyRules& b) {
+  ReplyRules both = b;
+  for (const auto& [endpoint, how] : a.backends) both.backends[endpoint] |= how;
+  both.sources.insert(a.sources.begin(), a.sources.end());
+  return both;
 }
 
 }  // namespace xebec

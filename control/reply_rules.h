@@ -22,12 +22,15 @@ struct ReplyEndpoint {
 /// Where replies come from, and what they are sent to.
 struct ReplyRules {
   std::map<ReplyEndpoint, uint32_t> backends;  ///< -> XEBEC_NAT, XEBEC_DNAT or both
-  std::set<IpAddress> sources;                  ///< mode nat
-  uint16_t first_port = 0;                      ///< of every source, inclusive
+  std::set<IpAddress> sources;                 ///< mode nat
+  uint16_t first_port = 0;                     ///< of every source, inclusive
   uint16_t last_port = 0;
   std::set<IpAddress> own;  ///< addresses of this host: never a client of mode dnat
   bool operator==(const ReplyRules&) const = default;
 };
+
+/// What one or the other says; ports and own addresses are `b`'s.
+ReplyRules either(const ReplyRules& a, const ReplyRules& b);
 
 /// What the table's translating services need. own: the host's addresses.
 ReplyRules reply_rules_of(const Table& table, const NatTableConfig& ports, const std::set<IpAddress>& own);

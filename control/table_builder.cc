@@ -206,6 +206,7 @@ Backend TableBuilder::resolve(const Config& config, const ServiceConfig& service
   Backend b;
   b.address = backend.address;
   b.mode = backend.mode.value_or(service.mode);
+  b.port = backend.port;
   if (backend.admin == Admin::maint) {
     why = "in maintenance";
     return b;
@@ -233,7 +234,6 @@ Backend TableBuilder::resolve(const Config& config, const ServiceConfig& service
       return b;
     }
   }
-  b.port = backend.port;
   if (b.mode == Mode::nat && !find_nat_source(config, backend, hop, b, why)) return b;
   b.usable = true;
   return b;

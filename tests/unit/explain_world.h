@@ -29,8 +29,9 @@ struct OfflineWorld {
     return explain_tuple(world, parse_tuple(source, destination).value());
   }
   std::unique_ptr<CaptureExplainer> explainer() const {
-    return std::make_unique<CaptureExplainer>(*table, config.flows,
-                                              ShimView(*table, network.local_macs(), reply_rules_of(*table, config.nat.table, {})), kStartNs);
+    return std::make_unique<CaptureExplainer>(
+        *table, config.flows, config.nat.table,
+        ShimView(*table, network.local_macs(), reply_rules_of(*table, config.nat.table, {})), kStartNs);
   }
 
   Config config;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Frames of a tuple, and what forward_batch does with them. How long a packet may be is found by trying, so that
 // no rule of the rewriter stands here a second time.
-#include "control/probe.h"
+#include "control/trial.h"
 
 #include <algorithm>
 #include <cstring>
@@ -74,14 +74,14 @@ void write_l4(uint8_t* l4, const Tuple& tuple, uint32_t length, uint8_t flags) {
 
 }  // namespace
 
-Probe::Probe(const Table& table, const Tuple& tuple, uint64_t now_ns)
+Trial::Trial(const Table& table, const Tuple& tuple, uint64_t now_ns)
     : table_(table),
       tuple_(tuple),
       now_ns_(now_ns),
       state_(std::make_unique<ForwardState>(FlowTableConfig{.capacity = kFlowCapacity, .timeouts = {}})),
       memory_(kFrameHeadroom + sizeof(EthernetHeader) + kLongest) {}
 
-void Probe::write(Kind kind, uint32_t ip_length) {
+void Trial::write(Kind kind, uint32_t ip_length) {
   std::fill(memory_.begin(), memory_.end(), uint8_t{0});  // what the last one left, and its outer header
   uint8_t* const frame = memory_.data() + kFrameHeadroom;
   auto* ethernet = view_as<EthernetHeader>(frame);
@@ -93,14 +93,14 @@ void Probe::write(Kind kind, uint32_t ip_length) {
   write_l4(l4, tuple_, l4_length, kind == Kind::opening ? kTcpSyn : kTcpAck);
 }
 
-ProbeResult Probe::send(Kind kind, uint32_t ip_length) {
+TrialResult Trial::send(Kind kind, uint32_t ip_length) {
   write(kind, ip_length);
   const uint32_t length = sizeof(EthernetHeader) + ip_length;
   Packet packet{.data = memory_.data() + kFrameHeadroom,
                 .length = length,
                 .headroom = kFrameHeadroom,
                 .room = static_cast<uint32_t>(memory_.size()) - kFrameHeadroom};
-  ProbeResult result;
+  TrialResult result;
   forward_batch(table_, *state_, {&packet, 1}, {&result.decision, 1}, now_ns_);
   result.hash = state_->in_hand[0].hash;
   result.in_length = length;
@@ -108,18 +108,18 @@ ProbeResult Probe::send(Kind kind, uint32_t ip_length) {
   return result;
 }
 
-ProbeResult Probe::send(Kind kind) {
+TrialResult Trial::send(Kind kind) {
   return send(kind, ip_header_length(tuple_) + l4_header_length(tuple_.protocol));
 }
 
-ProbeResult Probe::send_longest() {
+TrialResult Trial::send_longest() {
   uint32_t fits = ip_header_length(tuple_) + l4_header_length(tuple_.protocol);
   uint32_t too_long = kLongest + 1;
-  ProbeResult best = send(Kind::opening, fits);
+  TrialResult best = send(Kind::opening, fits);
   if (best.decision.verdict != Verdict::forward) return best;
   while (too_long - fits > 1) {
     const uint32_t middle = fits + (too_long - fits) / 2;
-    const ProbeResult result = send(Kind::opening, middle);
+    const TrialResult result = send(Kind::opening, middle);
     if (result.decision.verdict == Verdict::forward) {
       fits = middle;
       best = result;

@@ -12,7 +12,7 @@
 namespace xebec {
 
 /// What happened to one.
-struct ProbeResult {
+struct TrialResult {
   Decision decision;
   uint64_t hash = 0;        ///< that the core chose by; meaningless where no service was found
   uint32_t in_length = 0;   ///< of the frame
@@ -20,22 +20,22 @@ struct ProbeResult {
 };
 
 /// A worker that has seen nothing yet, and frames of `tuple` for it: untagged, DF, zeros as payload.
-class Probe {
+class Trial {
  public:
   enum class Kind : uint8_t {
     opening,  ///< TCP: a SYN
     middle,   ///< TCP: an ACK
   };
 
-  Probe(const Table& table, const Tuple& tuple, uint64_t now_ns);
+  Trial(const Table& table, const Tuple& tuple, uint64_t now_ns);
 
   /// The shortest frame there is of the protocol.
-  ProbeResult send(Kind kind);
+  TrialResult send(Kind kind);
   /// The longest opening packet that is forwarded; decision.verdict is not `forward` if none is.
-  ProbeResult send_longest();
+  TrialResult send_longest();
 
  private:
-  ProbeResult send(Kind kind, uint32_t ip_length);
+  TrialResult send(Kind kind, uint32_t ip_length);
   void write(Kind kind, uint32_t ip_length);
 
   const Table& table_;
