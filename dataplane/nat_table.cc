@@ -15,7 +15,7 @@ namespace {
 // 60 us.
 constexpr uint32_t kPortTries = 2048;
 
-// How long no new connection is tried after one for which no port was found: else a flood of them would cost kPortTries each.
+// How long no new connection to a backend is tried after one for which no port was found: else a flood of them would cost kPortTries each.
 constexpr uint64_t kExhaustedNs = 1'000'000;
 
 // A closed connection that was silent for so many ticks (2 to 3 s) may be forgotten early if its port or its place is needed:
@@ -133,8 +133,8 @@ bool NatTable::reply_is_free(const FlowKey& reply, uint64_t hash, uint64_t now_n
 // From a place of the connection's own, so that ports cannot be foretold (RFC 6056) and a block fills evenly.
 bool NatTable::choose_source(const NatRequest& request, const HashSecret& secret, uint64_t now_ns,
                              NatMapping& mapping) {
-  uint64_t& exhausted_until_ns = exhausted_until_ns_[request.backend % exhausted_until_ns_.size()];
-  if (now_ns < exhausted_until_ns) return false;
+  Exhausted& exhausted = exhausted_[request.backend % exhausted_.size()];
+  if (exhausted.backend == request.backend && now_ns < exhausted.until_ns) return false;
   const auto count = static_cast<uint32_t>(request.sources.size());
   uint32_t left = kPortTries;
   const auto first = static_cast<uint32_t>(request.forward_hash >> 32);
@@ -150,7 +150,7 @@ bool NatTable::choose_source(const NatRequest& request, const HashSecret& secret
       if (reply_is_free(mapping.reply, mapping.reply_hash, now_ns)) return true;
     }
   }
-  exhausted_until_ns = now_ns + kExhaustedNs;
+  exhausted = {now_ns + kExhaustedNs, request.backend};
   return false;
 }
 

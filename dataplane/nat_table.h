@@ -147,9 +147,13 @@ class NatTable {
   NatIndex replies_;
   std::unique_ptr<uint32_t[]> free_;  ///< stack of slots given back
   uint32_t free_count_ = 0;
-  uint32_t fresh_ = 0;                             ///< slots from here on were never used
-  uint32_t cursor_ = 0;                            ///< where expire() goes on
-  std::array<uint64_t, 64> exhausted_until_ns_{};  ///< by backend, modulo: no port was to be had
+  uint32_t fresh_ = 0;   ///< slots from here on were never used
+  uint32_t cursor_ = 0;  ///< where expire() goes on
+  struct Exhausted {
+    uint64_t until_ns = 0;
+    uint32_t backend = kNone;
+  };
+  std::array<Exhausted, 64> exhausted_{};  ///< by backend, modulo: no port was to be had, latest only
   NatTableStats stats_;
   std::atomic<uint32_t> used_{0};
 };

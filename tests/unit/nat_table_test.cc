@@ -104,6 +104,21 @@ TEST(NatTable, RefusesWhenEveryPortOfABackendIsTakenAndSaysSo) {
   EXPECT_NE(table.create(request(client(65), 2), kSecret, kNow, m), NatTable::kNone);
 }
 
+// A refusal is remembered for a while, so that a flood costs no search each: that must not outlive it, nor be another's.
+TEST(NatTable, RefusesNobodyElseForABackendWithoutPorts) {
+  NatTable table(config(1024, 20000, 20063), 0, 1);
+  NatMapping m;
+  for (uint32_t i = 0; i < 64; ++i)
+    ASSERT_NE(table.create(request(client(i)), kSecret, kNow, m), NatTable::kNone) << i;
+  EXPECT_EQ(table.create(request(client(64)), kSecret, kNow, m), NatTable::kNone);
+  for (uint32_t backend = 2; backend < 200; ++backend)
+    EXPECT_NE(table.create(request(client(64 + backend), backend), kSecret, kNow, m), NatTable::kNone)
+        << backend;
+  const uint64_t later = kNow + 3600 * kSecond;
+  table.expire(later, table.capacity());
+  EXPECT_NE(table.create(request(client(64)), kSecret, later, m), NatTable::kNone);
+}
+
 TEST(NatTable, FindsAPlaceInItsIndexUntilEverySlotIsTaken) {
   for (uint32_t round = 0; round < 4; ++round) {
     NatTable table(config(1 << 15, 1024, 65535), 0, 1);
