@@ -413,6 +413,21 @@ const Refused kValues[] = {
      "f:2:63: error: /services/0/backends/0: mode vxlan needs \"vni\" in a \"tunnel\" of the backend, its "
      "service or the "
      "configuration"},
+    {"VxlanFallbackWithoutVni",
+     R"({"services":[{"name":"a","vip":"192.0.2.1","port":1,"protocol":"tcp",
+       "backends":[{"address":"10.0.0.1"}],
+       "fallback":{"address":"10.0.0.2","mode":"vxlan","tunnel":{"inner_mac":"02:00:00:00:00:01"}}}]})",
+     "f:3:19: error: /services/0/fallback: mode vxlan needs \"vni\" in a \"tunnel\" of the backend, its service or "
+     "the configuration"},
+    {"NatAddressOfAPrefix", R"({"nat":{"addresses":["192.0.2.7"]},"services":[
+       {"name":"a","vip":"192.0.2.0/28","port":1,"protocol":"tcp","backends":[]}]})",
+     "f:1:21: error: /nat/addresses: 192.0.2.7 is the VIP of \"a\""},
+    {"NatBackendThatIsAVip", R"({"services":[
+       {"name":"a","vip":"192.0.2.0/28","port":1,"protocol":"tcp","backends":[]},
+       {"name":"b","vip":"192.0.2.100","port":1,"protocol":"tcp","mode":"nat","backends":[{"address":"10.0.0.1"}],
+        "fallback":{"address":"192.0.2.9"}}]})",
+     "f:4:31: error: /services/1/fallback/address: 192.0.2.9 is an address of the VIP of \"a\": its answers would be "
+     "taken for forged ones"},
     {"TunnelFamily", R"({"tunnel":{"source_ipv4":"2001:db8::1"}})",
      "f:1:26: error: /tunnel/source_ipv4: 2001:db8::1 is not an IPv4 address"},
     {"SocketRelative", R"({"control":{"socket":"x.sock"}})",

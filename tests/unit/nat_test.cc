@@ -346,6 +346,23 @@ TEST_P(Nat, DropsByNameWhatBelongsToNoConnection) {
   EXPECT_EQ(sent.bytes, stray);
 }
 
+// A backend that asks for its own service: translated, its own packet would come back to it as if from itself.
+TEST_P(Nat, SendsNoBackendAPacketFromItself) {
+  for (const Family& f : kFamilies) {
+    make(f, kProtoTcp);
+    const Bytes frame = ip(FrameBuilder().ethernet(), f, f.backend, f.vip).tcp(40000, 443).build();
+    const Sent sent = send(frame);
+    if (GetParam() == Mode::dnat) {
+      EXPECT_EQ(sent.decision.verdict, Verdict::drop);
+      EXPECT_EQ(sent.decision.reason, DropReason::martian);
+      EXPECT_EQ(sent.bytes, frame);
+    } else {
+      EXPECT_EQ(sent.decision.verdict, Verdict::forward)
+          << "with a source of ours it is no packet of its own";
+    }
+  }
+}
+
 TEST_P(Nat, FollowsAClientWhoseGatewayHasChanged) {
   const Family& f = kFamilies[0];
   make(f, kProtoTcp);
