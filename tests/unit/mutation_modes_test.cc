@@ -5,17 +5,18 @@
 #include <gtest/gtest.h>
 
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "dataplane/forward.h"
 #include "tests/unit/forward_world.h"
+#include "tests/unit/twin_run.h"
 
 namespace xebec {
 namespace {
 
 using test::Bytes;
 using test::FrameBuilder;
-using test::HeapFrame;
 
 constexpr std::size_t kMutatedBytes = 150;
 constexpr uint32_t kHeadroom = 70;  // just enough for VXLAN over IPv6
@@ -101,78 +102,24 @@ std::vector<Bytes> base_packets() {
   return out;
 }
 
-class TwinRun {
- public:
-  void add(Bytes frame) {
-    batch_.push_back(std::move(frame));
-    if (batch_.size() == kBatchSize) flush();
-  }
+std::string fault_of(const Bytes& in, const Decision& decision, const Packet& packet, const Table&) {
+  const Bytes out = test::bytes_of(packet);
+  if (decision.verdict == Verdict::drop && out != in) return "a dropped packet was changed";
+  if (decision.verdict != Verdict::forward) return {};
+  // A martian source inside is the sender's; what is judged is that lengths and headers belong together.
+  ParsedPacket parsed;
+  const auto reason = parse(out, parsed);
+  if (reason == DropReason::truncated || reason == DropReason::bad_ip_header || reason == DropReason::not_ip)
+    return "what was sent is no packet";
+  return {};
+}
 
-  void flush() {
-    Half a(batch_, 0xa5);
-    Half b(batch_, 0x5a);
-    run(*state_a_, a);
-    run(*state_b_, b);
-    now_ += 1'000'000;
-    for (std::size_t i = 0; i < batch_.size(); ++i) judge(i, a, b);
-    ASSERT_TRUE(test::accounts_balance(state_a_->counters));
-    batch_.clear();
-  }
-
-  const WorkerCounters& counters() const { return state_a_->counters; }
-  uint64_t drops(DropReason reason) const {
-    return counters().drops[static_cast<std::size_t>(reason)].read();
-  }
-
- private:
-  struct Half {
-    Half(const std::vector<Bytes>& batch, uint8_t poison) : decisions(batch.size()) {
-      for (const Bytes& bytes : batch) frames.emplace_back(bytes, kHeadroom, poison);
-      for (const HeapFrame& frame : frames) packets.push_back(frame.packet());
-    }
-    std::vector<HeapFrame> frames;
-    std::vector<Packet> packets;
-    std::vector<Decision> decisions;
-  };
-
-  void run(ForwardState& state, Half& half) const {
-    forward_batch(*table_, state, half.packets, half.decisions, now_);
-    count_sent(state.counters, half.decisions);
-  }
-
-  void judge(std::size_t i, const Half& a, const Half& b) {
-    const Bytes out = test::bytes_of(a.packets[i]);
-    std::string wrong;
-    if (out != test::bytes_of(b.packets[i])) wrong = "bytes of the buffer leaked";
-    if (a.decisions[i].verdict == Verdict::drop && out != batch_[i]) wrong = "a dropped packet was changed";
-    ParsedPacket parsed;
-    // A martian source inside is the sender's; what is judged is that lengths and headers belong together.
-    if (a.decisions[i].verdict == Verdict::forward) {
-      const auto reason = parse(out, parsed);
-      if (reason == DropReason::truncated || reason == DropReason::bad_ip_header ||
-          reason == DropReason::not_ip)
-        wrong = "what was sent is no packet";
-    }
-    if (wrong.empty() || ++faults_ > 10) return;
-    ADD_FAILURE() << wrong << ": " << testing::PrintToString(batch_[i]);
-  }
-
-  static std::unique_ptr<ForwardState> make_state() {
-    FlowTableConfig config;
-    config.capacity = 1024;
-    return std::make_unique<ForwardState>(config);
-  }
-
-  std::unique_ptr<const Table> table_ = make_table();
-  std::unique_ptr<ForwardState> state_a_ = make_state();
-  std::unique_ptr<ForwardState> state_b_ = make_state();
-  std::vector<Bytes> batch_;
-  uint64_t now_ = 1'000'000'000;
-  int faults_ = 0;
-};
+test::TwinRun twin_run() {
+  return {make_table(), kHeadroom, fault_of};
+}
 
 TEST(MutationOfModes, BasePacketsAllGoOn) {
-  TwinRun run;
+  test::TwinRun run = twin_run();
   const auto packets = base_packets();
   EXPECT_GE(packets.size(), 40u);
   for (const Bytes& packet : packets) run.add(packet);
@@ -185,7 +132,7 @@ TEST(MutationOfModes, BasePacketsAllGoOn) {
 }
 
 TEST(MutationOfModes, EveryTruncationHasOneFate) {
-  TwinRun run;
+  test::TwinRun run = twin_run();
   for (const Bytes& packet : base_packets()) {
     for (std::size_t length = 0; length <= packet.size(); ++length)
       run.add(Bytes(packet.begin(), packet.begin() + static_cast<std::ptrdiff_t>(length)));
@@ -195,7 +142,7 @@ TEST(MutationOfModes, EveryTruncationHasOneFate) {
 }
 
 TEST(MutationOfModes, EveryChangeOfOneByteHasOneFate) {
-  TwinRun run;
+  test::TwinRun run = twin_run();
   for (const Bytes& packet : base_packets()) {
     for (std::size_t at = 0; at < std::min(packet.size(), kMutatedBytes); ++at) {
       // All values of the bytes that headers choose by are in mutation_test; these are the ones that turn something round.

@@ -9,6 +9,7 @@
 
 #include "dataplane/plain_packet.h"
 #include "tests/unit/forward_world.h"
+#include "tests/unit/twin_run.h"
 
 namespace xebec {
 namespace {
@@ -107,98 +108,36 @@ std::vector<Bytes> base_packets() {
   return out;
 }
 
-// Two runs side by side that differ only in what lies around the frames' bytes: what comes out must not
-// differ.
-class TwinRun {
- public:
-  void add(Bytes frame) {
-    batch_.push_back(std::move(frame));
-    if (batch_.size() == kBatchSize) flush();
-  }
-
-  void flush() {
-    Half a(batch_, 0xa5);
-    Half b(batch_, 0x5a);
-    forward_batch(*table_, *state_a_, a.packets, a.decisions, now_);
-    count_sent(state_a_->counters, a.decisions);
-    forward_batch(*table_, *state_b_, b.packets, b.decisions, now_);
-    now_ += 1'000'000;
-    for (std::size_t i = 0; i < batch_.size(); ++i) judge(i, a, b);
-    ASSERT_TRUE(test::accounts_balance(state_a_->counters));
-    sent_ += batch_.size();
-    ASSERT_EQ(state_a_->counters.received.read(), sent_);
-    batch_.clear();
-  }
-
-  const WorkerCounters& counters() const { return state_a_->counters; }
-  int faults() const { return faults_; }
-
- private:
-  struct Half {
-    Half(const std::vector<Bytes>& batch, uint8_t poison) : decisions(batch.size()) {
-      for (const Bytes& bytes : batch)
-        frames.emplace_back(bytes, 48, poison);  // just enough for the largest: an ICMPv6 error
-      for (const HeapFrame& frame : frames) packets.push_back(frame.packet());
-    }
-    std::vector<HeapFrame> frames;
-    std::vector<Packet> packets;
-    std::vector<Decision> decisions;
-  };
-
-  void judge(std::size_t i, const Half& a, const Half& b) {
-    std::string wrong = test::judge(batch_[i], a.decisions[i], a.packets[i], *table_);
-    if (wrong.empty() && test::bytes_of(a.packets[i]) != test::bytes_of(b.packets[i]))
-      wrong = "bytes of the buffer leaked";
-    if (wrong.empty() || ++faults_ > 10) return;
-    ADD_FAILURE() << wrong << ": " << testing::PrintToString(batch_[i]);
-  }
-
-  static std::unique_ptr<ForwardState> make_state() {
-    FlowTableConfig config;
-    config.capacity = 1024;
-    auto state = std::make_unique<ForwardState>(config);
-    return state;
-  }
-
-  std::unique_ptr<const Table> table_ = make_table();
-  std::unique_ptr<ForwardState> state_a_ = make_state();
-  std::unique_ptr<ForwardState> state_b_ = make_state();
-  std::vector<Bytes> batch_;
-  uint64_t now_ = 1'000'000'000;
-  uint64_t sent_ = 0;
-  int faults_ = 0;
-};
-
-uint64_t drops(const TwinRun& run, DropReason reason) {
-  return run.counters().drops[static_cast<std::size_t>(reason)].read();
+test::TwinRun twin_run() {
+  return {make_table(), 48, test::judge};  // headroom just enough for the largest: an ICMPv6 error
 }
 
 TEST(Mutation, BasePacketsAreAllHandled) {
-  TwinRun run;
+  test::TwinRun run = twin_run();
   const auto packets = base_packets();
   EXPECT_GE(packets.size(), 40u);
   for (const Bytes& packet : packets) run.add(packet);
   run.flush();
   // What does not fit the small MTU of some tunnels may be dropped, and nothing else.
-  EXPECT_EQ(run.counters().forwarded.read() + run.counters().replied.read() + drops(run, DropReason::too_big),
+  EXPECT_EQ(run.counters().forwarded.read() + run.counters().replied.read() + run.drops(DropReason::too_big),
             packets.size());
   EXPECT_EQ(run.counters().replied.read(), 7u)
       << "the echo requests, and one that its tunnel is too small for";
 }
 
 TEST(Mutation, EveryTruncationIsAccountedFor) {
-  TwinRun run;
+  test::TwinRun run = twin_run();
   for (const Bytes& packet : base_packets()) {
     for (std::size_t length = 0; length < packet.size(); ++length) {
       run.add(Bytes(packet.begin(), packet.begin() + static_cast<std::ptrdiff_t>(length)));
     }
   }
   run.flush();
-  EXPECT_EQ(drops(run, DropReason::truncated), run.counters().received.read());
+  EXPECT_EQ(run.drops(DropReason::truncated), run.counters().received.read());
 }
 
 TEST(Mutation, EveryChangeOfOneByteIsAccountedFor) {
-  TwinRun run;
+  test::TwinRun run = twin_run();
   for (const Bytes& packet : base_packets()) {
     for (std::size_t at = 0; at < std::min(packet.size(), kMutatedBytes); ++at) {
       for (unsigned value = 0; value <= 0xff; ++value) {
@@ -217,7 +156,7 @@ TEST(Mutation, EveryChangeOfOneByteIsAccountedFor) {
         DropReason::bad_extension, DropReason::martian, DropReason::ttl_expired, DropReason::fragment_unknown,
         DropReason::icmp_unhandled, DropReason::unsupported_protocol, DropReason::no_service,
         DropReason::too_big}) {
-    EXPECT_GT(drops(run, reason), 0u) << name_of(reason);
+    EXPECT_GT(run.drops(reason), 0u) << name_of(reason);
   }
   EXPECT_GT(run.counters().forwarded.read(), 100'000u);
   EXPECT_GT(run.counters().replied.read(), 10'000u);
