@@ -11,6 +11,7 @@
  * the list at its end and is dropped.
  */
 #include <linux/bpf.h>
+#include <linux/if_ether.h>
 
 #include <bpf/bpf_helpers.h>
 
@@ -45,11 +46,16 @@ int xebec_inject(struct xdp_md *ctx) {
   __u32 begin = list->packets[next].begin;
   __u32 length = list->packets[next].length;
   __u8 *memory = bpf_map_lookup_elem(&inject_umem, &chunk);
-  if (!memory || begin > XEBEC_INJECT_MAX_BEGIN || length == 0 || length > XEBEC_INJECT_MAX_LENGTH) goto failed;
+  if (!memory || begin > XEBEC_INJECT_MAX_BEGIN) goto failed;
+  /* Of a comparison with 0 the verifier of Linux 6.1 concludes nothing. In two steps, lest the compiler subtract. */
+  if (length < ETH_HLEN) goto failed;
+  asm volatile("" : "+r"(length));
+  if (length > XEBEC_INJECT_MAX_LENGTH) goto failed;
 
   /* Not data_end - data: without CAP_PERFMON a difference of pointers is a leak. */
   if (bpf_xdp_adjust_tail(ctx, (int)length - XEBEC_INJECT_TEMPLATE) != 0) goto failed;
-  if (bpf_xdp_store_bytes(ctx, 0, memory + begin, length) != 0) goto failed;
+  asm volatile("" : "+r"(begin)); /* what was found out of it is forgotten where it waited on the stack */
+  if (bpf_xdp_store_bytes(ctx, 0, memory + (begin & XEBEC_INJECT_MAX_BEGIN), length) != 0) goto failed;
   return bpf_redirect(list->ifindex, 0);
 
 failed:

@@ -233,32 +233,33 @@ static __always_inline bool has_ports(__u8 protocol) {
 
 /* At one VIP: the exact port, then the narrowest range, then any port. The maps are made so that what a service of any
  * protocol leaves to those of one is not there twice (control/shim_image.cc). */
-static __always_inline const struct xebec_service_value* find_at(struct sought* at, __u8 protocol,
-                                                                 __be16 port) {
+static __always_inline const struct xebec_service_value* find_at(struct xebec_service_key* key, __u8 features,
+                                                                 __u8 protocol, __be16 port) {
   const struct xebec_service_value* found;
-  at->key.protocol = protocol;
-  at->key.port = port;
-  found = bpf_map_lookup_elem(&services, &at->key);
+  key->protocol = protocol;
+  key->port = port;
+  found = bpf_map_lookup_elem(&services, key);
   if (found) return found;
-  if (at->features & XEBEC_HAS_RANGES) {
-    found = find_in_ranges(&at->key);
+  if (features & XEBEC_HAS_RANGES) {
+    found = find_in_ranges(key);
     if (found) return found;
   }
   if (port != 0) {
-    at->key.port = 0;
-    found = bpf_map_lookup_elem(&services, &at->key);
+    key->port = 0;
+    found = bpf_map_lookup_elem(&services, key);
     if (found) return found;
   }
-  if (!(at->features & XEBEC_HAS_ANY_PROTOCOL) || has_ports(protocol)) return NULL;
-  at->key.protocol = XEBEC_ANY_PROTOCOL;
-  return bpf_map_lookup_elem(&services, &at->key);
+  if (!(features & XEBEC_HAS_ANY_PROTOCOL) || has_ports(protocol)) return NULL;
+  key->protocol = XEBEC_ANY_PROTOCOL;
+  return bpf_map_lookup_elem(&services, key);
 }
 
 /* The same for one argument and a number: 0: none; else the service's source list and 1. A global function, which the verifier
  * judges once and not in every round of the search (see whose_at_l4()). */
 __noinline int service_at(struct sought* at, __u32 protocol, __u32 port) {
   if (!at) return 0;
-  const struct xebec_service_value* found = find_at(at, protocol, port);
+  struct xebec_service_key key = at->key; /* Linux 6.1 takes no key out of a global function's argument */
+  const struct xebec_service_value* found = find_at(&key, at->features, protocol, port);
   return found ? (int)(found->source_list + 1) : 0;
 }
 
@@ -358,12 +359,13 @@ static __always_inline bool is_translated(const struct xebec_address* backend, _
   }
   if (!how) return false;
   const __u32 modes = *how;
+  const struct xebec_address address = *to; /* a copy as in service_at() */
   if (modes & XEBEC_NAT) {
-    const struct xebec_port_range* ports = bpf_map_lookup_elem(&nat_sources, to);
+    const struct xebec_port_range* ports = bpf_map_lookup_elem(&nat_sources, &address);
     const __u16 number = bpf_ntohs(to_port);
     if (ports && number >= ports->first && number <= ports->last) return true;
   }
-  return (modes & XEBEC_DNAT) && !bpf_map_lookup_elem(&own, to);
+  return (modes & XEBEC_DNAT) && !bpf_map_lookup_elem(&own, &address);
 }
 
 static __always_inline bool same_address(const struct xebec_address* a, const struct xebec_address* b) {
