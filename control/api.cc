@@ -322,7 +322,7 @@ HttpResponse write(const Call& call) {
   }
   if (call.is("POST", {"services", "*", "backends", "*", "check"})) return start_check(call);
   if (call.is("PUT", {"config"}) || call.is("POST", {"config", "check"})) {
-    auto config = read_config(body, "(request)");
+    auto config = read_config(body, "(request)", HiddenKeys::allowed);
     if (!config) return failure(422, "invalid_config", "configuration rejected", {}, config.error());
     if (call.request.method == "POST") return answer(200, {{"schema", "xebec.check/1"}, {"ok", true}});
     const auto dry_run = call.request.query.find("dry_run");

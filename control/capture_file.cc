@@ -41,20 +41,13 @@ bool has_microseconds(std::FILE* input) {
          std::find(kMicrosecondMagics.begin(), kMicrosecondMagics.end(), magic) != kMicrosecondMagics.end();
 }
 
-std::string link_type(int type) {
-  const char* name = pcap_datalink_val_to_name(type);
-  const char* what = pcap_datalink_val_to_description(type);
-  if (name == nullptr) return std::to_string(type);
-  return what == nullptr ? std::string(name) : fmt::format("{} ({})", name, what);
-}
-
 }  // namespace
 
 void CaptureReader::Close::operator()(pcap* handle) const {
   pcap_close(handle);
 }
 
-tl::expected<CaptureReader, std::string> CaptureReader::open(const std::string& file) {
+tl::expected<CaptureReader, std::string> CaptureReader::open(const std::string& file, MacAddress own) {
   std::FILE* input = file == "-" ? stdin : std::fopen(file.c_str(), "rbe");
   if (input == nullptr) return fault(file, std::strerror(errno));
   struct stat status {};
@@ -70,11 +63,8 @@ tl::expected<CaptureReader, std::string> CaptureReader::open(const std::string& 
   char error[PCAP_ERRBUF_SIZE] = "";
   pcap_t* handle = pcap_fopen_offline_with_tstamp_precision(input, PCAP_TSTAMP_PRECISION_NANO, error);
   if (handle == nullptr) return refuse(error);
-  CaptureReader reader(file, handle, microseconds);  // closes `input`
-  if (const int type = pcap_datalink(handle); type != DLT_EN10MB)
-    return fault(
-        file, fmt::format("its link type is {}; only EN10MB (Ethernet) can be explained", link_type(type)));
-  return reader;
+  return CaptureReader(file, handle, microseconds,
+                       CaptureLink(pcap_datalink(handle), own));  // closes `input`
 }
 
 tl::expected<std::optional<CapturedPacket>, std::string> CaptureReader::next() {
@@ -82,11 +72,20 @@ tl::expected<std::optional<CapturedPacket>, std::string> CaptureReader::next() {
   const u_char* bytes = nullptr;
   const int result = pcap_next_ex(handle_.get(), &header, &bytes);
   if (result == PCAP_ERROR_BREAK) return std::nullopt;  // the end of the file
-  if (result != 1) return fault(file_, pcap_geterr(handle_.get()));
+  if (result != 1) {
+    // "truncated dump file; tried to read 16 header bytes, only got 3", libpcap's sf-pcap.c and sf-pcapng.c.
+    const std::string_view why = pcap_geterr(handle_.get());
+    ended_early_ = why.starts_with("truncated ");
+    if (ended_early_) return std::nullopt;
+    return fault(file_, why);
+  }
   // The precision asked for makes the second field nanoseconds. A file may say anything there.
   const auto nanoseconds = static_cast<uint32_t>(std::clamp<int64_t>(header->ts.tv_usec, 0, 999'999'999));
-  return CapturedPacket{
-      {bytes, header->caplen}, std::max(header->len, header->caplen), header->ts.tv_sec, nanoseconds};
+  const uint32_t missing = std::max(header->len, header->caplen) - header->caplen;
+  const std::span<const uint8_t> frame = link_.frame_of({bytes, header->caplen});
+  // Of what is nothing to us nothing is missing.
+  const auto length = frame.empty() ? 0 : static_cast<uint32_t>(frame.size()) + missing;
+  return CapturedPacket{frame, length, header->ts.tv_sec, nanoseconds};
 }
 
 bool CaptureReader::is_same_file(const std::string& path) const {

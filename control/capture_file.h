@@ -11,26 +11,32 @@
 
 #include <tl/expected.hpp>
 
+#include "control/capture_link.h"
+
 struct pcap;
 struct pcap_dumper;
 
 namespace xebec {
 
 struct CapturedPacket {
-  std::span<const uint8_t> bytes;  ///< valid until the next one is read
-  uint32_t length = 0;             ///< on the wire; more than `bytes` where the capture cut it short
-  int64_t seconds = 0;             ///< since the epoch, as the file has it
+  std::span<const uint8_t>
+      bytes;            ///< a frame of Ethernet; valid until the next one is read. Empty: nothing to steer
+  uint32_t length = 0;  ///< on the wire; more than `bytes` where the capture cut it short
+  int64_t seconds = 0;  ///< since the epoch, as the file has it
   uint32_t nanoseconds = 0;
 };
 
-/// Reads packets of Ethernet, in order. Errors are "FILE: WHY".
+/// Reads packets in order, as frames of Ethernet. Errors are "FILE: WHY".
 class CaptureReader {
  public:
-  /// "-": standard input.
-  static tl::expected<CaptureReader, std::string> open(const std::string& file);
+  /// "-": standard input. own: whom packets without an Ethernet header are taken to be for.
+  static tl::expected<CaptureReader, std::string> open(const std::string& file, MacAddress own = {});
 
   /// Empty at the end. An error is the end, too: what came before was good.
   tl::expected<std::optional<CapturedPacket>, std::string> next();
+  /// The end was in the middle of a packet: whoever wrote the file was stopped.
+  bool ended_early() const { return ended_early_; }
+  const CaptureLink& link() const { return link_; }
 
   /// The file has no time finer than microseconds.
   bool microseconds() const { return microseconds_; }
@@ -41,12 +47,14 @@ class CaptureReader {
   struct Close {
     void operator()(pcap* handle) const;
   };
-  CaptureReader(std::string file, pcap* handle, bool microseconds)
-      : file_(std::move(file)), handle_(handle), microseconds_(microseconds) {}
+  CaptureReader(std::string file, pcap* handle, bool microseconds, CaptureLink link)
+      : file_(std::move(file)), handle_(handle), microseconds_(microseconds), link_(std::move(link)) {}
 
   std::string file_;
   std::unique_ptr<pcap, Close> handle_;
   bool microseconds_;
+  bool ended_early_ = false;
+  CaptureLink link_;
 };
 
 /// Writes packets of Ethernet. Errors are "FILE: WHY".

@@ -137,7 +137,7 @@ Argument<CliJson> parse_settings(const std::vector<std::string>& settings,
                    guess.empty() ? "keys: " + known : fmt::format("did you mean \"{}\"?", guess));
     }
     if (out.contains(key)) return usage(fmt::format("{}: \"{}\" is given twice", setting, key), "");
-    if (key == "allow" || key == "deny") {
+    if (key == "allow" || key == "deny" || key == "server_id") {
       out[key] = parts_of(value);
     } else if (const auto number = decimal(value)) {
       out[key] = *number;

@@ -19,6 +19,9 @@ namespace {
 /// The clock of a world without one: not 0, which stands for "never" in places.
 constexpr uint64_t kStartNs = 1'000'000'000;
 
+/// Where the configuration has no "local_mac", frames to any address are taken to be for the host.
+constexpr MacAddress kAnyOwnMac{{0x02, 0, 0, 0, 0, 0x01}};
+
 constexpr const char* kHint = "xebec explain --help";
 
 tl::unexpected<CliError> usage(std::string message, std::string hint = kHint) {
@@ -116,8 +119,13 @@ void Verbs::print_packet(const PacketExplanation& packet) const {
 VerbResult Verbs::explain_capture(const ExplainArguments& arguments, const Config& config,
                                   const OfflineNetwork& network, const Table& table,
                                   uint64_t start_ns) const {
-  auto reader = CaptureReader::open(arguments.capture);
+  const std::vector<MacAddress> own = network.local_macs();
+  auto reader = CaptureReader::open(arguments.capture, own.empty() ? kAnyOwnMac : own.front());
   if (!reader) return failed(reader.error());
+  if (const CaptureLink& link = reader->link(); !link.is_ethernet())
+    narrate(fmt::format("xebec: note: the capture's link type is {}: {}", link.name(),
+                        link.is_known() ? "packets that came in get a made-up Ethernet header"
+                                        : "not a network that a shim is on, so that every packet passes"));
   std::optional<CaptureWriter> writer;
   if (!arguments.write.empty()) {
     if (const auto safe = check_output(arguments, *reader); !safe) return tl::unexpected(safe.error());
@@ -134,9 +142,13 @@ VerbResult Verbs::explain_capture(const ExplainArguments& arguments, const Confi
   const auto show = [&](const PacketExplanation& explanation) {
     print_packet(explanation);
     if (!writer || explanation.out.empty() || !fault.empty()) return;
-    const CapturedPacket sent{explanation.out, static_cast<uint32_t>(explanation.out.size()),
-                              explanation.seconds, explanation.nanoseconds};
-    if (const auto written = writer->write(sent); !written) fault = written.error();
+    const auto write = [&](const std::vector<uint8_t>& out) {
+      const CapturedPacket sent{out, static_cast<uint32_t>(out.size()), explanation.seconds,
+                                explanation.nanoseconds};
+      if (const auto written = writer->write(sent); !written) fault = written.error();
+    };
+    write(explanation.out);
+    for (const std::vector<uint8_t>& piece : explanation.more_out) write(piece);
   };
   while (fault.empty()) {
     auto packet = reader->next();
@@ -149,6 +161,7 @@ VerbResult Verbs::explain_capture(const ExplainArguments& arguments, const Confi
     if (const auto written = writer->finish(); !written) fault = written.error();
   }
   narrate("xebec: " + explainer.totals().summary());
+  if (reader->ended_early()) narrate("xebec: note: the capture ends in the middle of a packet");
   if (!fault.empty()) return failed(fault);
   return 0;
 }

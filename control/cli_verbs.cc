@@ -18,10 +18,11 @@
 namespace xebec {
 namespace {
 
-constexpr std::string_view kServiceSettings[] = {"mode",      "algorithm", "hash", "table_size", "stateless",
-                                                 "mss_clamp", "allow",     "deny", "fail"};
-constexpr std::string_view kBackendSettings[] = {"weight", "admin", "mode", "mac", "vlan", "port"};
-constexpr std::string_view kBackendChanges[] = {"weight", "admin", "mode", "mac", "vlan"};
+constexpr std::string_view kServiceSettings[] = {"mode",      "algorithm", "hash",  "table_size", "stateless",
+                                                 "mss_clamp", "fragment",  "allow", "deny",       "fail"};
+constexpr std::string_view kBackendSettings[] = {"weight", "admin", "mode",     "mac",
+                                                 "vlan",   "port",  "server_id"};
+constexpr std::string_view kBackendChanges[] = {"weight", "admin", "mode", "mac", "vlan", "server_id"};
 
 bool wants_colour() {
   const char* no_color = std::getenv("NO_COLOR");  // no-color.org

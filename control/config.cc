@@ -34,15 +34,14 @@ bool equal(const FlowTableConfig& a, const FlowTableConfig& b) {
 }  // namespace
 
 bool operator==(const Config& a, const Config& b) {
-  const auto& [a_instance, a_seed, a_fallback, a_hugepages, a_interfaces, a_defaults, a_flows, a_tunnel, a_nat, a_services,
-               a_control, a_icmp] = a;
-  const auto& [b_instance, b_seed, b_fallback, b_hugepages, b_interfaces, b_defaults, b_flows, b_tunnel, b_nat, b_services,
-               b_control, b_icmp] = b;
+  const auto& [a_instance, a_seed, a_fallback, a_hugepages, a_interfaces, a_defaults, a_flows, a_tunnel,
+               a_nat, a_services, a_control, a_icmp] = a;
+  const auto& [b_instance, b_seed, b_fallback, b_hugepages, b_interfaces, b_defaults, b_flows, b_tunnel,
+               b_nat, b_services, b_control, b_icmp] = b;
   return a_instance == b_instance && a_seed == b_seed && a_fallback == b_fallback &&
-         a_hugepages == b_hugepages &&
-         a_interfaces == b_interfaces && a_defaults == b_defaults && equal(a_flows, b_flows) &&
-         a_tunnel == b_tunnel && a_nat == b_nat && a_services == b_services && a_control == b_control &&
-         a_icmp == b_icmp;
+         a_hugepages == b_hugepages && a_interfaces == b_interfaces && a_defaults == b_defaults &&
+         equal(a_flows, b_flows) && a_tunnel == b_tunnel && a_nat == b_nat && a_services == b_services &&
+         a_control == b_control && a_icmp == b_icmp;
 }
 
 TunnelConfig TunnelConfig::over(const TunnelConfig& outer) const {
@@ -103,6 +102,9 @@ std::string_view to_string(NewFlowLimit::Per per) {
 }
 std::string_view to_string(FailPolicy policy) {
   return name_in(kFailWords, policy);
+}
+std::string_view to_string(QuicFormat format) {
+  return name_in(kQuicFormatWords, format);
 }
 std::string_view to_string(HealthType type) {
   return name_in(kHealthTypeWords, type);

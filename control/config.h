@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "control/health_config.h"
+#include "control/quic_config.h"
 #include "dataplane/flow_table.h"
 #include "dataplane/ip_address.h"
 #include "dataplane/limits.h"
@@ -76,6 +77,7 @@ struct BackendConfig {
   std::optional<uint16_t> vlan{};   ///< NextHop::vlan; absent = as its route says
   TunnelConfig tunnel{};
   HealthConfig health{};
+  std::vector<ServerId> server_ids{};  ///< of the service's QUIC connection ids
   bool operator==(const BackendConfig&) const = default;
 };
 
@@ -99,6 +101,8 @@ struct ServiceConfig {
   HealthConfig health{};
   FailPolicy fail = FailPolicy::drop;
   std::vector<BackendConfig> fallback{};  ///< one at most; takes new flows only while no other backend does
+  bool fragment = false;                  ///< IPv4 without DF that is too big: cut, not dropped
+  std::optional<QuicConfig> quic{};       ///< with HashInput::quic
   bool operator==(const ServiceConfig&) const = default;
 
   ServiceMatch match() const { return {{vip, vip_length}, port, last_port, protocol}; }
@@ -159,6 +163,7 @@ std::string_view to_string(FallbackVerdict verdict);
 std::string_view to_string(HashInput input);
 std::string_view to_string(NewFlowLimit::Per per);
 std::string_view to_string(FailPolicy policy);
+std::string_view to_string(QuicFormat format);
 std::string protocol_name(uint8_t protocol);
 /// "any", "443" or "8000-8099".
 std::string port_text(const ServiceMatch& match);

@@ -26,6 +26,17 @@ Json comparable(const Config& config) {
   return json;
 }
 
+/// Of QUIC connection ids, wherever they stand in what has changed.
+void hide_keys(Json& json) {
+  for (auto& [name, value] : json.items()) {
+    if (name == "key" && value.is_string()) {
+      value = "(secret)";
+    } else if (value.is_structured()) {
+      hide_keys(value);
+    }
+  }
+}
+
 void compare(const Json& before, const Json& after, const std::string& path, std::vector<ConfigChange>& out) {
   if (before == after) return;
   if (!before.is_object() || !after.is_object()) {
@@ -56,6 +67,8 @@ std::vector<ConfigChange> diff(const Config& before, const Config& after) {
   std::vector<ConfigChange> changes;
   compare(comparable(before), comparable(after), "", changes);
   for (ConfigChange& c : changes) {
+    hide_keys(c.from);
+    hide_keys(c.to);
     if (c.path != "hash_seed") continue;
     if (!c.from.is_null()) c.from = "(secret)";
     if (!c.to.is_null()) c.to = "(secret)";

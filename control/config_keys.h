@@ -131,11 +131,14 @@ inline constexpr std::string_view kPlannedAlgorithms[] = {"wrr", "rr",  "random"
                                                           "lc",  "wlc", "p2c"};
 inline constexpr Words kAlgorithmWords{"algorithm", kAlgorithmWordList, kPlannedAlgorithms};
 
-inline constexpr Word kHashWordList[] = {word("5-tuple", HashInput::five_tuple),
-                                         word("source", HashInput::source),
-                                         word("source-destination", HashInput::source_destination)};
-inline constexpr std::string_view kPlannedHashes[] = {"quic"};
-inline constexpr Words kHashWords{"hash", kHashWordList, kPlannedHashes};
+inline constexpr Word kHashWordList[] = {
+    word("5-tuple", HashInput::five_tuple), word("source", HashInput::source),
+    word("source-destination", HashInput::source_destination), word("quic", HashInput::quic)};
+inline constexpr Words kHashWords{"hash", kHashWordList, {}};
+
+inline constexpr Word kQuicFormatWordList[] = {word("quic-lb", QuicFormat::quic_lb),
+                                               word("katran", QuicFormat::katran)};
+inline constexpr Words kQuicFormatWords{"format", kQuicFormatWordList, {}};
 
 inline constexpr Word kPerWordList[] = {word("service", NewFlowLimit::Per::service),
                                         word("source", NewFlowLimit::Per::source)};
@@ -147,6 +150,9 @@ inline constexpr Range kPortRange{1, 65535};
 inline constexpr Range kVlanRange{1, 4094};
 inline constexpr Range kGueVariantRange{0, 1};
 inline constexpr Range kVniRange{0, (1u << 24) - 1};
+inline constexpr Range kRotationRange{0, kQuicRotations - 1};
+inline constexpr Range kServerIdRange{kMinServerIdLength, kMaxServerIdLength};
+inline constexpr Range kNonceRange{kMinNonceLength, kMaxQuicBlock - kMinServerIdLength};
 inline constexpr Range kWeightRange{0, kMaxWeight};
 /// The upper end is the largest prime below 2^24: an array of 32 MiB, beyond which no balance is gained.
 inline constexpr Range kTableSizeRange{2, 16'777'213};
@@ -273,6 +279,7 @@ inline constexpr KeyRule kServiceKeys[] = {
     {.name = "stateless"},
     {.name = "tunnel"},
     {.name = "mss_clamp", .range = kMssRange},
+    {.name = "fragment"},
     {.name = "allow"},
     {.name = "deny"},
     {.name = "rate_limit"},
@@ -280,12 +287,27 @@ inline constexpr KeyRule kServiceKeys[] = {
     {.name = "health"},
     {.name = "fail", .words = &kFailWords},
     {.name = "fallback"},
+    {.name = "quic"},
     {.name = "affinity", .use = KeyUse::planned},
     {.name = "on_down", .use = KeyUse::planned},
     {.name = "drain", .use = KeyUse::planned},
     {.name = "timeouts", .use = KeyUse::planned},
 };
 inline constexpr ObjectRule kServiceRule{"service", kServiceKeys};
+
+inline constexpr KeyRule kQuicKeys[] = {
+    {.name = "format", .words = &kQuicFormatWords},
+    {.name = "configs"},
+};
+inline constexpr ObjectRule kQuicRule{"quic", kQuicKeys};
+
+inline constexpr KeyRule kQuicLbKeys[] = {
+    {.name = "rotation", .use = KeyUse::required, .range = kRotationRange},
+    {.name = "server_id_length", .use = KeyUse::required, .range = kServerIdRange},
+    {.name = "nonce_length", .use = KeyUse::required, .range = kNonceRange},
+    {.name = "key"},
+};
+inline constexpr ObjectRule kQuicLbRule{"quic_lb", kQuicLbKeys};
 
 inline constexpr KeyRule kRateLimitKeys[] = {
     {.name = "new_flows_per_s", .use = KeyUse::required, .range = kInsertRateRange},
@@ -303,6 +325,7 @@ inline constexpr KeyRule kBackendKeys[] = {
     {.name = "vlan", .range = kVlanRange},
     {.name = "tunnel"},
     {.name = "health"},
+    {.name = "server_id"},
 };
 inline constexpr ObjectRule kBackendRule{"backend", kBackendKeys};
 
@@ -350,6 +373,6 @@ inline constexpr ObjectRule kRealRule{"real", kRealKeys};
 inline constexpr const ObjectRule* kObjectRules[] = {
     &kTopRule, &kInterfaceRule, &kDefaultsRule,   &kTimeoutRule, &kFlowTableRule, &kTunnelRule,
     &kNatRule, &kIcmpRule,      &kNatTimeoutRule, &kServiceRule, &kBackendRule,   &kControlRule,
-    &kVipRule, &kRealRule,      &kRateLimitRule,  &kHealthRule};
+    &kVipRule, &kRealRule,      &kRateLimitRule,  &kHealthRule,  &kQuicRule,      &kQuicLbRule};
 
 }  // namespace xebec

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // The reading of a configuration: document -> Config, one function per kind of object.
 #include "control/config_reader.h"
+#include "control/config_quic.h"
 
 #include <algorithm>
 #include <unordered_map>
@@ -292,7 +293,8 @@ std::string Diagnostic::to_string() const {
   return out + message;
 }
 
-tl::expected<Config, Diagnostics> read_config(std::string_view text, const std::string& file) {
+tl::expected<Config, Diagnostics> read_config(std::string_view text, const std::string& file,
+                                              HiddenKeys hidden_keys) {
   const auto root = parse_document(text);
   if (!root)
     return tl::unexpected(
@@ -303,8 +305,10 @@ tl::expected<Config, Diagnostics> read_config(std::string_view text, const std::
                                  [](const JsonNode& member) { return member.key == "vips"; });
   const bool has_vips = vips != root->children.end() && vips->kind == Kind::array;
   const std::size_t services = config.services.size() - (has_vips ? vips->children.size() : 0);
-  check_document(*root, findings, Origins(services),
-                 [&](const ValidationSink& sink) { check_config(config, sink); });
+  check_document(*root, findings, Origins(services), [&](const ValidationSink& sink) {
+    check_config(config, sink);
+    if (hidden_keys == HiddenKeys::refused) check_hidden_keys(config, sink);
+  });
   if (!findings.empty()) return tl::unexpected(findings.take());
   return config;
 }
@@ -335,14 +339,16 @@ tl::expected<BackendConfig, Diagnostics> read_backend(const nlohmann::json& valu
 
 Diagnostics validate(const Config& config) {
   Diagnostics diagnostics;
-  check_config(config, ValidationSink{
-                           .report =
-                               [&](const std::string& pointer, std::string message) {
-                                 diagnostics.push_back({"", 0, 0, pointer, std::move(message)});
-                               },
-                           .usable = [](const std::string&) { return true; },
-                           .shown = [](const std::string& pointer) { return pointer; },
-                       });
+  const ValidationSink sink{
+      .report =
+          [&](const std::string& pointer, std::string message) {
+            diagnostics.push_back({"", 0, 0, pointer, std::move(message)});
+          },
+      .usable = [](const std::string&) { return true; },
+      .shown = [](const std::string& pointer) { return pointer; },
+  };
+  check_config(config, sink);
+  check_hidden_keys(config, sink);
   return diagnostics;
 }
 

@@ -28,7 +28,10 @@ using Diagnostics = std::vector<Diagnostic>;
 /// document order, not only the first: syntax, unknown keys with "did you mean", wrong types, ranges,
 /// duplicate keys, names and services, bad references. Also reads the seeds' form
 /// {"vips":[{"vip","port","protocol","reals":[{"ip","mac"}]}]}.
-tl::expected<Config, Diagnostics> read_config(std::string_view text, const std::string& file);
+/// hidden_keys: whether a secret may be "hidden", as write_config() shows it.
+enum class HiddenKeys : uint8_t { refused, allowed };
+tl::expected<Config, Diagnostics> read_config(std::string_view text, const std::string& file,
+                                              HiddenKeys hidden_keys = HiddenKeys::refused);
 
 /// Reads one service or backend object, as the API takes it: the same keys and checks as inside a file.
 tl::expected<ServiceConfig, Diagnostics> read_service(const nlohmann::json& value, const Config& defaults);
@@ -40,9 +43,9 @@ tl::expected<BackendConfig, Diagnostics> read_backend(const nlohmann::json& valu
 Diagnostics validate(const Config& config);
 
 /// Canonical JSON of a configuration; read_config(write_config(c)) == c. The hash seed is written only if
-/// `with_secrets`.
+/// `with_secrets`, and keys are "hidden" without.
 nlohmann::ordered_json write_config(const Config& config, bool with_secrets);
-nlohmann::ordered_json write_service(const ServiceConfig& service);
+nlohmann::ordered_json write_service(const ServiceConfig& service, bool with_secrets = false);
 nlohmann::ordered_json write_backend(const BackendConfig& backend);
 
 }  // namespace xebec

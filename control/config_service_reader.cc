@@ -8,6 +8,7 @@
 #include <fmt/format.h>
 
 #include "control/config_health.h"
+#include "control/config_quic.h"
 
 namespace xebec {
 namespace {
@@ -175,6 +176,7 @@ BackendConfig read_backend_node(const JsonNode& node, const std::string& pointer
   if (const JsonNode* tunnel = fields.find("tunnel"))
     backend.tunnel = read_tunnel_node(*tunnel, pointer_to(pointer, "tunnel"), findings);
   backend.health = read_health(fields, findings);
+  backend.server_ids = read_server_ids(fields);
   return backend;
 }
 
@@ -192,6 +194,7 @@ ServiceConfig read_service_node(const JsonNode& node, const std::string& pointer
   fields.word("mode", service.mode);
   fields.check_word("algorithm");
   fields.word("hash", service.hash);
+  service.quic = read_quic(fields, findings);
   fields.number("table_size", service.table_size);
   fields.flag("stateless", service.stateless);
   service.health = read_health(fields, findings);
@@ -199,6 +202,7 @@ ServiceConfig read_service_node(const JsonNode& node, const std::string& pointer
   if (const JsonNode* tunnel = fields.find("tunnel"))
     service.tunnel = read_tunnel_node(*tunnel, pointer_to(pointer, "tunnel"), findings);
   read_mss_clamp(fields, service.mss_clamp);
+  fields.flag("fragment", service.fragment);
   fields.prefixes("allow", service.allow);
   fields.prefixes("deny", service.deny);
   if (const JsonNode* limit = fields.expect("rate_limit", Kind::object))

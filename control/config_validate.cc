@@ -12,6 +12,7 @@
 #include "control/config_document.h"
 #include "control/config_health.h"
 #include "control/config_keys.h"
+#include "control/config_quic.h"
 #include "control/config_reader.h"
 #include "control/service_checks.h"
 #include "dataplane/maglev.h"
@@ -351,6 +352,7 @@ void check_service(const ServiceConfig& service, const std::string& at, const Va
   check_table_size(service, at, sink);
   check_backend_list(service, at, sink);
   check_fallback(service, at, sink);
+  check_quic(service, at, sink);
   for (std::size_t i = 0; i < service.backends.size(); ++i) {
     check_backend(service.backends[i], service, at, pointer_to(at + "/backends", i), sink);
   }

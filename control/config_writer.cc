@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include "control/config_health.h"
+#include "control/config_quic.h"
 #include "control/config_reader.h"
 
 namespace xebec {
@@ -96,10 +97,11 @@ Json write_backend(const BackendConfig& backend) {
   if (backend.vlan) out["vlan"] = write_vlan(*backend.vlan);
   write_tunnel(backend.tunnel, out);
   write_health(backend.health, out);
+  write_server_ids(backend.server_ids, out);
   return out;
 }
 
-Json write_service(const ServiceConfig& service) {
+Json write_service(const ServiceConfig& service, bool with_secrets) {
   Json out;
   out["name"] = service.name;
   const ServiceMatch match = service.match();
@@ -108,10 +110,12 @@ Json write_service(const ServiceConfig& service) {
   out["protocol"] = protocol_name(service.protocol);
   out["mode"] = to_string(service.mode);
   out["hash"] = to_string(service.hash);
+  write_quic(service.quic, with_secrets, out);
   out["table_size"] = service.table_size;
   out["stateless"] = service.stateless;
   write_tunnel(service.tunnel, out);
   out["mss_clamp"] = write_mss_clamp(service.mss_clamp);
+  out["fragment"] = service.fragment;
   if (!service.allow.empty()) out["allow"] = write_prefixes(service.allow);
   if (!service.deny.empty()) out["deny"] = write_prefixes(service.deny);
   if (service.rate_limit.per_second != 0) {
@@ -148,7 +152,8 @@ Json write_config(const Config& config, bool with_secrets) {
   out["icmp"] = Json{{"errors_per_s", config.icmp.errors_per_s},
                      {"echo_replies_per_s", config.icmp.echo_replies_per_s}};
   out["services"] = Json::array();
-  for (const ServiceConfig& service : config.services) out["services"].push_back(write_service(service));
+  for (const ServiceConfig& service : config.services)
+    out["services"].push_back(write_service(service, with_secrets));
   if (!config.control.socket.empty()) out["control"] = Json{{"socket", config.control.socket}};
   return out;
 }

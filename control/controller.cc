@@ -10,6 +10,7 @@
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
 
+#include "control/config_quic.h"
 #include "control/netdev.h"
 #include "control/text_file.h"
 #include "dataplane/limits.h"
@@ -139,6 +140,13 @@ NetworkView Controller::network() const {
     }
     view.links.push_back(std::move(served));
   }
+  for (const auto& [ifindex, link] : hops_->links()) {
+    if (link.vlan == 0) continue;
+    for (std::size_t i = 0; i < view.links.size(); ++i) {
+      if (view.links[i].ifindex == link.lower)
+        view.vlans.push_back({ifindex, static_cast<uint16_t>(i), link.vlan, link.mac, link.mtu});
+    }
+  }
   view.own = addresses_->all();
   view.find_hop = [this](const IpAddress& address) { return hops_->find(address); };
   return view;
@@ -192,7 +200,7 @@ tl::expected<void, std::string> Controller::rebuild() {
     if (news && link.mtu > kMaxSingleFrameMtu && !engine_->interfaces()[i].multi_frame)
       spdlog::warn(too_long(link.name, link.mtu));
   }
-  seen_ = {hops_->all(), view.links, view.own};
+  seen_ = {hops_->all(), view.links, view.vlans, view.own};
   auto table = builder_.build(config_, view, monotonic_now_ns(), health_view());
   if (!table) return tl::unexpected(table.error());
   const ReplyRules replies = reply_rules_of(**table, config_.nat.table, view.own);
@@ -270,7 +278,7 @@ void Controller::follow_destinations() {
 void Controller::on_network_change() {
   if (engine_ == nullptr) return;  // still starting: start() builds the first table itself
   const NetworkView view = network();
-  if (SeenNetwork{hops_->all(), view.links, view.own} == seen_) return;
+  if (SeenNetwork{hops_->all(), view.links, view.vlans, view.own} == seen_) return;
   if (auto r = rebuild(); !r) spdlog::error("table not updated after a network change: {}", r.error());
 }
 
@@ -286,6 +294,7 @@ ChangeResult Controller::apply(Config wanted, bool dry_run) {
   if (wanted.interfaces.empty()) wanted.interfaces = config_.interfaces;
   if (!wanted.hash_seed)
     wanted.hash_seed = config_.hash_seed;  // GET leaves it out; a PUT of the same must not stumble
+  fill_hidden_keys(wanted, config_);
   if (instance_given_) wanted.instance = config_.instance;
   if (Diagnostics problems = validate(wanted); !problems.empty())
     return tl::unexpected(invalid(std::move(problems)));

@@ -109,6 +109,7 @@ class Controller {
   struct SeenNetwork {
     std::map<IpAddress, ResolvedHop> hops;
     std::vector<ServedLink> links;
+    std::vector<VlanLink> vlans;
     std::set<IpAddress> own;
     bool operator==(const SeenNetwork&) const = default;
   };

@@ -9,6 +9,7 @@
 
 #include "dataplane/decision_name.h"
 #include "dataplane/limits.h"
+#include "dataplane/pieces.h"
 
 namespace xebec {
 namespace {
@@ -34,15 +35,18 @@ nlohmann::ordered_json or_null(std::string_view text) {
 }  // namespace
 
 nlohmann::ordered_json PacketExplanation::json() const {
-  return {{"packet", packet},
-          {"verdict", verdict},
-          {"reason", or_null(reason)},
-          {"service", or_null(service)},
-          {"backend", or_null(backend)},
-          {"mode", or_null(mode)},
-          {"flow", or_null(flow)},
-          {"out_length", out.empty() ? nlohmann::ordered_json(nullptr) : nlohmann::ordered_json(out.size())},
-          {"worker", 0}};
+  nlohmann::ordered_json json{
+      {"packet", packet},
+      {"verdict", verdict},
+      {"reason", or_null(reason)},
+      {"service", or_null(service)},
+      {"backend", or_null(backend)},
+      {"mode", or_null(mode)},
+      {"flow", or_null(flow)},
+      {"out_length", out.empty() ? nlohmann::ordered_json(nullptr) : nlohmann::ordered_json(out.size())},
+      {"worker", 0}};
+  if (!more_out.empty()) json["pieces"] = 1 + more_out.size();
+  return json;
 }
 
 std::string CaptureTotals::summary() const {
@@ -184,6 +188,24 @@ std::vector<PacketExplanation> CaptureExplainer::settled() {
   return out;
 }
 
+/// As the worker does it.
+void CaptureExplainer::cut(const Packet& packet, const Decision& decision, PacketExplanation& result) const {
+  const Pieces pieces(packet, state_->in_hand[0].parsed, table_.backends()[decision.backend]);
+  std::vector<uint8_t> memory(kFrameSize);
+  for (uint32_t i = 0; i < pieces.count(); ++i) {
+    Packet piece{.data = memory.data() + kFrameHeadroom,
+                 .headroom = kFrameHeadroom,
+                 .room = kFrameSize - kFrameHeadroom};
+    pieces.write(i, piece);
+    std::vector<uint8_t> bytes(piece.data, piece.data + piece.length);
+    if (i == 0) {
+      result.out = std::move(bytes);
+    } else {
+      result.more_out.push_back(std::move(bytes));
+    }
+  }
+}
+
 /// In one buffer, however long: a 64 KiB aggregate is one packet to the core, as it is in several frames.
 PacketExplanation CaptureExplainer::forward(std::span<const uint8_t> bytes, bool offered) {
   const auto length = static_cast<uint32_t>(bytes.size());
@@ -209,6 +231,7 @@ PacketExplanation CaptureExplainer::forward(std::span<const uint8_t> bytes, bool
   }
   if (decision.verdict == Verdict::forward || decision.verdict == Verdict::reply)
     result.out.assign(in_hand.data, in_hand.data + in_hand.length);
+  if (decision.verdict == Verdict::cut) cut(in_hand, decision, result);
   return result;
 }
 

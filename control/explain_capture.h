@@ -33,7 +33,9 @@ struct PacketExplanation {
   std::string_view mode;
   std::string_view flow;
   std::vector<uint8_t> out;  ///< the frame that leaves
-  int64_t seconds = 0;       ///< the packet's time
+  std::vector<std::vector<uint8_t>>
+      more_out;         ///< the other pieces of a packet that is cut; `out` is the first
+  int64_t seconds = 0;  ///< the packet's time
   uint32_t nanoseconds = 0;
 
   nlohmann::ordered_json json() const;
@@ -78,6 +80,7 @@ class CaptureExplainer {
   PacketExplanation begin(const CapturedPacket& packet);
   /// offered: it was there before.
   PacketExplanation forward(std::span<const uint8_t> bytes, bool offered);
+  void cut(const Packet& packet, const Decision& decision, PacketExplanation& result) const;
   void give_up_expired();
   void offer_held();
   static void give_up(Waiting& waiting, WorkerCounters& counters);

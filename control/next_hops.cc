@@ -65,6 +65,7 @@ class KernelNextHops final : public NextHops {
   const std::map<IpAddress, ResolvedHop>& all() const override { return hops_; }
   std::optional<LinkState> link(int ifindex) const override;
   std::optional<LinkState> link(const std::string& name) const override;
+  const std::map<int, LinkState>& links() const override { return links_; }
 
  private:
   void hear();

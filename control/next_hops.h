@@ -42,6 +42,8 @@ struct LinkState {
   uint32_t mtu = 0;
   bool up = false;       ///< IFF_UP
   bool carrier = false;  ///< IFF_LOWER_UP
+  uint16_t vlan = 0;     ///< of an 802.1Q device: the id it tags with; else 0
+  int lower = 0;         ///< index of the interface it is on (of a veth its peer, in whatever namespace)
   bool operator==(const LinkState&) const = default;
 };
 
@@ -69,6 +71,7 @@ class NextHops {
 
   virtual std::optional<LinkState> link(int ifindex) const = 0;
   virtual std::optional<LinkState> link(const std::string& name) const = 0;
+  virtual const std::map<int, LinkState>& links() const = 0;  ///< by index
 };
 
 }  // namespace xebec

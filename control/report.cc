@@ -28,7 +28,7 @@ std::string address_or_empty(const std::optional<IpAddress>& address) {
 
 struct Sums {
   uint64_t received = 0, received_bytes = 0, forwarded = 0, passed = 0, replied = 0, dropped = 0,
-           completed = 0, transmit_errors = 0, held = 0, mss_clamped = 0;
+           completed = 0, transmit_errors = 0, held = 0, mss_clamped = 0, cut = 0;
   std::array<uint64_t, kIcmpErrorKinds> icmp_errors{};
   std::array<uint64_t, kDropReasonCount> drops{};
 
@@ -47,6 +47,7 @@ struct Sums {
     held += c.held.read();
     completed += c.checksums_completed.read();
     mss_clamped += c.mss_clamped.read();
+    cut += c.cut.read();
     for (std::size_t i = 0; i < kIcmpErrorKinds; ++i) icmp_errors[i] += c.icmp_errors[i].read();
     received_bytes += c.received_bytes.read();
     received += c.received.read();
@@ -71,6 +72,7 @@ struct Sums {
             {"held", held},
             {"icmp_errors", errors},
             {"mss_clamped", mss_clamped},
+            {"cut", cut},
             {"checksums_completed", completed},
             {"transmit_errors", transmit_errors}};
   }
@@ -268,6 +270,7 @@ Json report_workers(const Controller& controller) {
                       {"reused", c.nat_reused.read()},
                       {"refused", c.nat_refused.read()},
                       {"replies", c.nat_replies.read()}}},
+                    {"quic", {{"routed", c.quic_routed.read()}, {"unrouted", c.quic_unrouted.read()}}},
                     {"frames", frames_of(*worker)},
                     {"loop",
                      {{"rounds", worker->loop().rounds.read()},

@@ -10,6 +10,9 @@
 
 #include <algorithm>
 #include <cstring>
+#include <string>
+
+#include "dataplane/wire.h"
 
 namespace xebec {
 namespace {
@@ -21,15 +24,27 @@ const T* header_of(const nlmsghdr* message) {
   return static_cast<const T*>(mnl_nlmsg_get_payload(message));
 }
 
-template <typename Header, typename F>
-void for_each_attribute(const nlmsghdr* message, F each) {
-  const char* end = static_cast<const char*>(mnl_nlmsg_get_payload_tail(message));
-  for (const auto* attribute =
-           static_cast<const nlattr*>(mnl_nlmsg_get_payload_offset(message, sizeof(Header)));
-       mnl_attr_ok(attribute, static_cast<int>(end - reinterpret_cast<const char*>(attribute)));
+template <typename F>
+void for_each_between(const void* begin, const void* end, F each) {
+  const auto left = [&](const nlattr* attribute) {
+    return static_cast<int>(static_cast<const char*>(end) - reinterpret_cast<const char*>(attribute));
+  };
+  for (const auto* attribute = static_cast<const nlattr*>(begin); mnl_attr_ok(attribute, left(attribute));
        attribute = mnl_attr_next(attribute)) {
     each(mnl_attr_get_type(attribute), attribute);
   }
+}
+
+template <typename Header, typename F>
+void for_each_attribute(const nlmsghdr* message, F each) {
+  for_each_between(mnl_nlmsg_get_payload_offset(message, sizeof(Header)), mnl_nlmsg_get_payload_tail(message),
+                   each);
+}
+
+template <typename F>
+void for_each_nested(const nlattr* parent, F each) {
+  const auto* begin = static_cast<const char*>(mnl_attr_get_payload(parent));
+  for_each_between(begin, begin + mnl_attr_get_payload_len(parent), each);
 }
 
 /// A number or struct; nullopt if the attribute is too short for it.
@@ -83,6 +98,27 @@ ndmsg* put_neighbour_header(nlmsghdr* request, const NeighbourKey& key) {
   return header;
 }
 
+std::string string_of(const nlattr* attribute) {
+  const char* text = static_cast<const char*>(mnl_attr_get_payload(attribute));
+  return {text, strnlen(text, mnl_attr_get_payload_len(attribute))};
+}
+
+/// IFLA_LINKINFO: the id that an 802.1Q device tags with; 0 of any other device, those of 802.1ad among them.
+uint16_t vlan_of(const nlattr* information) {
+  std::string kind;
+  uint16_t id = 0;
+  Be16 protocol = Be16::from_host(kEtherVlan);  // absent before Linux 3.10
+  for_each_nested(information, [&](int type, const nlattr* attribute) {
+    if (type == IFLA_INFO_KIND) kind = string_of(attribute);
+    if (type != IFLA_INFO_DATA) return;
+    for_each_nested(attribute, [&](int data_type, const nlattr* data) {
+      if (data_type == IFLA_VLAN_ID) id = value_of<uint16_t>(data).value_or(0);
+      if (data_type == IFLA_VLAN_PROTOCOL) protocol = value_of<Be16>(data).value_or(Be16{});
+    });
+  });
+  return kind == "vlan" && protocol == Be16::from_host(kEtherVlan) ? id : uint16_t{0};
+}
+
 }  // namespace
 
 std::optional<int> link_index(const nlmsghdr* message) {
@@ -99,12 +135,15 @@ bool read_link(const nlmsghdr* message, LinkState& link) {
   link.carrier = (header->ifi_flags & IFF_LOWER_UP) != 0;
   for_each_attribute<ifinfomsg>(message, [&link](int type, const nlattr* attribute) {
     if (type == IFLA_IFNAME) {
-      const char* name = static_cast<const char*>(mnl_attr_get_payload(attribute));
-      link.name.assign(name, strnlen(name, mnl_attr_get_payload_len(attribute)));
+      link.name = string_of(attribute);
     } else if (type == IFLA_MTU) {
       link.mtu = value_of<uint32_t>(attribute).value_or(link.mtu);
     } else if (type == IFLA_ADDRESS) {
       link.mac = mac_of(attribute).value_or(MacAddress{});
+    } else if (type == IFLA_LINK) {
+      link.lower = static_cast<int>(value_of<uint32_t>(attribute).value_or(0));
+    } else if (type == IFLA_LINKINFO) {
+      link.vlan = vlan_of(attribute);
     }
   });
   return true;

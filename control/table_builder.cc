@@ -46,6 +46,13 @@ int served_index(const NetworkView& network, int ifindex) {
   return -1;
 }
 
+/// nullptr if it is no VLAN device on an interface that Xebec serves.
+const VlanLink* vlan_link(const NetworkView& network, int ifindex) {
+  const auto found = std::find_if(network.vlans.begin(), network.vlans.end(),
+                                  [&](const VlanLink& vlan) { return vlan.ifindex == ifindex; });
+  return found == network.vlans.end() ? nullptr : &*found;
+}
+
 // IANA: gue 6080, vxlan 4789.
 constexpr uint16_t kGuePort = 6080;
 constexpr uint16_t kVxlanPort = 4789;
@@ -144,6 +151,21 @@ BackendStatus& TableBuilder::place(const Drafting& all, const ServiceConfig& ser
   return st;
 }
 
+/// Null if connection ids mean nothing to the service. Ids of backends that take no packets are in it, too: that is asked
+/// packet by packet.
+std::shared_ptr<const QuicRoutes> TableBuilder::quic_routes(const ServiceConfig& service) const {
+  if (!service.quic) return nullptr;
+  std::vector<QuicRoutes::Server> servers;
+  for (const auto* list : {&service.backends, &service.fallback}) {
+    for (const BackendConfig& backend : *list) {
+      for (const ServerId& id : backend.server_ids)
+        servers.push_back({canonical(service.quic->format, id), *ids_.find(service.name, backend.address)});
+    }
+  }
+  return std::make_shared<const QuicRoutes>(service.quic->format, codes_of(*service.quic),
+                                            std::move(servers));
+}
+
 /// New flows go to it.
 void TableBuilder::use(Draft& draft, const ServiceConfig& service, const BackendConfig& backend,
                        BackendStatus& status) {
@@ -164,12 +186,14 @@ TableBuilder::Draft TableBuilder::draft(const Drafting& all, const ServiceConfig
   s.protocol = service.protocol;
   s.stateless = service.stateless;
   s.mss_clamp = service.mss_clamp;
+  s.fragment = service.fragment;
   s.vip_length = service.vip_length;
   s.last_port = service.last_port;
   s.hash_input = service.hash;
   s.limit = service.rate_limit;
   if (!service.allow.empty() || !service.deny.empty())
     s.sources = std::make_shared<const SourceRules>(service.allow, service.deny);
+  s.quic = quic_routes(service);
   for (const BackendConfig& backend : service.backends) {
     BackendStatus& st = place(all, service, backend, index);
     draft.asking |= st.asking;
@@ -261,6 +285,8 @@ bool TableBuilder::find_next_hop(const BackendConfig& backend, const NetworkView
   hop = network.find_hop(backend.address);
   const bool routed = hop != nullptr && hop->state != ResolvedHop::State::no_route;
   int index = routed ? served_index(network, hop->ifindex) : -1;
+  const VlanLink* const vlan = routed && index < 0 ? vlan_link(network, hop->ifindex) : nullptr;
+  if (vlan != nullptr) index = vlan->interface;
   // A static link-layer address needs no route as long as there is only one way out.
   if (!routed && backend.mac && network.links.size() == 1) index = 0;
   if (index < 0) {
@@ -271,8 +297,10 @@ bool TableBuilder::find_next_hop(const BackendConfig& backend, const NetworkView
   }
   const ServedLink& link = network.links[static_cast<std::size_t>(index)];
   out.interface = static_cast<uint16_t>(index);
-  out.source = link.mac;
-  out.mtu = static_cast<uint16_t>(std::min<uint32_t>(link.mtu, UINT16_MAX));
+  out.source = vlan != nullptr ? vlan->mac : link.mac;
+  out.mtu = static_cast<uint16_t>(
+      std::min({link.mtu, vlan != nullptr ? vlan->mtu : link.mtu, uint32_t{UINT16_MAX}}));
+  out.vlan = vlan != nullptr ? vlan->vlan : kVlanKeep;
   out.resolved = true;
   if (backend.mac) {
     out.destination = *backend.mac;
@@ -286,7 +314,7 @@ bool TableBuilder::find_next_hop(const BackendConfig& backend, const NetworkView
       hop->gateway ? "its gateway " + hop->gateway->to_string() : backend.address.to_string();
   const auto last = last_hops_.find(id);
   if (hop->state == ResolvedHop::State::resolving && last != last_hops_.end() &&
-      last->second.interface == index) {
+      last->second.interface == index && last->second.vlan == out.vlan) {
     out.destination = last->second.destination;
     return true;
   }

@@ -29,11 +29,22 @@ struct ServedLink {
   bool operator==(const ServedLink&) const = default;
 };
 
+/// A VLAN device on top of a served interface: what the kernel sends by it leaves that interface with a tag.
+struct VlanLink {
+  int ifindex = 0;
+  uint16_t interface = 0;  ///< position in NetworkView::links
+  uint16_t vlan = 0;
+  MacAddress mac{};
+  uint32_t mtu = 0;
+  bool operator==(const VlanLink&) const = default;
+};
+
 /// What the builder is told of the network.
 struct NetworkView {
   std::set<IpAddress> own;        ///< addresses of this host
   std::vector<ServedLink> links;  ///< position = interface index in the table
   std::function<const ResolvedHop*(const IpAddress&)> find_hop;
+  std::vector<VlanLink> vlans{};
 };
 
 /// What the builder is told of the backends' health.
@@ -115,6 +126,7 @@ class TableBuilder {
   Draft draft(const Drafting& all, const ServiceConfig& service, uint32_t index);
   BackendStatus& place(const Drafting& all, const ServiceConfig& service, const BackendConfig& backend,
                        uint32_t index);
+  std::shared_ptr<const QuicRoutes> quic_routes(const ServiceConfig& service) const;
   static void use(Draft& draft, const ServiceConfig& service, const BackendConfig& backend,
                   BackendStatus& status);
   static void use_without_backend_up(Draft& draft, const Drafting& all, const ServiceConfig& service);

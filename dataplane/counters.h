@@ -47,6 +47,7 @@ struct alignas(64) WorkerCounters {
   std::array<Counter, kIcmpErrorKinds>
       icmp_errors;      ///< packets turned into one; sent, they are among `replied`
   Counter mss_clamped;  ///< SYNs whose MSS was lowered
+  Counter cut;          ///< packets sent in pieces; each is one of `forwarded`
 
   Counter nat_replies;  ///< packets translated back to clients
   Counter nat_created, nat_expired, nat_reused, nat_refused, nat_used;  ///< NatTableStats
@@ -57,6 +58,8 @@ struct alignas(64) WorkerCounters {
   Counter flow_refused;
   Counter second_chances;  ///< unknown connections that went to the pick of before a change
   Counter flows_used;
+  Counter quic_routed;    ///< packets whose QUIC connection id named their backend
+  Counter quic_unrouted;  ///< those of such services whose id did not: they went by their addresses and ports
 
   /// kMaxBackends entries, indexed by backend id.
   std::unique_ptr<BackendCounters[]> backends = std::make_unique<BackendCounters[]>(kMaxBackends);

@@ -2,6 +2,8 @@
 // Which way a packet goes that is not simply the next one of a known flow.
 #include "dataplane/decide.h"
 
+#include <algorithm>
+
 #include "dataplane/nat.h"
 
 namespace xebec {
@@ -10,8 +12,9 @@ namespace {
 // One packet on its way to a decision. Pending while its verdict is `forward`.
 class Decider {
  public:
-  Decider(const Table& table, ForwardState& state, const PacketInHand& hand, uint64_t now_ns)
-      : table_(table), state_(state), parsed_(hand.parsed), hand_(hand), now_ns_(now_ns) {
+  Decider(const Table& table, ForwardState& state, const PacketInHand& hand, const Packet& packet,
+          uint64_t now_ns)
+      : table_(table), state_(state), parsed_(hand.parsed), hand_(hand), packet_(packet), now_ns_(now_ns) {
     decision_.verdict = Verdict::forward;
     decision_.service = hand_.service;
   }
@@ -52,11 +55,15 @@ class Decider {
   uint32_t pick_for_unknown(FlowOrigin& origin);
   bool choose(uint32_t backend_id, FlowOrigin origin);
   void choose_new(const FlowHit& stale);
+  bool remember(uint32_t backend_id);
+  uint32_t named_by_connection_id() const;
+  void follow_connection_id(uint32_t backend_id);
 
   const Table& table_;
   ForwardState& state_;
   const ParsedPacket& parsed_;
   const PacketInHand& hand_;
+  const Packet& packet_;
   uint64_t now_ns_;
   Decision decision_;
 };
@@ -141,16 +148,52 @@ void Decider::choose_new(const FlowHit& stale) {
     state_.flows.move(stale.slot, backend_id);
     return;
   }
+  if (!remember(backend_id) && origin == FlowOrigin::created) decision_.origin = FlowOrigin::unremembered;
+}
+
+// The flow, at `backend_id`. False: there is no place for it.
+bool Decider::remember(uint32_t backend_id) {
   const uint64_t forgotten = forgotten_by(state_.flows);
-  if (!state_.flows.insert(parsed_.key, hand_.probe, backend_id, parsed_.tcp_flags, now_ns_) &&
-      origin == FlowOrigin::created) {
-    decision_.origin = FlowOrigin::unremembered;
-  }
+  const bool placed = state_.flows.insert(parsed_.key, hand_.probe, backend_id, parsed_.tcp_flags, now_ns_);
   if (forgotten_by(state_.flows) != forgotten) state_.forgot_ns = now_ns_;
+  return placed;
+}
+
+// kNone: the packet's connection id is not routable, or its service has none. One whose server takes no packets is not,
+// either: the connection is lost, and the packet is treated as that of a new one.
+uint32_t Decider::named_by_connection_id() const {
+  const Service& service = table_.services()[decision_.service];
+  if (!service.quic || parsed_.protocol != kProtoUdp) return Table::kNone;
+  const uint32_t begin = parsed_.l4_offset + static_cast<uint32_t>(sizeof(UdpHeader));
+  const uint32_t udp_length = view_as<UdpHeader>(packet_.data + parsed_.l4_offset)->length.host();
+  // What other frames or later fragments have of it is too far behind to matter.
+  const uint32_t end =
+      std::min({packet_.length, parsed_.l3_offset + parsed_.ip_length, parsed_.l4_offset + udp_length});
+  const uint32_t named = end > begin ? service.quic->find({packet_.data + begin, end - begin}) : Table::kNone;
+  const bool routable = named != Table::kNone && takes_packets(named, decision_.service);
+  (routable ? state_.counters.quic_routed : state_.counters.quic_unrouted).add(1);
+  return routable ? named : Table::kNone;
+}
+
+// The id wins over what is remembered of the addresses and ports. That stays as it is all the same: it may be another
+// connection's (of a client that got the port of one that has gone), and anybody can write an id into a packet. Where nothing
+// is remembered, this is: ICMP errors and packets with ids of the client's own find their way by it.
+void Decider::follow_connection_id(uint32_t backend_id) {
+  if (!choose(backend_id, FlowOrigin::connection_id)) return;
+  if (table_.services()[decision_.service].stateless) return;
+  const FlowHit hit = state_.flows.lookup(parsed_.key, hand_.probe, parsed_.tcp_flags, now_ns_);
+  (hit.found() ? state_.counters.flow_hits : state_.counters.flow_misses).add(1);
+  if (!hit.found()) {
+    static_cast<void>(remember(backend_id));
+  } else if (!takes_packets(hit.backend_id, decision_.service)) {
+    state_.flows.move(hit.slot, backend_id);
+  }
 }
 
 void Decider::decide_transport() {
-  if (table_.services()[decision_.service].stateless) {
+  if (const uint32_t named = named_by_connection_id(); named != Table::kNone) {
+    follow_connection_id(named);
+  } else if (table_.services()[decision_.service].stateless) {
     choose(pick(), FlowOrigin::stateless);
   } else {
     const FlowHit hit = state_.flows.lookup(parsed_.key, hand_.probe, parsed_.tcp_flags, now_ns_);
@@ -228,8 +271,9 @@ FragmentKey fragment_key(const ParsedPacket& parsed) {
   return key;
 }
 
-Decision decide(const Table& table, ForwardState& state, const PacketInHand& hand, uint64_t now_ns) {
-  return Decider(table, state, hand, now_ns).decide();
+Decision decide(const Table& table, ForwardState& state, const PacketInHand& hand, const Packet& packet,
+                uint64_t now_ns) {
+  return Decider(table, state, hand, packet, now_ns).decide();
 }
 
 }  // namespace xebec

@@ -13,9 +13,9 @@ namespace xebec {
 /// The key under which the later fragments of a datagram find its backend.
 FragmentKey fragment_key(const ParsedPacket& parsed);
 
-/// What becomes of a packet of the batch. A verdict `forward` may still turn out
+/// What becomes of a packet of the batch, as it was received. A verdict `forward` may still turn out
 /// impossible when the packet is rewritten. Cold, so that its calls cost the short way no registers.
 [[gnu::cold, gnu::noinline]] Decision decide(const Table& table, ForwardState& state,
-                                             const PacketInHand& hand, uint64_t now_ns);
+                                             const PacketInHand& hand, const Packet& packet, uint64_t now_ns);
 
 }  // namespace xebec

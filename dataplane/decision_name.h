@@ -12,6 +12,7 @@ namespace xebec {
 constexpr std::string_view name_of(Verdict verdict) {
   switch (verdict) {
     case Verdict::forward:
+    case Verdict::cut:
       return "forward";
     case Verdict::reply:
       return "reply";
@@ -38,6 +39,8 @@ constexpr std::string_view name_of(FlowOrigin origin) {
       return "stateless";
     case FlowOrigin::second_chance:
       return "second-chance";
+    case FlowOrigin::connection_id:
+      return "connection-id";
   }
   return {};
 }

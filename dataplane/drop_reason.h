@@ -34,6 +34,7 @@ namespace xebec {
   X(nat_unknown, "a backend's packet, or an error about one, that belongs to no translated connection")     \
   X(nat_exhausted, "no free source port, or no room to remember one more translated connection")            \
   X(no_headroom, "no room in the frame to encapsulate")                                                     \
+  X(no_free_frame, "no frame free to send a packet in pieces")                                              \
   X(no_egress_port, "the worker has no port on the egress interface")                                       \
   X(tx_full, "the transmit ring stayed full")
 

@@ -17,6 +17,7 @@
 #include "dataplane/mss_clamp.h"
 #include "dataplane/nat.h"
 #include "dataplane/nat_table.h"
+#include "dataplane/pieces.h"
 #include "dataplane/plain_packet.h"
 #include "dataplane/plain_rewrite.h"
 
@@ -91,7 +92,8 @@ constexpr uint32_t kCacheLine = 64;
   } else {
     hand.probe = state.flows.probe(hash);
     state.flows.prefetch(hand.probe);
-    if (!opens_connection(parsed.tcp_flags)) [[likely]] {
+    const bool by_connection_id = service.exceptional && service.quic;
+    if (!opens_connection(parsed.tcp_flags) && !by_connection_id) [[likely]] {
       hand.way = Way::flow;
       return true;
     }
@@ -316,6 +318,14 @@ void execute(const Table& table, ForwardState& state, const PacketInHand& hand, 
   const bool translated = is_nat(backend.mode);
   auto reason = translated ? nat_to_backend(table, state, hand, packet, decision, now_ns)
                            : refusal_to_backend(packet, parsed, backend);
+  const bool may_be_cut = reason == DropReason::too_big && !translated &&
+                          table.services()[decision.service].fragment &&
+                          Pieces(packet, parsed, backend).count() != 0;
+  if (may_be_cut) {
+    complete(table, state, packet, parsed, decision);
+    decision.verdict = Verdict::cut;
+    return count_forwarded(state.counters, decision, parsed, as_received.length + as_received.rest_length);
+  }
   if (reason) {
     return refuse_to_send(table, state, parsed, packet, decision, *reason, path_mtu(backend, parsed), now_ns);
   }
@@ -334,7 +344,7 @@ void execute(const Table& table, ForwardState& state, const PacketInHand& hand, 
   const bool reply = hand.service == Table::kNone && (hand.parsed.kind == PacketKind::transport ||
                                                       hand.parsed.kind == PacketKind::icmp_error);
   if (reply) return forward_reply(table, state, hand, packet, decision, now_ns);
-  decision = decide(table, state, hand, now_ns);
+  decision = decide(table, state, hand, packet, now_ns);
   execute(table, state, hand, packet, decision, now_ns);
 }
 
@@ -390,7 +400,7 @@ void housekeep(ForwardState& state, uint64_t now_ns) {
 
 void count_sent(WorkerCounters& counters, std::span<const Decision> decisions) {
   for (const Decision& decision : decisions) {
-    if (decision.verdict == Verdict::forward) counters.forwarded.add(1);
+    if (decision.verdict == Verdict::forward || decision.verdict == Verdict::cut) counters.forwarded.add(1);
     if (decision.verdict == Verdict::reply) counters.replied.add(1);
   }
 }

@@ -32,11 +32,21 @@ enum class Verdict : uint8_t {
   reply,  ///< send the frame, now an answer, back out of the interface it came in by: an echo reply, or an ICMP error that
           ///< says what `reason` says
   drop,   ///< recycle the frame; `reason` says why
+  cut,    ///< send it from `interface` in Pieces, to be made of the packet, which is as it was received
   hold,   ///< keep the frame and offer it to forward_held() later, or give it up by drop_held()
 };
 
 /// How the backend was found.
-enum class FlowOrigin : uint8_t { none, hit, created, unremembered, stateless, moved, second_chance };
+enum class FlowOrigin : uint8_t {
+  none,
+  hit,
+  created,
+  unremembered,
+  stateless,
+  moved,
+  second_chance,
+  connection_id
+};
 
 /// What was decided for one packet, and everything rewriting needs to know.
 struct Decision {

@@ -77,6 +77,11 @@ class Checker {
       require(!backend.usable || backend.service == index, service, "it lists a backend of another service");
     }
     check_lookup(service);
+    // Whether they take packets, and this service's, is asked packet by packet: a server may be down.
+    for (const QuicRoutes::Server& server :
+         service.quic ? service.quic->servers() : std::span<const QuicRoutes::Server>())
+      require(server.backend < parts_.backends.size(), service,
+              "a server id means a backend that is out of range");
     if (service.previous) check_previous(service);
   }
 
@@ -163,7 +168,7 @@ Table::Table(TableParts parts) : parts_(std::move(parts)) {
   index_ranges();
   widen_filter();
   for (Service& s : parts_.services) {
-    s.exceptional = s.stateless || s.sources != nullptr;
+    s.exceptional = s.stateless || s.sources != nullptr || s.quic != nullptr;
     s.limit_key = parts_.secret.hash(s.name.data(), s.name.size());
   }
 }

@@ -19,6 +19,7 @@
 #include "dataplane/limits.h"
 #include "dataplane/maglev.h"
 #include "dataplane/port_segments.h"
+#include "dataplane/quic_routes.h"
 #include "dataplane/service_match.h"
 #include "dataplane/source_rates.h"
 #include "dataplane/source_rules.h"
@@ -112,9 +113,10 @@ struct Service {
   uint8_t protocol = 0;    ///< kProtoTcp, kProtoUdp, kProtoSctp or kProtoAny
   bool stateless = false;  ///< no flow is remembered: every packet goes where the lookup array says
   uint16_t mss_clamp = kMssClampOff;  ///< the largest MSS a SYN may announce, or one of the two words above
-  /// Stateless, or with source rules: what the short way has to ask about, in one flag. Table sets it.
+  /// Stateless, with source rules or QUIC connection ids: what the short way has to ask about, in one flag. Table sets it.
   bool exceptional = false;
   uint8_t vip_length = IpPrefix::kFullLength;  ///< less: `vip` is the network of a prefix
+  bool fragment = false;                       ///< IPv4 without DF that is too big is sent in pieces
   HashInput hash_input = HashInput::five_tuple;
   uint16_t last_port = 0;  ///< of a range; 0: `port` alone
   std::shared_ptr<const MaglevTable>
@@ -122,6 +124,7 @@ struct Service {
   std::vector<uint32_t> backend_ids;  ///< lookup's index -> id
   std::shared_ptr<const PreviousLookup> previous;  ///< null: no change of late, or the service is stateless
   std::shared_ptr<const SourceRules> sources;      ///< null: everybody may speak to it
+  std::shared_ptr<const QuicRoutes> quic;          ///< null: connection ids mean nothing
   NewFlowLimit limit;
   uint64_t limit_key =
       0;  ///< whose tokens those are: of the name, so that they outlive a change. Table sets it

@@ -15,6 +15,7 @@
 #include <fmt/format.h>
 
 #include "dataplane/affinity.h"
+#include "dataplane/pieces.h"
 
 namespace xebec {
 namespace {
@@ -240,6 +241,12 @@ void Worker::dispatch(std::size_t ingress, std::span<Frame> frames, std::span<co
     while (frames[next_frame++].continues()) {
     }
     if (decisions[i].verdict == Verdict::hold) continue;  // the frames stay where they are
+    if (decisions[i].verdict == Verdict::cut) [[unlikely]] {
+      flush_run();  // what came before goes before
+      send_in_pieces(packets[i], state_->in_hand[i].parsed, decisions[i]);
+      for (std::size_t f = first; f < next_frame; ++f) umem_->recycle(std::move(frames[f]));
+      continue;
+    }
     std::size_t egress = kNoPort;
     if (decisions[i].verdict == Verdict::forward) egress = port_of_interface_[decisions[i].interface];
     if (decisions[i].verdict == Verdict::reply) egress = ingress;
@@ -271,18 +278,53 @@ void Worker::cut(std::span<Frame> frames, const Packet& packet) {
   for (Frame& frame : frames.subspan(kept + 1)) umem_->recycle(std::move(frame));
 }
 
-/// Counts a frame as forwarded or replied once a ring has it, and as dropped (tx_full) if none would:
-/// forward_batch leaves that to its caller.
-void Worker::send(std::size_t port_index, Verdict verdict, std::span<Frame> frames) {
+/// Frames that a ring takes; returns those that none would.
+std::span<Frame> Worker::submit(std::size_t port_index, std::span<Frame> frames) {
   TransmitEngine& engine = ports_[port_index].port->transmit();
-  uint64_t packets = packets_in(frames);
   std::span<Frame> rest = frames.subspan(engine.submit(frames));
   for (int i = 0; i < kTransmitTries && !rest.empty(); ++i) {
     engine.flush(false);
     engine.reap();
     rest = rest.subspan(engine.submit(rest));
   }
-  for (Frame& frame : rest) {
+  return rest;
+}
+
+/// The pieces are frames of our own; the packet is forwarded if a ring has them all. One piece short, the others are of no use to the
+/// backend, but a ring gives none back.
+void Worker::send_in_pieces(const Packet& packet, const ParsedPacket& parsed, const Decision& decision) {
+  const std::size_t egress = port_of_interface_[decision.interface];
+  if (egress == kNoPort) return state_->counters.drop(DropReason::no_egress_port);
+  const Pieces pieces(packet, parsed, reader_.get()->backends()[decision.backend]);
+  std::array<Frame, Pieces::kMaxCount> frames;
+  uint32_t made = 0;
+  for (; made < pieces.count(); ++made) {
+    frames[made] = umem_->allocate();
+    if (frames[made].empty()) break;
+    Packet out{
+        .data = umem_->data(frames[made]), .headroom = kFrameHeadroom, .room = kFrameSize - kFrameHeadroom};
+    pieces.write(made, out);
+    frames[made].set_packet(static_cast<uint64_t>(out.data - umem_->memory()), out.length);
+  }
+  std::span<Frame> rest(frames.data(), made);
+  const bool enough = made == pieces.count();
+  if (enough) rest = submit(egress, rest);
+  if (!enough) {
+    state_->counters.drop(DropReason::no_free_frame);
+  } else if (!rest.empty()) {
+    state_->counters.drop(DropReason::tx_full);
+  } else {
+    state_->counters.forwarded.add(1);
+    state_->counters.cut.add(1);
+  }
+  for (Frame& frame : rest) umem_->recycle(std::move(frame));
+}
+
+/// Counts a frame as forwarded or replied once a ring has it, and as dropped (tx_full) if none would:
+/// forward_batch leaves that to its caller.
+void Worker::send(std::size_t port_index, Verdict verdict, std::span<Frame> frames) {
+  uint64_t packets = packets_in(frames);
+  for (Frame& frame : submit(port_index, frames)) {
     if (!frame.continues()) {
       state_->counters.drop(DropReason::tx_full);
       --packets;

@@ -104,6 +104,9 @@ class Worker {
   void offer_held(uint64_t now_ns);
   void give_up_held();
   void cut(std::span<Frame> frames, const Packet& packet);
+  std::span<Frame> submit(std::size_t port_index, std::span<Frame> frames);
+  [[gnu::cold, gnu::noinline]] void send_in_pieces(const Packet& packet, const ParsedPacket& parsed,
+                                                   const Decision& decision);
   void send(std::size_t port_index, Verdict verdict, std::span<Frame> frames);
   bool finish_round(bool more);
   void drain();

@@ -15,10 +15,12 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cstdio>
 #include <cstdlib>
 #include <fstream>
+#include <set>
 #include <sstream>
 
 #include <fmt/format.h>
@@ -317,6 +319,43 @@ TEST_F(NextHopsTest, FollowsANextHopObject) {
   ASSERT_TRUE(becomes(ip("10.9.0.1"), State::reachable));
   run("ip nexthop replace id 1 via 10.1.0.2 dev w0");
   EXPECT_TRUE(eventually([&] { return hop(ip("10.9.0.1")).mac == kPeer1; }, 2s)) << describe();
+}
+
+TEST_F(NextHopsTest, TakesTheNextHopThatTheKernelDoesOfARouteWithSeveral) {
+  const auto spread = [&](const std::string& network, const std::vector<IpAddress>& destinations) {
+    std::set<int> used;
+    for (const IpAddress& destination : destinations) {
+      EXPECT_TRUE(becomes(destination, State::reachable)) << network;
+      const bool by_v0 = hop(destination).ifindex == index_of("v0");
+      EXPECT_EQ(hop(destination).mac, by_v0 ? kPeer0 : kPeer1);
+      EXPECT_THAT(run("ip route get " + destination.to_string()), HasSubstr(by_v0 ? "dev v0" : "dev w0"));
+      used.insert(hop(destination).ifindex);
+    }
+    return used.size();
+  };
+  run("ip route add 10.9.0.0/17 nexthop via 10.0.0.2 dev v0 nexthop via 10.1.0.2 dev w0;"
+      "ip nexthop add id 1 via 10.0.0.2 dev v0; ip nexthop add id 2 via 10.1.0.2 dev w0;"
+      "ip nexthop add id 3 group 1/2; ip route add 10.9.128.0/17 nhid 3");
+  for (const std::string network : {"10.9.0.", "10.9.128."}) {
+    std::vector<IpAddress> destinations;
+    for (int i = 1; i <= 40; ++i) destinations.push_back(ip(network + std::to_string(i)));
+    hops_->follow(destinations);
+    EXPECT_EQ(spread(network, destinations), 2u) << network << "x: destinations are spread over both";
+    run("ip link set v0 down");
+    EXPECT_TRUE(eventually([&] {
+      return std::all_of(destinations.begin(), destinations.end(),
+                         [&](const IpAddress& destination) { return hop(destination).mac == kPeer1; });
+    })) << describe();
+    if (network == "10.9.128.") break;  // which objects go with their device is the kernel's to say
+    run("ip link set v0 up");
+    EXPECT_TRUE(eventually([&] {
+      return std::any_of(destinations.begin(), destinations.end(),
+                         [&](const IpAddress& destination) { return hop(destination).mac == kPeer0; });
+    })) << describe();
+    EXPECT_EQ(spread(network, destinations), 2u);
+    run("ip nexthop replace id 1 via 10.0.0.2 dev v0; ip nexthop replace id 3 group 1/2; ip route replace "
+        "10.9.128.0/17 nhid 3");
+  }
 }
 
 TEST_F(NextHopsTest, NoticesADeletedInterfaceAndItsReturn) {

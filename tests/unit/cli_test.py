@@ -549,7 +549,7 @@ class CliTest(unittest.TestCase):
                  "such as 10.0.1.11, 2001:db8::11 or, with a port, [2001:db8::11]:80"),
                 (["backend", "add", "web", "10.0.0.1", "wieght=3"], 'wieght=3: unknown key "wieght"', 'did you mean "weight"?'),
                 (["backend", "set", "web", "10.0.0.1", "weight"], "weight: not of the form KEY=VALUE",
-                 "keys: weight, admin, mode, mac, vlan"),
+                 "keys: weight, admin, mode, mac, vlan, server_id"),
                 (["backend", "set", "web", "10.0.0.1", "weight=1", "weight=2"], 'weight=2: "weight" is given twice', None),
                 (["service", "add", "x", "2001:db8::1:443/tcp"], "2001:db8::1:443/tcp: not of the form VIP:PORT/PROTO",
                  'such as 203.0.113.10:443/tcp, [2001:db8::/32]:8000-8099/udp or 203.0.113.0/24:any/any'),

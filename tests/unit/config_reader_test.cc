@@ -326,9 +326,8 @@ const Refused kValues[] = {
      "\"stateless\" or the limit"},
     {"HashOfQuic",
      R"({"services":[{"name":"s","vip":"192.0.2.1","port":80,"protocol":"udp","hash":"quic"}]})",
-     "f:1:78: error: /services/0/hash: hash \"quic\" is not available in this version; available: 5-tuple, "
-     "source, "
-     "source-destination"},
+     "f:1:78: error: /services/0/hash: \"quic\" needs the object \"quic\", which says how connection ids are to be "
+     "read"},
     {"BackendInThePrefix",
      R"({"services":[{"name":"s","vip":"192.0.2.0/24","port":80,"protocol":"tcp","backends":[{"address":"192.0.2.9"}]}]})",
      "f:1:97: error: /services/0/backends/0/address: is in the service's own prefix: its packets would come "

@@ -196,8 +196,8 @@ TEST(ExplainCapture, GivesUpALaterFragmentWhoseFirstDoesNotCome) {
   EXPECT_EQ(settled[1].verdict, "forward");
   EXPECT_TRUE(
       explainer
-          ->take(captured(test::fragments_of(to_vip().udp(6000, 53).payload(Bytes(2000, 'g')).build(), 1000, 8)[1],
-                          1001))
+          ->take(captured(
+              test::fragments_of(to_vip().udp(6000, 53).payload(Bytes(2000, 'g')).build(), 1000, 8)[1], 1001))
           .empty());
   settled = explainer->finish();
   ASSERT_EQ(settled.size(), 1u);
@@ -312,6 +312,7 @@ struct ReadBack {
   std::vector<Bytes> frames;
   std::vector<uint64_t> times_ns;
   std::string error;
+  bool ended_early = false;
 };
 ReadBack read_all(const std::string& path) {
   ReadBack result;
@@ -323,6 +324,7 @@ ReadBack read_all(const std::string& path) {
   while (true) {
     auto packet = reader->next();
     if (!packet) result.error = packet.error();
+    result.ended_early = reader->ended_early();
     if (!packet || !*packet) return result;
     result.frames.emplace_back((*packet)->bytes.begin(), (*packet)->bytes.end());
     result.times_ns.push_back(static_cast<uint64_t>((*packet)->seconds) * 1'000'000'000 +
@@ -364,9 +366,6 @@ TEST(CaptureFile, IsRefusedWithItsNameAndAReason) {
   EXPECT_THAT(error({}), HasSubstr(file.path() + ": is empty"));
   EXPECT_THAT(error(Bytes(500, 'x')), HasSubstr(file.path() + ": unknown file format"));
   EXPECT_THAT(error(Bytes{0xd4, 0xc3, 0xb2}), HasSubstr("truncated dump file"));
-  EXPECT_THAT(error(pcap_of({}, 0xa1b2c3d4, false, 113)),
-              HasSubstr("its link type is LINUX_SLL (Linux cooked v1); only EN10MB (Ethernet)"));
-  EXPECT_THAT(error(pcap_of({}, 0xa1b2c3d4, false, 101)), HasSubstr("its link type is RAW (Raw IP)"));
   EXPECT_EQ(error(pcap_of({}, 0xa1b2c3d4, false)), "") << "a capture may have no packets";
   EXPECT_THAT(read_all(testing::TempDir()).error, HasSubstr("is a directory"));
   EXPECT_THAT(read_all("/no/such/file").error, testing::StrEq("/no/such/file: No such file or directory"));
@@ -382,7 +381,8 @@ TEST(CaptureFile, IsReadUpToWhereItEndsInAPacket) {
     EXPECT_EQ(read.frames.size() >= 1, length >= first_end) << length;
     const bool between =
         length == 24 || length == first_end || length == first_end + 16 + some_frames()[1].size();
-    EXPECT_EQ(read.error.empty(), between) << length << " " << read.error;
+    EXPECT_EQ(read.error, "") << length;
+    EXPECT_EQ(read.ended_early, !between) << length;
   }
 }
 
@@ -434,8 +434,15 @@ TEST(CaptureFuzz, EveryMutatedCaptureIsExplainedOrRefused) {
   const TemporaryFile file("fuzz");
   std::vector<Bytes> frames = some_frames();
   frames.push_back(to_vip().tcp(4000, 443).payload(Bytes(700)).build());
-  const Bytes seeds[] = {pcap_of(frames, 0xa1b2c3d4, false), pcap_of(frames, 0xa1b23c4d, true),
-                         pcapng_of(frames)};
+  frames.push_back({});
+  const Bytes seeds[] = {pcap_of(frames, 0xa1b2c3d4, false),
+                         pcap_of(frames, 0xa1b23c4d, true),
+                         pcapng_of(frames),
+                         pcap_of(frames, 0xa1b2c3d4, false, 113),
+                         pcap_of(frames, 0xa1b2c3d4, false, 276),
+                         pcap_of(frames, 0xa1b2c3d4, false, 101),
+                         pcap_of(frames, 0xa1b2c3d4, false, 0),
+                         pcap_of(frames, 0xa1b2c3d4, false, 105)};
   std::mt19937 random(5);
   int refused = 0, cut = 0, whole = 0;
   const auto explainer = world.explainer();
@@ -464,7 +471,7 @@ TEST(CaptureFuzz, EveryMutatedCaptureIsExplainedOrRefused) {
       ASSERT_EQ(result.verdict == "forward" || result.verdict == "reply", !result.out.empty());
     }
     ASSERT_EQ(total_of(explainer->totals()), packets);
-    (good ? whole : cut) += 1;
+    (good && !reader->ended_early() ? whole : cut) += 1;
   }
   EXPECT_GT(packets, 3000u);
   EXPECT_GT(refused, 100);

@@ -280,6 +280,8 @@ std::string judge(const Bytes& received, const Decision& decision, const Packet&
     case Verdict::reply:
       if (decision.reason != DropReason::too_big) return judge_reply(received, out);
       return judge_error(received, out, table.backends()[decision.backend]);
+    case Verdict::cut:
+      return "it is to be cut, and its pieces are judged each for itself";
     case Verdict::hold:
     case Verdict::drop:
       return out == received ? "" : "a packet that was not sent has changed";

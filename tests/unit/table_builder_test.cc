@@ -102,6 +102,49 @@ TEST_F(TableBuilderTest, LeavesOutABackendWhoseNeighbourDoesNotAnswerAndSaysWhy)
   EXPECT_EQ(status(2).share, 0);
 }
 
+TEST_F(TableBuilderTest, PushesTheTagOfTheVlanDeviceThatTheRouteLeavesBy) {
+  network_.vlans = {{12, 0, 7, mac(0x77), 1496}, {13, 0, 9, mac(0xee), 9000}};
+  hops_[backend(1)].ifindex = 12;
+  hops_[backend(2)].ifindex = 13;
+  hops_[backend(3)].ifindex = 14;
+  config_.services[0].backends[1].vlan = 30;
+  const Table& table = build();
+  const NextHop& by_7 = table.backends()[status(1).id].next_hop;
+  EXPECT_EQ(by_7.vlan, 7);
+  EXPECT_EQ(by_7.interface, 0);
+  EXPECT_EQ(by_7.source, mac(0x77));
+  EXPECT_EQ(by_7.destination, mac(1));
+  EXPECT_EQ(by_7.mtu, 1496);
+  const NextHop& by_9 = table.backends()[status(2).id].next_hop;
+  EXPECT_EQ(by_9.vlan, 30) << "the configuration has the last word";
+  EXPECT_EQ(by_9.mtu, 1500) << "no more than the interface below";
+  EXPECT_FALSE(status(3).usable);
+  EXPECT_EQ(status(3).why, "its route leads out of an interface (ifindex 14) that xebec does not serve");
+  EXPECT_EQ(table.backends()[status(4).id].next_hop.vlan, kVlanKeep);
+
+  // While the neighbour on another VLAN is asked for, the last one's address is of no use.
+  hops_[backend(1)] = {ResolvedHop::State::resolving, 13, {}, {}, {}};
+  build();
+  EXPECT_FALSE(status(1).usable);
+}
+
+TEST_F(TableBuilderTest, GivesTheServersOfQuicIdsTheirBackends) {
+  ServiceConfig& service = config_.services[0];
+  service.protocol = kProtoUdp;
+  service.hash = HashInput::quic;
+  service.quic = QuicConfig{QuicFormat::katran, {}};
+  for (uint8_t i = 1; i <= 3; ++i) service.backends[i - 1].server_ids = {ServerId{{i}, 1}};
+  hops_[backend(2)].state = ResolvedHop::State::failed;
+  const Service& built = build().services()[0];
+  const auto found = [&](uint8_t server) {
+    const uint8_t packet[] = {0x43, 0x80, 0, 0, server, 0, 0, 0, 0};
+    return built.quic->find(packet);
+  };
+  EXPECT_EQ(found(1), status(1).id);
+  EXPECT_EQ(found(2), status(2).id) << "whether it takes packets is asked when one comes";
+  EXPECT_EQ(found(4), QuicRoutes::kNone);
+}
+
 TEST_F(TableBuilderTest, KeepsTheLastAddressOfANeighbourThatIsAskedAgain) {
   build();
   hops_[backend(2)].state = ResolvedHop::State::resolving;
