@@ -17,7 +17,8 @@ SANITIZED = {
     "bodies_too_deep_or_with_a_key_twice_are_refused", "explains_where_flows_really_go",
     "balances_dsr_l2_on_1_queues_by_generic_xdp", "balances_dsr_l2_on_2_queues_adaptive", "balances_ipip_ipv4_in_ipv6",
     "balances_ipip_ipv6_in_ipv4", "balances_gre_over_ipv4", "balances_gue_over_ipv6", "balances_vxlan_over_ipv6",
-    "works_behind_a_router_with_gro_ipip", "fragments_meet_over_two_queues_dsr_l2", "held_fragments_are_bounded_and_given_up",
+    "works_behind_a_router_with_gro_ipip", "fragments_meet_over_two_queues_dsr_l2", "datagrams_too_big_for_the_tunnel_arrive_in_pieces",
+    "held_fragments_are_bounded_and_given_up",
     "every_queue_passes_its_self_test", "queue_that_nobody_serves_is_an_alarm_until_it_is_gone", "backend_that_dies_is_taken_out",
     "all_down_drops_fails_open_or_goes_to_the_fallback", "udp_leaves_a_dead_backend_and_maintenance_stops_its_check",
     "host_traffic_is_never_touched", "second_daemon_is_refused_and_the_first_unharmed", "missing_capability_is_named",
@@ -26,7 +27,8 @@ SANITIZED = {
     "injects_ipip_ipv4_in_ipv6", "forwards_packets_of_mtu_9000_ipip_on_2_queues", "translates_dnat_on_2_queues",
     "translates_nat_on_2_queues", "translates_dnat_between_two_interfaces", "ipip_adds_exactly_an_outer_header_ipv4_in_ipv4", "vlan_tags_are_kept",
     "malformed_packets_are_dropped_each_with_one_reason", "echo_to_a_vip_is_answered_with_a_right_checksum",
-    "prefixes_ranges_and_protocols_have_their_own_backends", "denied_sources_are_dropped_from_the_moment_of_the_change",
+    "prefixes_ranges_and_protocols_have_their_own_backends", "quic_connections_keep_their_backend_whatever_their_address",
+    "denied_sources_are_dropped_from_the_moment_of_the_change",
 }
 
 

@@ -19,6 +19,8 @@ import test_inject
 import test_jumbo
 import test_nat
 import test_packets
+import test_quic
+import test_sctp
 import test_services
 
 SKIPPED = 77  # what CTest takes for "did not run"

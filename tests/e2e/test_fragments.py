@@ -15,6 +15,7 @@ from scapy.packet import Raw
 import frames
 import peers
 from cases import add, case, expect, expect_equal, expect_served
+from daemon import config
 from lab import VIP, LabError, wait_until
 from peers import UDP_PORT
 
@@ -147,3 +148,28 @@ def held_fragments_are_bounded_and_given_up(env):
             return packets["held"] == 0 and packets["drops"] == {"fragment_unknown": count}
 
         wait_until(all_dropped, lambda: f"all to be dropped by name: {daemon.packets()}")
+
+
+@case()
+def datagrams_too_big_for_the_tunnel_arrive_in_pieces(env):
+    """Without DF nobody can tell the sender of the tunnel's 20 bytes: whole datagrams of the client's MTU, and its own fragments, are cut."""
+    with env.lab(tunnel=True, mtu=1500) as lab:
+        lab.client.ns.sysctl(net__ipv4__ip_no_pmtu_disc=1)
+        peers.serve(lab)
+        settings = config(lab, mode="ipip", families=(4,), backend_family=4)
+        for service in settings["services"]:
+            service["fragment"] = True
+        with env.daemon(lab, settings) as daemon:
+            expect_served(peers.udp(lab, 4, 200, size=1472), lab.backends, "datagrams of 1500 bytes")
+            expect(daemon.packets()["cut"] >= 200, f"{daemon.packets()['cut']} packets cut")
+            # Six fragments a datagram, five of them too big.
+            expect_served(peers.udp(lab, 4, 100, size=8000), lab.backends, "datagrams of 8000 bytes", slack=0.3)
+            expect(daemon.packets()["cut"] >= 200 + 500, f"{daemon.packets()['cut']} packets cut")
+            daemon.expect_no_drops()
+            settings["services"][1]["fragment"] = False
+            daemon.write(settings)
+            daemon.reload()
+            with lab.client.ns.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+                sender.sendto(b"x" * 1472, (VIP[4], UDP_PORT))
+            wait_until(lambda: daemon.packets()["drops"]["too_big"] == 1, lambda: f"it to be dropped: {daemon.packets()}")
+            daemon.expect_no_drops("too_big")
