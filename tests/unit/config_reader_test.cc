@@ -87,15 +87,28 @@ TEST(ConfigReader, ReadsEveryKey) {
   EXPECT_EQ(c.control.socket, "/run/x.sock");
 
   ASSERT_EQ(c.services.size(), 2u);
-  ServiceConfig web{"web", *IpAddress::parse("203.0.113.10"), 443, kProtoTcp, Mode::dsr_l2, 65537, true, {}, {}, 1380};
+  ServiceConfig web{
+      "web", *IpAddress::parse("203.0.113.10"), 443, kProtoTcp, Mode::dsr_l2, 65537, true, {}, {}, 1380};
   web.backends.push_back({*IpAddress::parse("10.0.1.11"), 0, 7, Admin::maint, {}, {}, {}, {}});
-  web.backends.push_back(
-      {*IpAddress::parse("2001:db8::11"), 0, 100, Admin::ready, Mode::ipip, MacAddress{{2, 0, 0, 0, 0, 10}}, {}, {}});
+  web.backends.push_back({*IpAddress::parse("2001:db8::11"),
+                          0,
+                          100,
+                          Admin::ready,
+                          Mode::ipip,
+                          MacAddress{{2, 0, 0, 0, 0, 10}},
+                          {},
+                          {}});
   EXPECT_EQ(c.services[0], web);
-  EXPECT_EQ(
-      c.services[1],
-      (ServiceConfig{
-          "dns", *IpAddress::parse("2001:db8::53"), 0, kProtoUdp, Mode::ipip, 251, false, {}, {}, kMssClampOff}));
+  EXPECT_EQ(c.services[1], (ServiceConfig{"dns",
+                                          *IpAddress::parse("2001:db8::53"),
+                                          0,
+                                          kProtoUdp,
+                                          Mode::ipip,
+                                          251,
+                                          false,
+                                          {},
+                                          {},
+                                          kMssClampOff}));
   EXPECT_EQ(c.icmp, (IcmpPolicy{0, 50}));
 }
 
@@ -326,7 +339,8 @@ const Refused kValues[] = {
      "\"stateless\" or the limit"},
     {"HashOfQuic",
      R"({"services":[{"name":"s","vip":"192.0.2.1","port":80,"protocol":"udp","hash":"quic"}]})",
-     "f:1:78: error: /services/0/hash: \"quic\" needs the object \"quic\", which says how connection ids are to be "
+     "f:1:78: error: /services/0/hash: \"quic\" needs the object \"quic\", which says how connection ids are "
+     "to be "
      "read"},
     {"BackendInThePrefix",
      R"({"services":[{"name":"s","vip":"192.0.2.0/24","port":80,"protocol":"tcp","backends":[{"address":"192.0.2.9"}]}]})",
@@ -344,7 +358,8 @@ const Refused kValues[] = {
      "f:1:22: error: /services/0/name: \"a b\" is not a name: a letter or digit, then letters, digits and "
      "any of . _ - :"},
     {"ModeUnknown", service_text("\"mode\": \"dsr\""),
-     "f:1:88: error: /services/0/mode: \"dsr\" is not a mode; available: dsr-l2, ipip, gue, gre, vxlan, dnat, "
+     "f:1:88: error: /services/0/mode: \"dsr\" is not a mode; available: dsr-l2, ipip, gue, gre, vxlan, "
+     "dnat, "
      "nat"},
     {"AlgorithmPlanned", service_text("\"algorithm\": \"wlc\""),
      "f:1:93: error: /services/0/algorithm: algorithm \"wlc\" is not available in this version; available: "
@@ -416,7 +431,8 @@ const Refused kValues[] = {
      R"({"services":[{"name":"a","vip":"192.0.2.1","port":1,"protocol":"tcp",
        "backends":[{"address":"10.0.0.1"}],
        "fallback":{"address":"10.0.0.2","mode":"vxlan","tunnel":{"inner_mac":"02:00:00:00:00:01"}}}]})",
-     "f:3:19: error: /services/0/fallback: mode vxlan needs \"vni\" in a \"tunnel\" of the backend, its service or "
+     "f:3:19: error: /services/0/fallback: mode vxlan needs \"vni\" in a \"tunnel\" of the backend, its "
+     "service or "
      "the configuration"},
     {"NatAddressOfAPrefix", R"({"nat":{"addresses":["192.0.2.7"]},"services":[
        {"name":"a","vip":"192.0.2.0/28","port":1,"protocol":"tcp","backends":[]}]})",
@@ -425,7 +441,8 @@ const Refused kValues[] = {
        {"name":"a","vip":"192.0.2.0/28","port":1,"protocol":"tcp","backends":[]},
        {"name":"b","vip":"192.0.2.100","port":1,"protocol":"tcp","mode":"nat","backends":[{"address":"10.0.0.1"}],
         "fallback":{"address":"192.0.2.9"}}]})",
-     "f:4:31: error: /services/1/fallback/address: 192.0.2.9 is an address of the VIP of \"a\": its answers would be "
+     "f:4:31: error: /services/1/fallback/address: 192.0.2.9 is an address of the VIP of \"a\": its answers "
+     "would be "
      "taken for forged ones"},
     {"TunnelFamily", R"({"tunnel":{"source_ipv4":"2001:db8::1"}})",
      "f:1:26: error: /tunnel/source_ipv4: 2001:db8::1 is not an IPv4 address"},
@@ -598,8 +615,7 @@ TEST(ConfigReader, ReadsABackendAsTheApiTakesIt) {
   ServiceConfig service{"s", *IpAddress::parse("192.0.2.1"), 80, kProtoTcp, Mode::dsr_l2, 251, false, {}, {}};
   const auto good = read_backend({{"address", "10.0.0.1"}, {"weight", 3}, {"port", 80}}, service);
   ASSERT_TRUE(good);
-  EXPECT_EQ(*good,
-            (BackendConfig{*IpAddress::parse("10.0.0.1"), 0, 3, Admin::ready, {}, {}, {}, {}}));
+  EXPECT_EQ(*good, (BackendConfig{*IpAddress::parse("10.0.0.1"), 0, 3, Admin::ready, {}, {}, {}, {}}));
 
   const auto bad = read_backend({{"address", "2001:db8::1"}, {"wieght", 3}}, service);
   ASSERT_FALSE(bad);
