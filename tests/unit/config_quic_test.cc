@@ -93,7 +93,7 @@ TEST(ConfigQuic, RefusesWhatCannotBeMeant) {
            R"({"format": "katran", "configs": [{"rotation": 0, "server_id_length": 2, "nonce_length": 6}]})"),
        "/services/0/quic/configs: are of format quic-lb"},
       {text_of(R"({"format": "quiclb"})"),
-       "/services/0/quic/format: unknown format \"quiclb\", did you mean"},
+       "/services/0/quic/format: \"quiclb\" is not a format; available: quic-lb, katran"},
       {text_of(one, R"({"address": "10.0.0.1", "server_id": "0102030"})"),
        "/services/0/backends/0/server_id: \"0102030\" is not a server id"},
       {text_of(one, R"({"address": "10.0.0.1", "server_id": 5})"),
