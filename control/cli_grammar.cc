@@ -74,7 +74,8 @@ void add_service_object(CLI::App& app, Line& line) {
   add->add_option(
       "KEY=VALUE", line.settings,
       "mode=dsr-l2|ipip|gue|gre|vxlan|dnat|nat hash=5-tuple|source|source-destination table_size=PRIME "
-      "stateless=true|false mss_clamp=auto|off|BYTES allow=PREFIX,... deny=PREFIX,...");
+      "stateless=true|false mss_clamp=auto|off|BYTES client_address=none|toa|proxy-v2 allow=PREFIX,... "
+      "deny=PREFIX,...");
 
   add_verb(object, "delete", "Delete a service and its backends", {"del", "rm"}, line,
            [&line](const Verbs& verbs) { return verbs.delete_service(line.service); })

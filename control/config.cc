@@ -100,6 +100,10 @@ std::string_view to_string(HashInput input) {
 std::string_view to_string(NewFlowLimit::Per per) {
   return name_in(kPerWords, per);
 }
+std::string_view to_string(ClientNote note) {
+  return name_in(kClientNoteWords, note);
+}
+
 std::string_view to_string(FailPolicy policy) {
   return name_in(kFailWords, policy);
 }

@@ -15,7 +15,7 @@
 #include "dataplane/flow_table.h"
 #include "dataplane/ip_address.h"
 #include "dataplane/limits.h"
-#include "dataplane/nat_table.h"
+#include "dataplane/nat_config.h"
 #include "dataplane/table.h"
 
 namespace xebec {
@@ -100,6 +100,7 @@ struct ServiceConfig {
   NewFlowLimit rate_limit{};  ///< 0 a second = none
   HealthConfig health{};
   FailPolicy fail = FailPolicy::drop;
+  ClientNote client_address = ClientNote::none;  ///< mode nat: how backends are told it
   std::vector<BackendConfig> fallback{};  ///< one at most; takes new flows only while no other backend does
   bool fragment = false;                  ///< IPv4 without DF that is too big: cut, not dropped
   std::optional<QuicConfig> quic{};       ///< with HashInput::quic
@@ -164,6 +165,7 @@ std::string_view to_string(HashInput input);
 std::string_view to_string(NewFlowLimit::Per per);
 std::string_view to_string(FailPolicy policy);
 std::string_view to_string(QuicFormat format);
+std::string_view to_string(ClientNote note);
 std::string protocol_name(uint8_t protocol);
 /// "any", "443" or "8000-8099".
 std::string port_text(const ServiceMatch& match);

@@ -62,6 +62,10 @@ inline constexpr Word kModeWordList[] = {
     word("vxlan", Mode::vxlan),   word("dnat", Mode::dnat), word("nat", Mode::nat)};
 inline constexpr Words kModeWords{"mode", kModeWordList, {}};
 
+inline constexpr Word kClientNoteWordList[] = {word("none", ClientNote::none), word("toa", ClientNote::toa),
+                                               word("proxy-v2", ClientNote::proxy)};
+inline constexpr Words kClientNoteWords{"value of client_address", kClientNoteWordList, {}};
+
 inline constexpr Word kXdpModeWordList[] = {word("auto", XdpMode::automatic), word("native", XdpMode::native),
                                             word("generic", XdpMode::generic)};
 inline constexpr Words kXdpModeWords{"mode", kXdpModeWordList, {}};
@@ -161,7 +165,7 @@ inline constexpr Range kQueueRange{1, XEBEC_MAX_QUEUES};
 inline constexpr Range kTimeoutRange{1, 604'800};
 /// From one page of buckets to 64 Mi flows a worker, some 4 GiB.
 inline constexpr Range kFlowCapacityRange{1024, 67'108'864};
-inline constexpr Range kNatCapacityRange{1024, NatTable::kMaxCapacity};
+inline constexpr Range kNatCapacityRange{1024, kMaxNatCapacity};
 inline constexpr Range kInsertRateRange{1, 1'000'000'000};
 /// From Linux's smallest (TCP_MIN_SND_MSS, include/net/tcp.h) to what an IP packet carries behind its headers.
 inline constexpr Range kMssRange{48, 65'495};
@@ -280,6 +284,7 @@ inline constexpr KeyRule kServiceKeys[] = {
     {.name = "tunnel"},
     {.name = "mss_clamp", .range = kMssRange},
     {.name = "fragment"},
+    {.name = "client_address", .words = &kClientNoteWords},
     {.name = "allow"},
     {.name = "deny"},
     {.name = "rate_limit"},

@@ -203,6 +203,7 @@ ServiceConfig read_service_node(const JsonNode& node, const std::string& pointer
     service.tunnel = read_tunnel_node(*tunnel, pointer_to(pointer, "tunnel"), findings);
   read_mss_clamp(fields, service.mss_clamp);
   fields.flag("fragment", service.fragment);
+  fields.word("client_address", service.client_address);
   fields.prefixes("allow", service.allow);
   fields.prefixes("deny", service.deny);
   if (const JsonNode* limit = fields.expect("rate_limit", Kind::object))

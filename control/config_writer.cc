@@ -116,6 +116,7 @@ Json write_service(const ServiceConfig& service, bool with_secrets) {
   write_tunnel(service.tunnel, out);
   out["mss_clamp"] = write_mss_clamp(service.mss_clamp);
   out["fragment"] = service.fragment;
+  if (service.client_address != ClientNote::none) out["client_address"] = to_string(service.client_address);
   if (!service.allow.empty()) out["allow"] = write_prefixes(service.allow);
   if (!service.deny.empty()) out["deny"] = write_prefixes(service.deny);
   if (service.rate_limit.per_second != 0) {

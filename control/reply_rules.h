@@ -6,7 +6,7 @@
 #include <map>
 #include <set>
 
-#include "dataplane/nat_table.h"
+#include "dataplane/nat_config.h"
 #include "dataplane/table.h"
 
 namespace xebec {

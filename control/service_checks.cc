@@ -142,6 +142,30 @@ void check_source_rules(const ServiceConfig& service, const std::string& at, con
   }
 }
 
+void check_client_address(const ServiceConfig& service, const std::string& at, const ValidationSink& sink) {
+  if (service.client_address == ClientNote::none) return;
+  const std::string pointer = at + "/client_address";
+  const std::string_view word = to_string(service.client_address);
+  const bool tcp = service.protocol == kProtoTcp;
+  const bool udp = service.protocol == kProtoUdp;
+  if (service.client_address == ClientNote::toa && !tcp && sink.usable(at + "/protocol"))
+    report_at(sink, pointer,
+              fmt::format("{} is an option of TCP, and the service's protocol is {}", word,
+                          protocol_name(service.protocol)));
+  if (service.client_address == ClientNote::proxy && !tcp && !udp && sink.usable(at + "/protocol"))
+    report_at(sink, pointer,
+              fmt::format("{} goes with tcp and udp, and the service's protocol is {}", word,
+                          protocol_name(service.protocol)));
+  const auto translates = [&](const BackendConfig& b) { return b.mode.value_or(service.mode) == Mode::nat; };
+  const bool used = service.mode == Mode::nat ||
+                    std::any_of(service.backends.begin(), service.backends.end(), translates) ||
+                    std::any_of(service.fallback.begin(), service.fallback.end(), translates);
+  if (!used && sink.usable(at + "/mode"))
+    report_at(sink, pointer,
+              fmt::format("{} is for mode nat: with mode {} a backend sees the client's own address", word,
+                          to_string(service.mode)));
+}
+
 void check_service_matches(const Config& config, const ValidationSink& sink) {
   std::map<std::tuple<IpPrefix, uint8_t>, Claims> ranges;
   std::map<ServiceMatch, std::size_t> ports;

@@ -258,6 +258,7 @@ Backend TableBuilder::resolve(const Config& config, const ServiceConfig& service
       return b;
     }
   }
+  if (b.mode == Mode::nat) b.client_note = service.client_address;
   if (b.mode == Mode::nat && !find_nat_source(config, backend, hop, b, why)) return b;
   b.usable = true;
   return b;

@@ -49,7 +49,10 @@ struct alignas(64) WorkerCounters {
   Counter mss_clamped;  ///< SYNs whose MSS was lowered
   Counter cut;          ///< packets sent in pieces; each is one of `forwarded`
 
-  Counter nat_replies;  ///< packets translated back to clients
+  Counter nat_replies;        ///< packets translated back to clients
+  Counter nat_replies_home;   ///< of those, the ones whose mapping is this worker's own
+  Counter nat_client_told;    ///< packets that carry the client's address to a backend (ClientNote)
+  Counter nat_client_untold;  ///< ... that should have, and had no room for it
   Counter nat_created, nat_expired, nat_reused, nat_refused, nat_used;  ///< NatTableStats
 
   Counter flow_hits;

@@ -33,6 +33,7 @@ namespace xebec {
   X(too_big, "larger than the egress MTU, with the tunnel's overhead, and not answered")                    \
   X(nat_unknown, "a backend's packet, or an error about one, that belongs to no translated connection")     \
   X(nat_exhausted, "no free source port, or no room to remember one more translated connection")            \
+  X(proxy_fragment, "a fragment that should carry a PROXY header, which has to begin a whole packet")       \
   X(no_headroom, "no room in the frame to encapsulate")                                                     \
   X(no_free_frame, "no frame free to send a packet in pieces")                                              \
   X(no_egress_port, "the worker has no port on the egress interface")                                       \

@@ -241,21 +241,26 @@ void count_forwarded(WorkerCounters& counters, const Decision& decision, const P
   state.counters.icmp_errors[static_cast<std::size_t>(error.kind)].add(1);
 }
 
-// Of a connection that opens, of a SYN sent again, and of what a fragment has of one. Its checksum is whole.
-void limit_mss(const Table& table, ForwardState& state, const Packet& packet, const ParsedPacket& parsed,
-               const Decision& decision) {
-  const uint32_t limit =
-      mss_limit(table.services()[decision.service], table.backends()[decision.backend], parsed);
+// Of a connection that opens, of a SYN sent again, and of what a fragment has of one. Its checksum is whole. `packet` is as
+// received; `inserted`: so many bytes nearer to the front the TCP header begins by now.
+void limit_mss(ForwardState& state, const Packet& packet, const ParsedPacket& parsed, uint32_t limit,
+               uint32_t inserted = 0) {
   if (limit == kMssAny) return;
   const uint32_t available = std::min(packet.length, parsed.l3_offset + parsed.ip_length) - parsed.l4_offset;
-  if (clamp_mss(packet.data + parsed.l4_offset, available, limit, false)) state.counters.mss_clamped.add(1);
+  if (clamp_mss(packet.data + parsed.l4_offset - inserted, available + inserted, limit, false))
+    state.counters.mss_clamped.add(1);
+}
+
+uint32_t mss_limit_of(const Table& table, const Decision& decision, const ParsedPacket& parsed) {
+  return mss_limit(table.services()[decision.service], table.backends()[decision.backend], parsed);
 }
 
 // What is wrong inside comes right before headers are put around it: an outer checksum covers it.
 void complete(const Table& table, ForwardState& state, const Packet& packet, const ParsedPacket& parsed,
               const Decision& decision) {
   if (complete_partial_checksum(packet, parsed)) state.counters.checksums_completed.add(1);
-  if (opens_connection(parsed.tcp_flags)) limit_mss(table, state, packet, parsed, decision);
+  if (opens_connection(parsed.tcp_flags))
+    limit_mss(state, packet, parsed, mss_limit_of(table, decision, parsed));
 }
 
 // The reason, if it cannot go on, to the sender or to the counters.
@@ -278,7 +283,9 @@ void forward_reply(const Table& table, ForwardState& state, const PacketInHand& 
   decision = nat_to_client(table, state, hand, packet, now_ns);
   if (decision.verdict != Verdict::drop) {
     if ((parsed.tcp_flags & kTcpSyn) != 0 && decision.service != Table::kNone)
-      limit_mss(table, state, as_received, parsed, decision);
+      limit_mss(state, as_received, parsed,
+                mss_limit_to_client(table.services()[decision.service], table.backends()[decision.backend],
+                                    parsed));
     return;
   }
   // To a VIP, it was no reply.
@@ -316,7 +323,8 @@ void execute(const Table& table, ForwardState& state, const PacketInHand& hand, 
   const Backend& backend = table.backends()[decision.backend];
   const Packet as_received = packet;
   const bool translated = is_nat(backend.mode);
-  auto reason = translated ? nat_to_backend(table, state, hand, packet, decision, now_ns)
+  uint32_t inserted = 0;
+  auto reason = translated ? nat_to_backend(table, state, hand, packet, decision, now_ns, inserted)
                            : refusal_to_backend(packet, parsed, backend);
   const bool may_be_cut = reason == DropReason::too_big && !translated &&
                           table.services()[decision.service].fragment &&
@@ -330,8 +338,9 @@ void execute(const Table& table, ForwardState& state, const PacketInHand& hand, 
     return refuse_to_send(table, state, parsed, packet, decision, *reason, path_mtu(backend, parsed), now_ns);
   }
   if (translated) {
-    // L4 still lies where it was received, and its checksum is whole.
-    if (opens_connection(parsed.tcp_flags)) limit_mss(table, state, as_received, parsed, decision);
+    // L4 still lies where it was received, but for what was inserted, and its checksum is whole.
+    if (opens_connection(parsed.tcp_flags))
+      limit_mss(state, as_received, parsed, mss_limit_of(table, decision, parsed), inserted);
   } else {
     complete(table, state, packet, parsed, decision);
     static_cast<void>(rewrite_to_backend(packet, parsed, backend));

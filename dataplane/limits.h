@@ -84,6 +84,9 @@ inline constexpr uint64_t kHeldNs = 100'000'000;
 /// Interfaces one daemon may serve.
 inline constexpr uint32_t kMaxInterfaces = 16;
 
+/// Every link carries so much of IPv4 (RFC 791).
+inline constexpr uint32_t kMinIpv4Mtu = 68;
+
 /// Every link carries so much of IPv6 (RFC 8200 section 5): no sender makes smaller packets, whatever it is told.
 inline constexpr uint32_t kMinIpv6Mtu = 1280;
 

@@ -15,6 +15,9 @@ namespace xebec {
 /// The largest MSS that a SYN to this backend may announce; kMssAny if it is to be left alone.
 uint32_t mss_limit(const Service& service, const Backend& backend, const ParsedPacket& parsed);
 inline constexpr uint32_t kMssAny = UINT16_MAX;
+/// The same of a backend's SYN-ACK, which tells the client how long his segments may be. Lowered, unless it is to be left
+/// alone, where a segment may get a note of the client's address on its way (dataplane/client_note.h).
+uint32_t mss_limit_to_client(const Service& service, const Backend& backend, const ParsedPacket& parsed);
 
 /// Lowers the MSS option of a TCP header to `limit`; what is lower stays, and what is not there is not added (RFC 9293
 /// section 3.7.1: absent means 536, which every path takes). `available`: bytes of TCP that may be read and written, at

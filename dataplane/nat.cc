@@ -4,6 +4,7 @@
 
 #include "dataplane/decide.h"
 #include "dataplane/link_header.h"
+#include "dataplane/nat_note.h"
 #include "dataplane/nat_table.h"
 #include "dataplane/translate.h"
 
@@ -86,16 +87,6 @@ Decision dropped(DropReason reason, uint16_t interface = 0) {
   return {.verdict = Verdict::drop, .reason = reason, .interface = interface};
 }
 
-Decision forwarded_to_client(const Table& table, const NatMapping& mapping) {
-  Decision decision{.verdict = Verdict::forward, .origin = FlowOrigin::hit};
-  decision.interface = mapping.client.interface;
-  decision.to_client = true;
-  decision.backend = mapping.backend;
-  if (mapping.backend < table.backends().size() && table.backends()[mapping.backend].usable)
-    decision.service = table.backends()[mapping.backend].service;
-  return decision;
-}
-
 IpAddress ip_source_of(const Packet& packet, const ParsedPacket& parsed) {
   const uint8_t* l3 = packet.data + parsed.l3_offset;
   if (parsed.ip_version == 4) return IpAddress::from_v4(view_as<Ipv4Header>(l3)->source);
@@ -122,15 +113,20 @@ std::optional<DropReason> error_to_backend(ForwardState& state, const PacketInHa
 }
 
 // An error about a packet that went to the backend: to the client. What the backend itself says comes from the VIP.
-Decision error_to_client(const Table& table, const PacketInHand& hand, Packet& packet, const NatMapping& m) {
+Decision error_to_client(const Table& table, const PacketInHand& hand, Packet& packet, const Found& found) {
   const ParsedPacket& parsed = hand.parsed;
+  const NatMapping& m = found.mapping;
   if (const auto reason = refusal(packet, parsed, m.client.link, table.mtu_of(m.client.interface)))
     return dropped(*reason, m.client.interface);
   IpAddress source = ip_source_of(packet, parsed);
   if (source == m.reply.source) source = m.forward.destination;
-  translate_icmp_error(packet, parsed, {source, m.forward.source}, mirrored(towards_client(m)));
+  const auto backends = table.backends();
+  const ClientNote note = m.backend < backends.size() ? backends[m.backend].client_note : ClientNote::none;
+  const QuotedExcess excess = quoted_excess(*found.table, found.slot, m, note, packet, parsed);
+  translate_icmp_error(packet, parsed, {source, m.forward.source}, mirrored(towards_client(m)),
+                       excess.sequence, excess.mtu);
   send_back(packet, parsed, m.client);
-  return forwarded_to_client(table, m);
+  return decision_to_client(table, m);
 }
 
 void remember_fragments(const Table& table, ForwardState& state, const ParsedPacket& parsed, uint32_t value,
@@ -164,10 +160,22 @@ uint32_t find_or_create(const Table& table, ForwardState& state, const PacketInH
 
 }  // namespace
 
+Decision decision_to_client(const Table& table, const NatMapping& mapping) {
+  Decision decision{.verdict = Verdict::forward, .origin = FlowOrigin::hit};
+  decision.interface = mapping.client.interface;
+  decision.to_client = true;
+  decision.backend = mapping.backend;
+  if (mapping.backend < table.backends().size() && table.backends()[mapping.backend].usable)
+    decision.service = table.backends()[mapping.backend].service;
+  return decision;
+}
+
 std::optional<DropReason> nat_to_backend(const Table& table, ForwardState& state, const PacketInHand& hand,
-                                         Packet& packet, const Decision& decision, uint64_t now_ns) {
+                                         Packet& packet, const Decision& decision, uint64_t now_ns,
+                                         uint32_t& inserted) {
   const ParsedPacket& parsed = hand.parsed;
   const Backend& backend = table.backends()[decision.backend];
+  NatTable& own = state.nat->of(state.worker);
   if (parsed.kind == PacketKind::icmp_error) return error_to_backend(state, hand, packet, backend);
   const LinkHeader link = link_header_of(packet, parsed, backend.next_hop);
   if (const auto reason = refusal(packet, parsed, link, backend.next_hop.mtu)) return reason;
@@ -178,11 +186,20 @@ std::optional<DropReason> nat_to_backend(const Table& table, ForwardState& state
   NatMapping mapping;
   const uint32_t slot = find_or_create(table, state, hand, path, backend, decision.backend, now_ns, mapping);
   if (slot == NatTable::kNone) return DropReason::nat_exhausted;
-  state.nat->of(state.worker).forwarded(slot, parsed.tcp_flags, path, now_ns);
+  own.forwarded(slot, mapping, parsed.tcp_flags, path, now_ns);
+  ParsedPacket grown = parsed;
+  if (wants_note(backend, mapping)) [[unlikely]] {
+    NotePlan plan;
+    if (const auto reason = plan_note(own, slot, mapping, backend, packet, parsed, link, plan)) return reason;
+    write_note(own, slot, mapping, plan, packet, grown);
+    inserted = plan.bytes.length;
+    state.counters.nat_client_told.add(inserted != 0 ? 1 : 0);
+    state.counters.nat_client_untold.add(plan.untold ? 1 : 0);
+  }
   if (parsed.first_fragment)
     remember_fragments(table, state, parsed, fragment_value(state.worker, slot), now_ns);
-  translate(packet, parsed, towards_backend(mapping));
-  finish(packet, parsed, link);
+  translate(packet, grown, towards_backend(mapping));
+  finish(packet, grown, link);
   set_link_addresses(packet, backend.next_hop);
   return std::nullopt;
 }
@@ -194,18 +211,20 @@ Decision nat_to_client(const Table& table, ForwardState& state, const PacketInHa
   const auto by_reply = [&](NatTable& t) { return t.find_reply(parsed.key, hand.hash, found.mapping); };
   if (!find_in_all(state, found, by_reply)) return dropped(DropReason::nat_unknown);
   const NatMapping& m = found.mapping;
-  if (parsed.kind == PacketKind::icmp_error) return error_to_client(table, hand, packet, m);
+  if (parsed.kind == PacketKind::icmp_error) return error_to_client(table, hand, packet, found);
   if (parsed.protocol == kProtoSctp && parsed.first_fragment)
     return dropped(DropReason::unsupported_protocol);
   if (const auto reason = refusal(packet, parsed, m.client.link, table.mtu_of(m.client.interface)))
     return dropped(*reason, m.client.interface);
-  found.table->replied(found.slot, parsed.tcp_flags, now_ns);
+  const uint8_t also = take_back_shift(*found.table, found.slot, m, packet, parsed);
+  found.table->replied(found.slot, parsed.tcp_flags, now_ns, also);
   if (parsed.first_fragment)
     remember_fragments(table, state, parsed, fragment_value(found.worker, found.slot), now_ns);
   translate(packet, parsed, towards_client(m));
   send_back(packet, parsed, m.client);
   state.counters.nat_replies.add(1);
-  return forwarded_to_client(table, m);
+  state.counters.nat_replies_home.add(found.worker == state.worker ? 1 : 0);
+  return decision_to_client(table, m);
 }
 
 Decision nat_fragment(const Table& table, ForwardState& state, const PacketInHand& hand, Packet& packet,
@@ -224,7 +243,8 @@ Decision nat_fragment(const Table& table, ForwardState& state, const PacketInHan
     translate(packet, parsed, towards_client(m));
     send_back(packet, parsed, m.client);
     state.counters.nat_replies.add(1);
-    return forwarded_to_client(table, m);
+    state.counters.nat_replies_home.add(worker == state.worker ? 1 : 0);
+    return decision_to_client(table, m);
   }
   // The slot may have been given to another connection since.
   if (key.source != m.forward.source || key.destination != m.forward.destination)

@@ -10,16 +10,22 @@
 #include <optional>
 
 #include "dataplane/forward.h"
+#include "dataplane/nat_mapping.h"
 
 namespace xebec {
 
 /// Translates a packet to the backend that decide() has chosen for it. Empty optional: done; else the packet is unchanged.
+/// inserted: bytes that were put behind the beginning of its transport header, which lies so much further to the front.
 std::optional<DropReason> nat_to_backend(const Table& table, ForwardState& state, const PacketInHand& hand,
-                                         Packet& packet, const Decision& decision, uint64_t now_ns);
+                                         Packet& packet, const Decision& decision, uint64_t now_ns,
+                                         uint32_t& inserted);
 
 /// Translates a packet that no service was found for. The decision says where it goes; of a drop, the packet is unchanged.
 Decision nat_to_client(const Table& table, ForwardState& state, const PacketInHand& hand, Packet& packet,
                        uint64_t now_ns);
+
+/// What is decided of a packet that goes back to a client.
+Decision decision_to_client(const Table& table, const NatMapping& mapping);
 
 /// What the fragment table remembers of a translated datagram, beside backend ids: those stay below.
 inline constexpr uint32_t kFragmentOfMapping = 0x80000000;

@@ -44,6 +44,11 @@ class NatIndex {
     return kNone;
   }
 
+  /// The first slot of this hash, whatever it holds; kNone if there is none.
+  uint32_t candidate(uint64_t hash) const {
+    return find(hash, [](uint32_t) { return true; });
+  }
+
   /// The writer only. False: no place is free.
   bool insert(uint64_t hash, uint32_t slot) {
     Bucket& one = buckets_[first(hash)];

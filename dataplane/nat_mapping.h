@@ -7,6 +7,7 @@
 
 #include "dataplane/flow_key.h"
 #include "dataplane/link_header.h"
+#include "dataplane/stream_shift.h"
 
 namespace xebec {
 
@@ -24,6 +25,16 @@ struct ReturnPath {
 };
 static_assert(sizeof(ReturnPath) == 28);
 
+/// What translating to the backend adds to checksums, folded (dataplane/checksum.h): the same for every packet of a connection,
+/// and the complement of it on the way back. Never 0.
+struct ChecksumChange {
+  uint16_t addresses = 0;  ///< of the IPv4 header; the TTL comes on top
+  uint16_t segment = 0;    ///< of TCP or UDP: addresses and ports
+};
+
+/// reply: complete, the ports and addresses that were chosen.
+ChecksumChange checksum_change(const FlowKey& forward, const FlowKey& reply);
+
 /// Plain bytes without undefined ones: read while it may be written (NatTable), and compared.
 struct NatMapping {
   FlowKey forward;  ///< the client's packets as received: client -> VIP
@@ -32,7 +43,9 @@ struct NatMapping {
   uint64_t reply_hash = 0;
   ReturnPath client;
   uint32_t backend = 0;  ///< id
+  ChecksumChange change;
+  StreamShift shift;  ///< TCP to a backend that is told the client's address in the stream
 };
-static_assert(sizeof(NatMapping) == 128 && std::is_trivially_copyable_v<NatMapping>);
+static_assert(sizeof(NatMapping) == 144 && std::is_trivially_copyable_v<NatMapping>);
 
 }  // namespace xebec

@@ -174,7 +174,9 @@ uint32_t NatTable::create(const NatRequest& request, const HashSecret& secret, u
                    .forward_hash = request.forward_hash,
                    .reply_hash = 0,
                    .client = request.client,
-                   .backend = request.backend};
+                   .backend = request.backend,
+                   .change = {},
+                   .shift = {}};
   bool found = false;
   if (request.sources.empty()) {
     out.reply_hash = flow_hash(secret, out.reply);
@@ -187,6 +189,7 @@ uint32_t NatTable::create(const NatRequest& request, const HashSecret& secret, u
     ++stats_.refused;
     return kNone;
   }
+  out.change = checksum_change(out.forward, out.reply);
   Slot& slot = slots_[index];
   write(slot, out);
   slot.client_tick.store(tick_of(now_ns), std::memory_order_relaxed);
@@ -220,12 +223,14 @@ void NatTable::forget(uint32_t index) {
   used_.store(--stats_.used, std::memory_order_relaxed);
 }
 
-void NatTable::forwarded(uint32_t index, uint8_t tcp_flags, const ReturnPath& client, uint64_t now_ns) {
+void NatTable::forwarded(uint32_t index, NatMapping& mapping, uint8_t tcp_flags, const ReturnPath& client,
+                         uint64_t now_ns) {
   Slot& slot = slots_[index];
   uint8_t seen = slot.seen.load(std::memory_order_relaxed);
-  if ((tcp_flags & kTcpSyn) != 0 && (tcp_flags & kTcpAck) == 0 && is_closed(slot)) {
-    seen = 0;  // the client opens a new connection from the same port
-    slot.seen.store(seen, std::memory_order_relaxed);
+  if ((tcp_flags & kTcpSyn) != 0 && (tcp_flags & kTcpAck) == 0) {
+    // Closed: the client opens a new connection from the same port. Else he tries to, or sends his SYN again.
+    const auto kept = is_closed(slot) ? uint8_t{0} : static_cast<uint8_t>(~kReplyOpen);
+    seen = static_cast<uint8_t>(slot.seen.fetch_and(kept, std::memory_order_relaxed) & kept);
   }
   const auto now_seen = static_cast<uint8_t>(((tcp_flags & kTcpFin) != 0 ? kClientFin : 0) |
                                              ((tcp_flags & kTcpRst) != 0 ? kClientRst : 0));
@@ -233,15 +238,42 @@ void NatTable::forwarded(uint32_t index, uint8_t tcp_flags, const ReturnPath& cl
   const uint32_t tick = tick_of(now_ns);
   if (slot.client_tick.load(std::memory_order_relaxed) != tick)
     slot.client_tick.store(tick, std::memory_order_relaxed);
-  NatMapping mapping;
-  if (!read(index, mapping) || mapping.client == client) return;
+  if (mapping.client == client) return;
   mapping.client = client;
   write(slot, mapping);
 }
 
-void NatTable::replied(uint32_t index, uint8_t tcp_flags, uint64_t now_ns) {
+void NatTable::opens(uint32_t index, NatMapping& mapping, uint32_t first, uint32_t length) {
   Slot& slot = slots_[index];
-  const auto now_seen = static_cast<uint8_t>(kReply | ((tcp_flags & kTcpFin) != 0 ? kReplyFin : 0) |
+  StreamShift shift = mapping.shift;
+  shift.latest_first = first;
+  if ((slot.seen.load(std::memory_order_relaxed) & kShiftSent) == 0) {
+    shift.first = first;
+    shift.length = length;
+  }
+  if (shift == mapping.shift) return;
+  mapping.shift = shift;
+  write(slot, mapping);
+}
+
+void NatTable::replace_connection(uint32_t index, NatMapping& mapping, uint32_t length) {
+  Slot& slot = slots_[index];
+  slot.seen.store(kReply, std::memory_order_relaxed);
+  mapping.shift.first = mapping.shift.latest_first;
+  mapping.shift.length = length;
+  write(slot, mapping);
+}
+
+void NatTable::see(uint32_t index, uint8_t what) {
+  Slot& slot = slots_[index];
+  if ((slot.seen.load(std::memory_order_relaxed) | what) != slot.seen.load(std::memory_order_relaxed))
+    slot.seen.fetch_or(what, std::memory_order_relaxed);
+}
+
+void NatTable::replied(uint32_t index, uint8_t tcp_flags, uint64_t now_ns, uint8_t also) {
+  Slot& slot = slots_[index];
+  const auto now_seen = static_cast<uint8_t>(kReply | also | ((tcp_flags & kTcpFin) != 0 ? kReplyFin : 0) |
+                                             ((tcp_flags & kTcpSyn) != 0 ? 0 : kReplyOpen) |
                                              ((tcp_flags & kTcpRst) != 0 ? kReplyRst : 0));
   const uint8_t seen = slot.seen.load(std::memory_order_relaxed);
   if ((seen | now_seen) != seen) slot.seen.fetch_or(now_seen, std::memory_order_relaxed);

@@ -21,27 +21,12 @@
 #include <vector>
 
 #include "dataplane/ip_address.h"
+#include "dataplane/nat_config.h"
 #include "dataplane/nat_index.h"
 #include "dataplane/nat_mapping.h"
 #include "dataplane/zero_pages.h"
 
 namespace xebec {
-
-/// Seconds a mapping may be silent before it is forgotten.
-struct NatTimeouts {
-  uint32_t tcp_established_s = 7440;  ///< RFC 5382 REQ-5: not less than 2 h 4 min
-  uint32_t tcp_transitory_s = 240;    ///< opening or closed; REQ-5: not less than 4 min
-  uint32_t udp_s = 300;               ///< RFC 4787 REQ-5: 5 min recommended
-  bool operator==(const NatTimeouts&) const = default;
-};
-
-struct NatTableConfig {
-  uint32_t capacity = 1u << 17;  ///< mappings a worker holds at most
-  uint16_t first_port = 10000;   ///< of the sources of mode nat, shared out among the workers
-  uint16_t last_port = 32767;    ///< below Linux's own ephemeral ports (net.ipv4.ip_local_port_range)
-  NatTimeouts timeouts;
-  bool operator==(const NatTableConfig&) const = default;
-};
 
 struct NatTableStats {
   uint64_t created = 0;
@@ -65,7 +50,19 @@ struct NatRequest {
 class NatTable {
  public:
   static constexpr uint32_t kNone = NatIndex::kNone;
-  static constexpr uint32_t kMaxCapacity = 1u << 22;
+  static constexpr uint32_t kMaxCapacity = kMaxNatCapacity;
+
+  /// What was seen of a connection, of either side.
+  enum Seen : uint8_t {
+    kClientFin = 1,
+    kClientRst = 2,
+    kReply = 4,
+    kReplyFin = 8,
+    kReplyRst = 16,
+    kReplyOpen = 32,  ///< one without SYN since the client's latest SYN: the backend has the connection
+    kShiftSent = 64,  ///< ShiftState
+    kShiftAcknowledged = 128,
+  };
 
   /// Throws std::invalid_argument for a capacity of 0 or above kMaxCapacity, or fewer ports than workers.
   NatTable(const NatTableConfig& config, uint32_t worker, uint32_t workers);
@@ -79,8 +76,14 @@ class NatTable {
                         NatMapping& out) const;
   /// Makes a mapping; kNone: refused, there is no port or no place for it.
   uint32_t create(const NatRequest& request, const HashSecret& secret, uint64_t now_ns, NatMapping& out);
-  /// A packet of the client has passed: age, TCP state, and where he is now.
-  void forwarded(uint32_t slot, uint8_t tcp_flags, const ReturnPath& client, uint64_t now_ns);
+  /// A packet of the client passes: age, TCP state, and where he is now. `mapping`: as found, and brought up to date.
+  void forwarded(uint32_t slot, NatMapping& mapping, uint8_t tcp_flags, const ReturnPath& client,
+                 uint64_t now_ns);
+  /// A SYN of the client's, whose stream gets `length` bytes before `first`. While an older connection stands, it is only
+  /// noted: the backend may refuse it.
+  void opens(uint32_t slot, NatMapping& mapping, uint32_t first, uint32_t length);
+  /// The connection of the latest SYN has replaced the one that stood.
+  void replace_connection(uint32_t slot, NatMapping& mapping, uint32_t length);
   /// Looks at up to `slots` slots and forgets those that have expired.
   void expire(uint64_t now_ns, uint32_t slots);
 
@@ -92,10 +95,17 @@ class NatTable {
   uint32_t find_client(const FlowKey& key, uint64_t hash, NatMapping& out) const;
   /// The mapping in the slot; false if there is none now.
   bool read(uint32_t slot, NatMapping& out) const;
-  /// A packet of the backend has passed.
-  void replied(uint32_t slot, uint8_t tcp_flags, uint64_t now_ns);
+  /// A packet of the backend has passed. `also`: of Seen.
+  void replied(uint32_t slot, uint8_t tcp_flags, uint64_t now_ns, uint8_t also = 0);
+  /// What was seen of the connection in the slot.
+  uint8_t seen(uint32_t slot) const { return slots_[slot].seen.load(std::memory_order_relaxed); }
+  void see(uint32_t slot, uint8_t what);
 
+  // Memory that find_forward() and find_reply() will read: first where they look, then what they find there.
+  void prefetch_forward(uint64_t hash) const { forwards_.prefetch(hash); }
   void prefetch_reply(uint64_t hash) const { replies_.prefetch(hash); }
+  void prefetch_forward_mapping(uint64_t hash) const { prefetch_slot(forwards_.candidate(hash)); }
+  void prefetch_reply_mapping(uint64_t hash) const { prefetch_slot(replies_.candidate(hash)); }
   const NatTableStats& stats() const { return stats_; }  ///< the owner's
   uint32_t used() const { return used_.load(std::memory_order_relaxed); }
   uint32_t capacity() const { return config_.capacity; }
@@ -108,9 +118,6 @@ class NatTable {
 
  private:
   static constexpr std::size_t kWords = sizeof(NatMapping) / 8;
-  // What was seen, of either side.
-  enum Seen : uint8_t { kClientFin = 1, kClientRst = 2, kReply = 4, kReplyFin = 8, kReplyRst = 16 };
-
   struct alignas(64) Slot {
     std::atomic<uint32_t> version;      ///< 0: never used
     std::atomic<uint32_t> client_tick;  ///< when a packet of his last passed
@@ -126,6 +133,11 @@ class NatTable {
     return static_cast<uint32_t>((uint64_t{seconds} * 1'000'000'000 >> 30) + 1);
   }
 
+  void prefetch_slot(uint32_t slot) const {
+    if (slot == kNone) return;
+    const auto* line = reinterpret_cast<const char*>(slots_ + slot);
+    for (std::size_t at = 0; at < sizeof(Slot); at += alignof(Slot)) __builtin_prefetch(line + at);
+  }
   void write(Slot& slot, const NatMapping& mapping);
   uint32_t silent_ticks(const Slot& slot, uint64_t now_ns) const;
   bool is_closed(const Slot& slot) const;

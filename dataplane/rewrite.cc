@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "dataplane/checksum.h"
+#include "dataplane/client_note.h"
 #include "dataplane/crc32c.h"
 #include "dataplane/encapsulate.h"
 #include "dataplane/limits.h"
@@ -53,7 +54,7 @@ bool complete_partial_checksum(const Packet& packet, const ParsedPacket& parsed)
 
 uint32_t path_mtu(const Backend& backend, const ParsedPacket& parsed) {
   const uint32_t mtu = backend.next_hop.mtu != 0 ? backend.next_hop.mtu : kMaxIpv4Length;
-  const uint32_t inner = mtu - std::min(mtu, overhead_of(backend));
+  const uint32_t inner = mtu - std::min(mtu, overhead_of(backend) + note_overhead(backend, parsed.protocol));
   return parsed.ip_version == 4 ? inner : std::max(inner, kMinIpv6Mtu);
 }
 

@@ -45,6 +45,13 @@ constexpr bool is_nat(Mode mode) {
   return mode >= Mode::dnat;
 }
 
+/// How a backend of mode nat is told who its client is (dataplane/client_note.h).
+enum class ClientNote : uint8_t {
+  none,
+  toa,    ///< TCP option 254 of the segments that open a connection
+  proxy,  ///< PROXY protocol v2: before a connection's first byte, in every datagram
+};
+
 /// NextHop::vlan, beside the VLAN ids 1 to 4094.
 inline constexpr uint16_t kVlanKeep = 0;           ///< tags leave as they came
 inline constexpr uint16_t kVlanNone = UINT16_MAX;  ///< no tag leaves
@@ -78,8 +85,9 @@ struct alignas(64) Backend {
   uint16_t tunnel_port = 0;  ///< gue, vxlan: UDP destination, host order
   uint16_t port = 0;         ///< dnat, nat: the backend's, host order; 0: the packet's
   uint32_t vni = 0;          ///< vxlan: 24 bits
-  MacAddress inner_destination{};  ///< vxlan
-  MacAddress inner_source{};       ///< vxlan
+  ClientNote client_note = ClientNote::none;  ///< nat
+  MacAddress inner_destination{};             ///< vxlan
+  MacAddress inner_source{};                  ///< vxlan
 
   /// An id that a flow remembers may mean another service's backend by now.
   bool takes_packets_of(uint32_t asking) const { return usable && service == asking; }

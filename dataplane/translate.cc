@@ -101,6 +101,25 @@ void translate_sctp(Packet& packet, const ParsedPacket& parsed, const Endpoints&
   std::memcpy(l4 + kSctpChecksumAt, &crc, sizeof crc);
 }
 
+void lower_sequence(uint8_t* at, uint32_t less, Difference& difference) {
+  Be32 number;
+  std::memcpy(&number, at, sizeof number);
+  number = Be32::from_host(number.host() - less);
+  difference.replace(at, number.bytes, sizeof number);
+}
+
+// RFC 1191 section 4, RFC 4443 section 3.2. Not below what every link carries.
+void lower_mtu(uint8_t* icmp, uint8_t ip_version, uint32_t less, Difference& message) {
+  const auto& header = *view_as<IcmpHeader>(icmp);
+  const bool v4 = ip_version == 4;
+  if (v4 ? header.type != 3 || header.code != 4 : header.type != 2) return;
+  const uint32_t mtu = header.rest.host() & (v4 ? UINT16_MAX : UINT32_MAX);
+  const uint32_t least = v4 ? kMinIpv4Mtu : kMinIpv6Mtu;
+  if (mtu <= least) return;  // also 0, of routers older than RFC 1191
+  const Be32 rest = Be32::from_host(header.rest.host() - std::min(less, mtu - least));
+  message.replace(icmp + offsetof(IcmpHeader, rest), rest.bytes, sizeof rest);
+}
+
 }  // namespace
 
 void translate(Packet& packet, const ParsedPacket& parsed, const Endpoints& to) {
@@ -120,7 +139,7 @@ void translate(Packet& packet, const ParsedPacket& parsed, const Endpoints& to) 
 }
 
 void translate_icmp_error(Packet& packet, const ParsedPacket& parsed, const Endpoints& outer,
-                          const Endpoints& quoted) {
+                          const Endpoints& quoted, uint32_t sequence_less, uint32_t mtu_less) {
   uint8_t* const l3 = packet.data + parsed.l3_offset;
   uint8_t* const icmp = packet.data + parsed.l4_offset;
   uint8_t* const quoted_l3 = icmp + sizeof(IcmpHeader);
@@ -138,6 +157,8 @@ void translate_icmp_error(Packet& packet, const ParsedPacket& parsed, const Endp
   if (parsed.ip_version == 4) quoted_addresses.apply(view_as<Ipv4Header>(quoted_l3)->checksum.bytes, message);
   Difference quoted_ports;
   replace_ports(quoted_l4, quoted, quoted_ports);
+  if (sequence_less != 0)
+    lower_sequence(quoted_l4 + offsetof(TcpHeader, sequence), sequence_less, quoted_ports);
   message.add(quoted_ports);
   Difference segment = quoted_addresses;
   segment.add(quoted_ports);
@@ -145,6 +166,7 @@ void translate_icmp_error(Packet& packet, const ParsedPacket& parsed, const Endp
   // A quotation of eight bytes ends before TCP's checksum.
   if (parsed.key.protocol == kProtoTcp && quoted_l4 + kTcpChecksumAt + 2 <= end)
     segment.apply(quoted_l4 + kTcpChecksumAt, message);
+  if (mtu_less != 0) lower_mtu(icmp, parsed.ip_version, mtu_less, message);
   if (parsed.ip_version == 6) message.add(addresses);  // ICMPv6 has a pseudo header
   message.apply(icmp + offsetof(IcmpHeader, checksum));
 }

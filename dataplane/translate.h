@@ -27,7 +27,8 @@ void translate(Packet& packet, const ParsedPacket& parsed, const Endpoints& to);
 
 /// An ICMP or ICMPv6 error: its own addresses become those of `outer` (whose ports mean nothing), those of the packet it quotes
 /// become `quoted`, as that packet's sender knew them. All checksums it carries follow.
+/// sequence_less, mtu_less: so much is taken off the quoted TCP sequence number, and off the MTU that a "too big" tells.
 void translate_icmp_error(Packet& packet, const ParsedPacket& parsed, const Endpoints& outer,
-                          const Endpoints& quoted);
+                          const Endpoints& quoted, uint32_t sequence_less = 0, uint32_t mtu_less = 0);
 
 }  // namespace xebec

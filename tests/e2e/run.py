@@ -8,6 +8,7 @@ import time
 
 import cases
 import test_change
+import test_client_address
 import test_explain
 import test_forwarding
 import test_fragments

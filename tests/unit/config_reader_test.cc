@@ -57,6 +57,19 @@ const char kFull[] = R"({
   "control": { "socket": "/run/x.sock" }
 })";
 
+TEST(ConfigReader, ReadsAndWritesHowBackendsAreToldTheClient) {
+  for (const auto& [word, note] : {std::pair{"none", ClientNote::none}, std::pair{"toa", ClientNote::toa},
+                                   std::pair{"proxy-v2", ClientNote::proxy}}) {
+    const std::string text = service_text(fmt::format(R"("mode": "nat", "client_address": "{}")", word));
+    const auto read = read_config(text, "f");
+    ASSERT_TRUE(read) << errors_of(text);
+    EXPECT_EQ(read->services[0].client_address, note);
+    const auto again = read_config(write_config(*read, true).dump(), "again");
+    ASSERT_TRUE(again);
+    EXPECT_EQ(*again, *read);
+  }
+}
+
 TEST(ConfigReader, ReadsEveryKey) {
   const auto read = read_config(kFull, "f");
   ASSERT_TRUE(read) << errors_of(kFull);
@@ -383,6 +396,19 @@ const Refused kValues[] = {
      "f:1:93: error: /services/0/mss_clamp: \"on\" is neither a number nor \"auto\" nor \"off\""},
     {"MssClampFlag", service_text("\"mss_clamp\": true"),
      "f:1:93: error: /services/0/mss_clamp: must be a number, \"auto\" or \"off\", not true or false"},
+    {"ClientAddressUnknown", service_text("\"client_address\": \"proxy\""),
+     "f:1:98: error: /services/0/client_address: \"proxy\" is not a value of client_address; available: none, "
+     "toa, proxy-v2"},
+    {"ClientAddressWithoutNat", service_text("\"client_address\": \"toa\""),
+     "f:1:98: error: /services/0/client_address: toa is for mode nat: with mode dsr-l2 a backend sees the "
+     "client's own address"},
+    {"ClientAddressToaOfUdp",
+     R"({"services":[{"name":"s","vip":"192.0.2.1","port":80,"protocol":"udp","mode":"nat","client_address":"toa"}]})",
+     "f:1:101: error: /services/0/client_address: toa is an option of TCP, and the service's protocol is udp"},
+    {"ClientAddressProxyOfSctp",
+     R"({"services":[{"name":"s","vip":"192.0.2.1","port":80,"protocol":"sctp","mode":"nat","client_address":"proxy-v2"}]})",
+     "f:1:102: error: /services/0/client_address: proxy-v2 goes with tcp and udp, and the service's protocol is "
+     "sctp"},
     {"IcmpRateOutOfRange", R"({"icmp":{"errors_per_s":1000001}})",
      "f:1:25: error: /icmp/errors_per_s: 1000001 is out of range 0..1000000"},
     {"IcmpUnknownKey", R"({"icmp":{"error_per_s":1}})",

@@ -107,6 +107,33 @@ TEST(Explain, MeasuresWhatLeavesAndHowLongAPacketMayBe) {
   }
 }
 
+TEST(Explain, MeasuresWhatTellingTheClientsAddressAdds) {
+  const std::string config = R"({"interfaces": [{"name": "eth0", "local_mac": "02:00:00:00:00:02"}],
+    "nat": {"addresses": ["198.51.100.1", "2001:db8:51::1"]},
+    "services": [
+      {"name": "t", "vip": "203.0.113.10", "port": 1, "protocol": "tcp", "mode": "nat", "client_address": "toa",
+       "backends": [{"address": "10.0.1.11"}]},
+      {"name": "p", "vip": "203.0.113.10", "port": 2, "protocol": "tcp", "mode": "nat", "client_address": "proxy-v2",
+       "backends": [{"address": "10.0.1.11"}]},
+      {"name": "u", "vip": "2001:db8::10", "port": 2, "protocol": "udp", "mode": "nat", "client_address": "proxy-v2",
+       "backends": [{"address": "2001:db8:1::11"}]}]})";
+  struct Row {
+    const char *source, *destination;
+    int shortest_out, longest_in, overhead;
+  };
+  // Of opening packets: a SYN without data has no PROXY header, and one that fills the MTU no TCP option.
+  const Row rows[] = {{"10.0.0.1:1", "203.0.113.10:1/tcp", 62, 1514, 0},
+                      {"10.0.0.1:1", "203.0.113.10:2/tcp", 60, 1486, 28},
+                      {"[2001:db8::7]:1", "[2001:db8::10]:2/udp", 62 + 52, 1462, 52}};
+  const OfflineWorld world(config, 1500);
+  for (const Row& row : rows) {
+    const Json leaves = world.explain(row.source, row.destination)["leaves"];
+    EXPECT_EQ(leaves["shortest_out"], row.shortest_out) << row.destination;
+    EXPECT_EQ(leaves["longest_in"], row.longest_in) << row.destination;
+    EXPECT_EQ(leaves["overhead"], row.overhead) << row.destination;
+  }
+}
+
 TEST(Explain, SaysWhyAServiceHasNoBackend) {
   const OfflineWorld world(kConfig);
   const Json idle = world.explain("10.0.0.1:5555", "203.0.113.20:443/tcp");

@@ -25,12 +25,16 @@ struct Way {
   const char *vip4, *vip6;
   Mode mode;
   const char *backend4, *backend6;
+  ClientNote note = ClientNote::none;
 };
-constexpr Way kWays[] = {{"203.0.113.10", "2001:db8::10", Mode::gre, "10.0.0.1", "2001:db8:1::1"},
-                         {"203.0.113.20", "2001:db8::20", Mode::gue, "10.0.0.2", "2001:db8:1::2"},
-                         {"203.0.113.30", "2001:db8::30", Mode::vxlan, "10.0.0.3", "2001:db8:1::3"},
-                         {"203.0.113.40", "2001:db8::40", Mode::dnat, "10.0.0.4", "2001:db8:1::4"},
-                         {"203.0.113.50", "2001:db8::50", Mode::nat, "10.0.0.5", "2001:db8:1::5"}};
+constexpr Way kWays[] = {
+    {"203.0.113.10", "2001:db8::10", Mode::gre, "10.0.0.1", "2001:db8:1::1"},
+    {"203.0.113.20", "2001:db8::20", Mode::gue, "10.0.0.2", "2001:db8:1::2"},
+    {"203.0.113.30", "2001:db8::30", Mode::vxlan, "10.0.0.3", "2001:db8:1::3"},
+    {"203.0.113.40", "2001:db8::40", Mode::dnat, "10.0.0.4", "2001:db8:1::4"},
+    {"203.0.113.50", "2001:db8::50", Mode::nat, "10.0.0.5", "2001:db8:1::5"},
+    {"203.0.113.60", "2001:db8::60", Mode::nat, "10.0.0.6", "2001:db8:1::6", ClientNote::toa},
+    {"203.0.113.70", "2001:db8::70", Mode::nat, "10.0.0.7", "2001:db8:1::7", ClientNote::proxy}};
 constexpr const char* kClient4 = "192.0.2.1";
 constexpr const char* kClient6 = "2001:db8:c::1";
 
@@ -45,6 +49,7 @@ std::unique_ptr<const Table> make_table() {
         b.tunnel_port = 4789;
         b.gue_header = v6;
         b.port = protocol == kProtoTcp ? 8443 : 0;
+        b.client_note = way.note;
       }
     }
   }
@@ -124,10 +129,11 @@ TEST(MutationOfModes, BasePacketsAllGoOn) {
   EXPECT_GE(packets.size(), 40u);
   for (const Bytes& packet : packets) run.add(packet);
   run.flush();
-  // A reply of mode nat goes to an address and port of ours, which these cannot know.
+  // A reply of mode nat goes to an address and port of ours, which these cannot know, and a fragment cannot have a header.
   EXPECT_GE(run.counters().forwarded.read() + run.drops(DropReason::nat_unknown) +
-                run.drops(DropReason::fragment_unknown),
+                run.drops(DropReason::fragment_unknown) + run.drops(DropReason::proxy_fragment),
             packets.size());
+  EXPECT_GT(run.counters().nat_client_told.read(), 10u);
   EXPECT_GT(run.counters().nat_replies.read(), 6u);
 }
 

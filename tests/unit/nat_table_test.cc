@@ -141,10 +141,11 @@ TEST(NatTable, TakesThePortOfAClosedConnectionAfterSomeSecondsAndNotBefore) {
   NatTable table(config(1024, 20000, 20000), 0, 1);
   NatMapping m;
   const uint32_t slot = table.create(request(client(0)), kSecret, kNow, m);
-  table.forwarded(slot, kTcpSyn, {}, kNow);
+  NatMapping mine = m;
+  table.forwarded(slot, mine, kTcpSyn, {}, kNow);
   table.replied(slot, kTcpSyn | kTcpAck, kNow);
   EXPECT_EQ(table.create(request(client(1)), kSecret, kNow + 100 * kSecond, m), NatTable::kNone);
-  table.forwarded(slot, kTcpFin | kTcpAck, {}, kNow + 101 * kSecond);
+  table.forwarded(slot, mine, kTcpFin | kTcpAck, {}, kNow + 101 * kSecond);
   table.replied(slot, kTcpFin | kTcpAck, kNow + 101 * kSecond);
   EXPECT_EQ(table.create(request(client(1)), kSecret, kNow + 102 * kSecond, m), NatTable::kNone);
   EXPECT_NE(table.create(request(client(1)), kSecret, kNow + 106 * kSecond, m), NatTable::kNone);
@@ -180,7 +181,7 @@ TEST(NatTable, ForgetsByTheTimersOfTheRfcs) {
     const FlowKey key = client(1, life.protocol);
     const uint32_t slot = table.create(request(key), kSecret, kNow, m);
     for (const auto& [reply, flags] : life.packets)
-      reply ? table.replied(slot, flags, kNow) : table.forwarded(slot, flags, {}, kNow);
+      reply ? table.replied(slot, flags, kNow) : table.forwarded(slot, m, flags, {}, kNow);
     // Ages are counted in ticks of 1.07 s.
     table.expire(kNow + (life.silent_s - 2) * kSecond, 1024);
     EXPECT_EQ(table.used(), 1u) << life.what << ": forgotten early";
