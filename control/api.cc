@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include "control/api.h"
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <charconv>
 #include <chrono>
@@ -11,6 +13,7 @@
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
 
+#include "control/access.h"
 #include "control/config_document.h"
 #include "control/endpoint.h"
 #include "control/explain.h"
@@ -346,6 +349,18 @@ std::string printable(std::string text) {
   return text;
 }
 
+bool is_permitted(const HttpRequest& request) {
+  // Looked up at each change: changes are rare, and whoever made the group afterwards need not restart.
+  return may_write({request.uid, request.groups}, geteuid(), group_id(kWriteGroup));
+}
+
+HttpResponse not_permitted(const HttpRequest& request) {
+  return failure(403, "permission",
+                 fmt::format("{} {}: uid {} may look, but not change anything", request.method, request.path,
+                             request.uid),
+                 fmt::format("root, the daemon's user and members of the group {} may", kWriteGroup));
+}
+
 std::vector<std::string> split(const std::string& path) {
   std::vector<std::string> parts;
   std::size_t at = 0;
@@ -368,7 +383,7 @@ HttpResponse handle_api_request(Controller& controller, const HttpRequest& reque
   }
   call.path.erase(call.path.begin());
   if (request.method == "GET") return read(call);
-  HttpResponse response = write(call);
+  HttpResponse response = is_permitted(request) ? write(call) : not_permitted(request);
   spdlog::info("api: {} {} by uid {} pid {}: {}", request.method, printable(request.path), request.uid,
                request.pid, response.status);
   return response;

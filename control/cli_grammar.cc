@@ -4,6 +4,7 @@
 
 #include <cerrno>
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <functional>
 #include <map>
@@ -15,9 +16,12 @@
 #include <fmt/format.h>
 #include <CLI/CLI.hpp>
 
+#include "control/cli_completion.h"
+#include "control/cli_daemon_grammar.h"
 #include "control/cli_error.h"
 #include "control/cli_verbs.h"
 #include "control/config_fields.h"
+#include "control/grammar_json.h"
 
 namespace xebec {
 namespace {
@@ -35,6 +39,8 @@ struct Line {
   bool dry_run = false;
   bool arrow = false;  // only there to be read over
   ExplainArguments explain;
+  DaemonArguments daemon;
+  std::string shell;
   std::function<VerbResult(const Verbs&)> verb;
 };
 
@@ -197,6 +203,24 @@ void add_other_objects(CLI::App& app, Line& line) {
            [](const Verbs& verbs) { return verbs.reload(); });
 }
 
+void add_completion(CLI::App& app, Line& line) {
+  add_verb(&app, "completion", "Print the completion for a shell", {}, line,
+           [&line](const Verbs&) -> VerbResult {
+             fmt::print("{}", completion_script(line.shell));
+             return 0;
+           })
+      ->add_option("SHELL", line.shell, "bash, zsh or fish")
+      ->required()
+      ->check(CLI::IsMember({"bash", "zsh", "fish"}));
+  // For the making of the manual (docs/man).
+  add_verb(&app, "grammar", "The command line's grammar as JSON", {}, line,
+           [&app](const Verbs&) -> VerbResult {
+             fmt::print("{}\n", grammar_json(app).dump(2));
+             return 0;
+           })
+      ->group("");
+}
+
 void add_options(CLI::App& app, Line& line) {
   app.add_flag("-j,--json", line.json, "JSON: the daemon's answer as it came");
   app.add_flag("-p,--pretty", line.pretty, "JSON with line breaks");
@@ -240,7 +264,8 @@ CliError usage_error(const CLI::App& app, const CLI::ParseError& error) {
   }
   const std::string what = at == &app ? "command line" : path.substr(app.get_name().size() + 1);
   std::vector<std::string> names;
-  for (const CLI::App* verb : at->get_subcommands([](const CLI::App*) { return true; })) {
+  const auto shown = [](const CLI::App* verb) { return !verb->get_group().empty(); };
+  for (const CLI::App* verb : at->get_subcommands(shown)) {
     names.push_back(verb->get_name());
   }
   const std::string help = fmt::format("{} --help", path);
@@ -298,7 +323,16 @@ int run_cli(int argc, const char* const* argv) {
   add_health_object(app, line);
   add_config_object(app, line);
   add_explain(app, line);
+  add_daemon_verbs(app, line.options, line.daemon, line.verb);
+  add_completion(app, line);
 
+  if (argc > 2 && argv[1] == std::string_view(kCompleteWord)) {
+    curl_global_init(CURL_GLOBAL_NOTHING);
+    const char* socket = std::getenv("XEBEC_SOCKET");
+    print_completion(app, argc, argv, socket != nullptr ? socket : line.options.socket);
+    curl_global_cleanup();
+    return 0;
+  }
   const bool json = asks_for_json(argc, argv);
   try {
     app.parse(argc, argv);

@@ -10,6 +10,7 @@
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
 
+#include "control/confinement.h"
 #include "control/netdev.h"
 #include "control/placement.h"
 #include "control/xdp_features.h"
@@ -179,6 +180,20 @@ void Engine::place(const Config& config, uint32_t workers, Preflight& preflight)
   }
 }
 
+namespace {
+
+/// Whether a worker injects may change when its sockets are bound anew; whether it might does not.
+std::function<void()> confinement_of(const Config& config, uint32_t worker) {
+  const bool injects = std::any_of(config.interfaces.begin(), config.interfaces.end(),
+                                   [](const InterfaceConfig& i) { return i.transmit != TransmitMode::ring; });
+  return [injects, worker] {
+    if (const auto confined = confine_worker(injects); !confined)
+      spdlog::warn("worker {}: it keeps rights that it does not need: {}", worker, confined.error());
+  };
+}
+
+}  // namespace
+
 tl::expected<void, StartError> Engine::open_worker(const Config& config, uint32_t id, Preflight& preflight) {
   std::vector<std::size_t> interfaces;
   for (std::size_t i = 0; i < interfaces_.size(); ++i) {
@@ -223,6 +238,7 @@ tl::expected<void, StartError> Engine::open_worker(const Config& config, uint32_
   options.nat = nat_.get();
   options.idle = choose_idle(interfaces, opened->ports, preflight);
   options.cpu = cpus_[id];
+  options.confine = confinement_of(config, id);
   if (opened->injector) injectors_[id] = std::move(opened->injector);
   workers_.push_back(std::make_unique<Worker>(std::move(options), std::move(opened->umem),
                                               std::move(opened->ports), *tables_));

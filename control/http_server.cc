@@ -17,6 +17,7 @@
 #include <charconv>
 #include <optional>
 #include <utility>
+#include <vector>
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
@@ -44,6 +45,7 @@ constexpr int kAnswerPatience = 6;  // times the silence
 struct Client {
   int fd = -1;
   ucred credentials{};
+  std::vector<gid_t> groups;
   Clock::time_point progress;  // last complete header, answer or connection
   Clock::time_point deadline;
   bool dropped = false;
@@ -89,6 +91,25 @@ std::optional<uint64_t> announced_length(MHD_Connection* connection) {
   const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), length);
   if (error == std::errc::result_out_of_range) return UINT64_MAX;
   return length;
+}
+
+/// With none but its primary one where the kernel does not tell: fewer rights, never more.
+std::vector<gid_t> groups_of(int fd, gid_t primary) {
+  std::vector<gid_t> groups(64);
+  for (;;) {
+    auto size = static_cast<socklen_t>(groups.size() * sizeof(gid_t));
+    if (getsockopt(fd, SOL_SOCKET, SO_PEERGROUPS, groups.data(), &size) == 0) {
+      groups.resize(size / sizeof(gid_t));
+      break;
+    }
+    if (errno != ERANGE || size <= groups.size() * sizeof(gid_t)) {
+      groups.clear();
+      break;
+    }
+    groups.resize(size / sizeof(gid_t));  // as many as there are
+  }
+  groups.push_back(primary);
+  return groups;
 }
 
 class MhdServer final : public HttpServer {
@@ -235,6 +256,7 @@ void MhdServer::on_connection(void* self, MHD_Connection* connection, void** con
   if (getsockopt(client.fd, SOL_SOCKET, SO_PEERCRED, &client.credentials, &size) != 0) {
     client.credentials = {0, static_cast<uid_t>(-1), static_cast<gid_t>(-1)};  // nobody, never root
   }
+  client.groups = groups_of(client.fd, client.credentials.gid);
   *context = &client;
 }
 
@@ -350,6 +372,7 @@ HttpResponse MhdServer::answer(const Client& client, Incoming& request, const ch
   asked.uid = client.credentials.uid;
   asked.gid = client.credentials.gid;
   asked.pid = client.credentials.pid;
+  asked.groups = client.groups;
   try {
     return handler_(asked);
   } catch (const std::exception& error) {

@@ -11,6 +11,7 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include <tl/expected.hpp>
 
@@ -26,6 +27,7 @@ struct HttpRequest {
   uid_t uid = 0;  ///< of the peer (SO_PEERCRED)
   gid_t gid = 0;
   pid_t pid = 0;
+  std::vector<gid_t> groups;  ///< its supplementary groups (SO_PEERGROUPS), and gid
 };
 
 struct HttpResponse {

@@ -18,8 +18,6 @@
 namespace xebec {
 
 tl::expected<std::unique_ptr<InstanceLock>, InstanceLock::Error> InstanceLock::take(const std::string& path) {
-  (void)mkdir(path.substr(0, path.rfind('/')).c_str(),
-              0750);  // /run/xebec after a boot; open() tells if it did not help
   const int fd = open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0640);
   if (fd < 0) {
     return tl::unexpected(

@@ -20,11 +20,18 @@
 #include <spdlog/spdlog.h>
 #include <CLI/CLI.hpp>
 
+#include "control/access.h"
 #include "control/api.h"
+#include "control/confinement.h"
 #include "control/controller.h"
+#include "control/daemon_options.h"
+#include "control/daemon_paths.h"
+#include "control/grammar_json.h"
 #include "control/installation.h"
 #include "control/log.h"
+#include "control/supervision.h"
 #include "control/text_file.h"
+#include "control/unix_listener.h"
 
 namespace {
 
@@ -37,57 +44,16 @@ constexpr int kExitPermission = 4;
 constexpr int kExitConfig = 6;
 constexpr int kExitRunning = 7;
 
-constexpr const char* kDefaultSocket = "/run/xebec/xebec.sock";
-
-struct Options {
-  std::string config_file = "/etc/xebec/xebec.json";
-  bool config_given = false;
-  std::vector<std::string> interfaces;
-  bool check = false;
-  bool daemonize = false;
-  std::string pidfile;
-  std::string log = "stderr";
-  std::string log_level = "info";
-  std::string socket;
-  std::string instance;
-  std::string state_dir = "/var/lib/xebec";
-};
-
 int complain(int code, const std::string& message, const std::string& hint = {}) {
   fmt::print(stderr, "xebecd: error: {}\n", message);
   if (!hint.empty()) fmt::print(stderr, "hint: {}\n", hint);
   return code;
 }
 
-/// A daemon leaves the directory it was started in; the paths it was given still mean what they meant there.
-void make_absolute(Options& o) {
-  constexpr std::string_view kFile = "file:";
-  for (std::string* path : {&o.config_file, &o.pidfile, &o.socket, &o.state_dir}) {
-    if (!path->empty()) *path = std::filesystem::absolute(*path);
-  }
-  if (std::string_view(o.log).starts_with(kFile)) {
-    o.log = std::string(kFile) + std::filesystem::absolute(o.log.substr(kFile.size())).string();
-  }
-}
-
 /// Empty: go on. Otherwise the exit code (0 after --help and --version).
-std::optional<int> parse_options(int argc, char** argv, Options& o) {
+std::optional<int> parse_options(int argc, char** argv, DaemonOptions& o) {
   CLI::App app{"Xebec, a layer-4 load balancer on AF_XDP", "xebecd"};
-  bool foreground = false;
-  auto* config = app.add_option("-c,--config", o.config_file, "configuration file")->capture_default_str();
-  app.add_option("-i,--interface", o.interfaces, "serve this interface, if the file names none");
-  app.add_flag("--check", o.check, "check the configuration and exit");
-  auto* fore = app.add_flag("--foreground", foreground, "stay in the foreground (the default)");
-  app.add_flag("--daemon", o.daemonize, "go into the background once everything works")->excludes(fore);
-  app.add_option("--pidfile", o.pidfile, "write the process id here");
-  app.add_option("--log", o.log, "stderr, syslog or file:PATH")->capture_default_str();
-  app.add_option("--log-level", o.log_level, "trace, debug, info, warning, error, off")
-      ->capture_default_str();
-  app.add_option("--socket", o.socket, fmt::format("control socket [{}]", kDefaultSocket));
-  app.add_option("--instance", o.instance, "name of this daemon, if several run");
-  app.add_option("--state-dir", o.state_dir, "where the installation's hash seed is kept")
-      ->capture_default_str();
-  app.set_version_flag("--version", std::string("xebecd ") + XEBEC_VERSION);
+  define_options(app, o);
   try {
     app.parse(argc, argv);
   } catch (const CLI::Success& e) {
@@ -95,12 +61,13 @@ std::optional<int> parse_options(int argc, char** argv, Options& o) {
   } catch (const CLI::ParseError& e) {
     return complain(kExitUsage, e.what(), "xebecd --help");
   }
-  o.config_given = config->count() > 0;
-  make_absolute(o);
-  return std::nullopt;
+  settle_options(app, o);
+  if (!o.grammar) return std::nullopt;
+  fmt::print("{}\n", grammar_json(app).dump(2));
+  return 0;
 }
 
-std::optional<int> load_config(const Options& o, Config& config) {
+std::optional<int> load_config(const DaemonOptions& o, Config& config) {
   const auto text = read_text_file(o.config_file);
   if (!text) {
     if (text.error().code != ENOENT || o.config_given || o.interfaces.empty()) {
@@ -134,17 +101,12 @@ std::optional<int> load_config(const Options& o, Config& config) {
   return std::nullopt;
 }
 
-std::string socket_path(const Options& o, const Config& config) {
-  if (!o.socket.empty()) return o.socket;
-  if (!config.control.socket.empty()) return config.control.socket;
-  if (!o.instance.empty()) return fmt::format("/run/xebec/{}.sock", o.instance);
-  return kDefaultSocket;
-}
-
-void log_finding(const Finding& finding) {
+/// What keeps a --daemon from starting is told where it was started, too.
+void log_finding(const DaemonOptions& o, const Finding& finding) {
   constexpr spdlog::level::level_enum kLevels[] = {spdlog::level::info, spdlog::level::warn,
                                                    spdlog::level::err};
   spdlog::log(kLevels[static_cast<std::size_t>(finding.level)], "preflight: {}", to_string(finding));
+  if (o.daemonize && finding.level == Finding::Level::fail) fmt::print(stderr, "{}\n", to_string(finding));
 }
 
 /// TERM, INT, HUP and USR1 as a descriptor; blocked for every thread that is started from here on.
@@ -157,11 +119,12 @@ int signal_descriptor() {
   return signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
 }
 
-void on_signal(int fd, EventLoop& loop, Controller& controller) {
+void on_signal(int fd, EventLoop& loop, Controller& controller, Supervision& supervision) {
   signalfd_siginfo info{};
   while (read(fd, &info, sizeof info) == static_cast<ssize_t>(sizeof info)) {
     switch (info.ssi_signo) {
       case SIGHUP:
+        supervision.before_reload();
         if (const auto r = controller.reload(); r) {
           spdlog::info("reload: {} change{}, generation {}", r->diff.size(), r->diff.size() == 1 ? "" : "s",
                        r->generation);
@@ -170,6 +133,7 @@ void on_signal(int fd, EventLoop& loop, Controller& controller) {
           for (const Diagnostic& d : r.error().diagnostics) spdlog::error("reload: {}", d.to_string());
           spdlog::error("reload: nothing changed: {}", r.error().message);
         }
+        supervision.after_reload();
         break;
       case SIGUSR1:
         reopen_log();
@@ -213,12 +177,14 @@ int go_into_background() {
   return ends[1];
 }
 
-int serve(const Options& o, Config config, int ready_fd) {
-  const std::string socket = socket_path(o, config);
-  auto lock = InstanceLock::take(socket + ".lock");
+int serve(const DaemonOptions& o, Config config, const Supervisor& supervisor, int ready_fd) {
+  const std::string socket = socket_path(o.socket, config.control.socket, o.instance);
+  if (auto made = make_socket_directory(socket, kReadGroup); !made)
+    return complain(kExitFailure, made.error());
+  auto lock = InstanceLock::take(lock_path(socket));
   if (!lock) return complain(lock.error().taken ? kExitRunning : kExitFailure, lock.error().message);
 
-  Preflight preflight(log_finding);
+  Preflight preflight([&o](const Finding& finding) { log_finding(o, finding); });
   check_host(preflight);
   for (const InterfaceConfig& i : config.interfaces) check_interface(i, preflight);
   if (preflight.failed()) {
@@ -236,7 +202,7 @@ int serve(const Options& o, Config config, int ready_fd) {
 
   // The socket before the shim: a bad path is found while the interface is still untouched. Requests wait for the loop to run.
   Controller* serving = nullptr;
-  auto api = HttpServer::listen(**loop, socket, "xebec", [&serving](const HttpRequest& request) {
+  auto api = HttpServer::listen(**loop, socket, kReadGroup, [&serving](const HttpRequest& request) {
     return handle_api_request(*serving, request);
   });
   if (!api) return complain(kExitFailure, api.error());
@@ -253,13 +219,15 @@ int serve(const Options& o, Config config, int ready_fd) {
     return complain(controller.error().exit_code, controller.error().message, controller.error().hint);
 
   serving = controller->get();
-  const auto watch =
-      (*loop)->watch(signals, POLLIN, [&](short) { on_signal(signals, **loop, **controller); });
-
   if (!o.pidfile.empty() && !(std::ofstream(o.pidfile) << getpid() << std::endl)) {
     return complain(kExitFailure,
                     fmt::format("cannot write the pid file {}: {}", o.pidfile, std::strerror(errno)));
   }
+  if (const auto confined = confine_control(); !confined) preflight.warn(confined.error());
+  if (!filters_system_calls()) preflight.warn("built with sanitizers: workers may make any system call");
+  auto supervision = std::make_optional<Supervision>(supervisor, **loop, **controller);
+  const auto watch =
+      (*loop)->watch(signals, POLLIN, [&](short) { on_signal(signals, **loop, **controller, *supervision); });
   spdlog::info("ready: {} services, control socket {}", (*controller)->config().services.size(), socket);
   if (ready_fd >= 0) {
     const char zero = 0;
@@ -270,6 +238,7 @@ int serve(const Options& o, Config config, int ready_fd) {
   (*loop)->run();
 
   (*loop)->unwatch(watch);
+  supervision.reset();
   api->reset();
   controller->reset();
   if (!o.pidfile.empty()) unlink(o.pidfile.c_str());
@@ -281,7 +250,7 @@ int serve(const Options& o, Config config, int ready_fd) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  Options options;
+  DaemonOptions options;
   if (const auto done = parse_options(argc, argv, options)) return *done;
   Config config;
   if (const auto failed = load_config(options, config)) return *failed;
@@ -289,6 +258,7 @@ int main(int argc, char** argv) {
     fmt::print("{}: ok\n", options.config_file);
     return 0;
   }
+  const Supervisor supervisor = Supervisor::from_environment();
   int ready_fd = -1;
   if (options.daemonize) {
     ready_fd = go_into_background();
@@ -296,7 +266,8 @@ int main(int argc, char** argv) {
     if (options.log == "stderr") options.log = "syslog";  // nobody reads a daemon's stderr
   }
   const auto log = open_log(options.log, options.log_level);
-  const int code = log ? serve(options, std::move(config), ready_fd) : complain(kExitFailure, log.error());
+  const int code =
+      log ? serve(options, std::move(config), supervisor, ready_fd) : complain(kExitFailure, log.error());
   if (code != 0 && ready_fd >= 0) {
     const char byte = static_cast<char>(code);
     (void)!write(ready_fd, &byte, 1);

@@ -3,7 +3,6 @@
 #include "control/unix_listener.h"
 
 #include <fcntl.h>
-#include <grp.h>
 #include <sys/file.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -15,9 +14,10 @@
 #include <chrono>
 #include <cstring>
 #include <thread>
-#include <vector>
 
 #include <fmt/format.h>
+
+#include "control/access.h"
 
 namespace xebec {
 namespace {
@@ -57,19 +57,6 @@ std::string parent_of(const std::string& path) {
   const std::size_t slash = path.rfind('/');
   if (slash == std::string::npos) return ".";
   return slash == 0 ? "/" : path.substr(0, slash);
-}
-
-std::optional<gid_t> group_id(const std::string& name) {
-  std::vector<char> buffer(1024);
-  group entry{};
-  group* found = nullptr;
-  int rc = 0;
-  while ((rc = getgrnam_r(name.c_str(), &entry, buffer.data(), buffer.size(), &found)) == ERANGE &&
-         buffer.size() < (1u << 20)) {
-    buffer.resize(buffer.size() * 2);
-  }
-  if (rc != 0 || found == nullptr) return std::nullopt;
-  return found->gr_gid;
 }
 
 /// A client may use `path` only as its mode and group say, so a group that we are not in and may not give
@@ -141,6 +128,18 @@ std::optional<pid_t> listening_process(const std::string& path) {
   return pid;
 }
 
+tl::expected<void, std::string> make_socket_directory(const std::string& path, const std::string& group) {
+  const std::string parent = parent_of(path);
+  if (mkdir(parent.c_str(), kDirectoryMode) != 0) {
+    if (errno == EEXIST) return {};
+    return tl::unexpected(failure("cannot make the directory " + parent));
+  }
+  give_to_group(parent, group_id(group));
+  if (chmod(parent.c_str(), kDirectoryMode) != 0)
+    return tl::unexpected(failure("cannot set the mode of " + parent));
+  return {};
+}
+
 tl::expected<std::unique_ptr<UnixListener>, std::string> UnixListener::open(const std::string& path,
                                                                             const std::string& group) {
   if (path.empty() || path.size() >= sizeof(sockaddr_un::sun_path)) {
@@ -149,13 +148,7 @@ tl::expected<std::unique_ptr<UnixListener>, std::string> UnixListener::open(cons
   }
   const std::string parent = parent_of(path);
   const std::optional<gid_t> gid = group_id(group);
-  if (mkdir(parent.c_str(), kDirectoryMode) == 0) {
-    give_to_group(parent, gid);
-    if (chmod(parent.c_str(), kDirectoryMode) != 0)
-      return tl::unexpected(failure("cannot set the mode of " + parent));
-  } else if (errno != EEXIST) {
-    return tl::unexpected(failure("cannot make the directory " + parent));
-  }
+  if (auto made = make_socket_directory(path, group); !made) return tl::unexpected(made.error());
   const Fd directory(::open(parent.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (directory.get() < 0) return tl::unexpected(failure("cannot open the directory " + parent));
   if (auto locked = lock_directory(directory.get(), parent); !locked) return tl::unexpected(locked.error());

@@ -16,10 +16,14 @@ namespace xebec {
 /// second.
 std::optional<pid_t> listening_process(const std::string& path);
 
+/// Makes the directory of `path` (mode 0750, one level, `group`'s where there is such a group) if it is missing; one that is
+/// there stays as it is.
+tl::expected<void, std::string> make_socket_directory(const std::string& path, const std::string& group);
+
 class UnixListener {
  public:
-  /// Makes the parent directory (mode 0750, one level) if it is missing, replaces a socket file that nobody
-  /// listens on, binds `path` with mode 0660 and listens. File and new directory belong to `group` where it
+  /// Makes the directory as make_socket_directory() does, replaces a socket file that nobody
+  /// listens on, binds `path` with mode 0660 and listens. The file belongs to `group` where it
   /// exists and we may give them to it. Refuses a path that something listens on, and one that is no socket.
   /// The error is a sentence.
   static tl::expected<std::unique_ptr<UnixListener>, std::string> open(const std::string& path,

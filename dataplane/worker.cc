@@ -124,6 +124,7 @@ void Worker::run() {
   if (options_.cpu) pinned_.store(pin_this_thread(*options_.cpu), std::memory_order_relaxed);
   // What a thread sleeps longer than it asked for; 50 us unless told.
   (void)prctl(PR_SET_TIMERSLACK, 1);
+  if (options_.confine) options_.confine();
   reader_.wake();
   uint32_t empty_rounds = 0;
   while (!stop_.load(std::memory_order_acquire)) {

@@ -8,6 +8,7 @@
 #include <array>
 #include <atomic>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -46,7 +47,8 @@ struct WorkerOptions {
   std::optional<uint32_t> cpu;
   Idle idle = Idle::adaptive;
   FlowTableConfig flows;
-  NatTables* nat = nullptr;  ///< of all workers; outlives them. Null: this worker's alone
+  NatTables* nat = nullptr;       ///< of all workers; outlives them. Null: this worker's alone
+  std::function<void()> confine;  ///< called on its thread before the first packet; may be empty
 };
 
 /// Counters of the loop itself; written by the worker, read by anyone.

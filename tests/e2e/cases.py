@@ -29,6 +29,7 @@ SANITIZED = {
     "malformed_packets_are_dropped_each_with_one_reason", "echo_to_a_vip_is_answered_with_a_right_checksum",
     "prefixes_ranges_and_protocols_have_their_own_backends", "quic_connections_keep_their_backend_whatever_their_address",
     "denied_sources_are_dropped_from_the_moment_of_the_change",
+    "threads_keep_no_right_that_they_do_not_need", "tells_systemd_how_it_is_and_lives_only_while_every_worker_moves",
 }
 
 

@@ -19,8 +19,10 @@ import test_icmp
 import test_inject
 import test_jumbo
 import test_nat
+import test_operations
 import test_packets
 import test_quic
+import test_real_servers
 import test_sctp
 import test_services
 
