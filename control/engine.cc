@@ -433,6 +433,16 @@ tl::expected<void, std::string> Engine::set_macs(const std::vector<ServedLink>& 
   return {};
 }
 
+FlowCount Engine::flows(uint32_t backend_id) const {
+  FlowCount sum;
+  for (const auto& worker : workers_) {
+    const FlowCount count = worker->state().flows.counts().of(backend_id);
+    sum.flows += count.flows;
+    sum.open += count.open;
+  }
+  return sum;
+}
+
 tl::expected<void, std::string> Engine::publish(std::unique_ptr<const Table> table,
                                                 const ReplyRules& replies) {
   std::vector<SteeredService> wanted = services_of(*table);

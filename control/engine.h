@@ -90,6 +90,8 @@ class Engine {
   std::vector<std::string> problems() const;
   const QueueHealth& health(std::size_t interface, uint32_t queue) const;
 
+  /// What all workers remember of a backend.
+  FlowCount flows(uint32_t backend_id) const;
   const std::vector<ServedInterface>& interfaces() const { return interfaces_; }
   const std::vector<std::unique_ptr<Worker>>& workers() const { return workers_; }
 

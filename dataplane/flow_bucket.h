@@ -10,6 +10,7 @@
 #pragma once
 
 #include <array>
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -24,6 +25,16 @@
 #endif
 
 namespace xebec {
+
+/// The table's owner stores every field by this, so that another thread may look (flow_reader.h). Plain moves, both.
+template <typename T>
+inline void put(T& field, T value) {
+  std::atomic_ref<T>(field).store(value, std::memory_order_relaxed);
+}
+template <typename T>
+inline T peek_at(T& field) {
+  return std::atomic_ref<T>(field).load(std::memory_order_relaxed);
+}
 
 /// Two buckets of four are the eight places a flow may be in. Four make line 0 exactly one cache line.
 inline constexpr uint32_t kBucketPlaces = 4;
@@ -45,6 +56,14 @@ struct alignas(64) FlowBucket {
 };
 static_assert(sizeof(FlowBucket) == 3 * 64);
 static_assert(offsetof(FlowBucket, addresses) == 64);
+
+/// Word by word: see put().
+inline void put_addresses(FlowAddresses& place, const FlowAddresses& value) {
+  uint64_t words[sizeof value / 8];
+  std::memcpy(words, &value, sizeof value);
+  auto* to = reinterpret_cast<uint64_t*>(&place);  // aligned: a bucket is, and two places fill a line
+  for (std::size_t i = 0; i < sizeof value / 8; ++i) put(to[i], words[i]);
+}
 
 /// Bit i: place i of `first` (0..3) or place i - 4 of `second` (4..7) has this tag.
 inline uint32_t match_tags_portable(const FlowBucket& first, const FlowBucket& second, uint16_t tag) {

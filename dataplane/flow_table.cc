@@ -49,8 +49,17 @@ FlowTable::FlowTable(const FlowTableConfig& config)
 }
 
 void FlowTable::forget(Place p) {
-  p.bucket->tags[p.index] = 0;
+  counts_.ends(p.bucket->backends[p.index], state_at(p));
+  put(p.bucket->tags[p.index], uint16_t{0});
   --stats_.used;
+}
+
+void FlowTable::change_state(Place p, uint8_t tcp_flags) {
+  const FlowState state = state_at(p);
+  const FlowState next = next_state(state, tcp_flags);
+  if (next == state) return;
+  put(p.bucket->states[p.index], static_cast<uint8_t>(next));
+  if (next == FlowState::closing) counts_.closes(p.bucket->backends[p.index]);
 }
 
 FlowTable::Place FlowTable::find(const FlowKey& key, const FlowProbe& probe) const {
@@ -138,14 +147,14 @@ FlowTable::Place FlowTable::make_room(const FlowProbe& at, uint32_t tick) {
           forget({to, j});
           ++stats_.evicted_expired;
         }
-        to->tags[j] = bucket->tags[i];
-        to->protocols[j] = bucket->protocols[i];
-        to->states[j] = bucket->states[i];
-        to->seen[j] = bucket->seen[i];
-        to->ports[j] = bucket->ports[i];
-        to->backends[j] = bucket->backends[i];
-        to->addresses[j] = bucket->addresses[i];
-        bucket->tags[i] = 0;
+        put(to->tags[j], bucket->tags[i]);
+        put(to->protocols[j], bucket->protocols[i]);
+        put(to->states[j], bucket->states[i]);
+        put(to->seen[j], bucket->seen[i]);
+        put(to->ports[j], bucket->ports[i]);
+        put(to->backends[j], bucket->backends[i]);
+        put_addresses(to->addresses[j], bucket->addresses[i]);
+        put(bucket->tags[i], uint16_t{0});
         ++stats_.relocated;
         return {bucket, i};
       }
@@ -165,7 +174,7 @@ bool FlowTable::insert(const FlowKey& key, const FlowProbe& probe, uint32_t back
   const uint32_t tick = tick_of(now_ns);
   if (const Place known = find_live(key, probe, tcp_flags, tick); known.bucket != nullptr) {
     advance(known, tcp_flags, tick);
-    known.bucket->backends[known.index] = backend_id;
+    move(hit_of(known).slot, backend_id);
     return true;
   }
   if (!budget_.any(now_ns)) {
@@ -180,20 +189,39 @@ bool FlowTable::insert(const FlowKey& key, const FlowProbe& probe, uint32_t back
   }
   budget_.take();
   FlowBucket& bucket = *place.bucket;
-  bucket.tags[place.index] = probe.tag;
-  bucket.protocols[place.index] = key.protocol;
-  bucket.states[place.index] = static_cast<uint8_t>(state);
-  bucket.seen[place.index] = tick;
-  bucket.ports[place.index] = ports_of(key);
-  bucket.backends[place.index] = backend_id;
-  bucket.addresses[place.index] = {key.source, key.destination};
+  put(bucket.tags[place.index], probe.tag);
+  put(bucket.protocols[place.index], key.protocol);
+  put(bucket.states[place.index], static_cast<uint8_t>(state));
+  put(bucket.seen[place.index], tick);
+  put(bucket.ports[place.index], ports_of(key));
+  put(bucket.backends[place.index], backend_id);
+  put_addresses(bucket.addresses[place.index], {key.source, key.destination});
+  counts_.begins(backend_id, state);
   ++stats_.inserts;
   ++stats_.used;
   return true;
 }
 
+uint32_t FlowTable::forget_matching(const FlowFilter& filter, uint32_t first, uint32_t buckets) {
+  uint32_t forgotten = 0;
+  for (uint32_t b = first; b < count_ && b - first < buckets; ++b) {
+    for (uint32_t i = 0; i < kBucketPlaces; ++i) {
+      const Place place{buckets_ + b, i};
+      if (place.bucket->tags[i] == 0) continue;
+      if (!filter.matches(place.bucket->addresses[i].source, place.bucket->backends[i])) continue;
+      forget(place);
+      ++forgotten;
+    }
+  }
+  return forgotten;
+}
+
 void FlowTable::move(uint32_t slot, uint32_t backend_id) {
-  buckets_[slot / kBucketPlaces].backends[slot % kBucketPlaces] = backend_id;
+  const Place place{buckets_ + slot / kBucketPlaces, slot % kBucketPlaces};
+  uint32_t& backend = place.bucket->backends[place.index];
+  counts_.ends(backend, state_at(place));
+  put(backend, backend_id);
+  counts_.begins(backend, state_at(place));
 }
 
 }  // namespace xebec

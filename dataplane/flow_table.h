@@ -1,17 +1,20 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // A worker's memory of decisions: flow -> backend, with TCP state and age. Fixed memory, no allocation after
-// construction, bounded probes. One thread.
+// construction, bounded probes. One thread; others may look (flow_reader.h).
 //
 // What every packet of a known flow needs is here and inline; what makes and ends flows is in flow_table.cc. With all of
 // it behind calls and the buckets computed anew in each, a packet spent 190 instructions on its flow.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <bit>
 #include <cstddef>
 #include <cstdint>
 
 #include "dataplane/flow_bucket.h"
+#include "dataplane/flow_counts.h"
+#include "dataplane/flow_filter.h"
 #include "dataplane/flow_key.h"
 #include "dataplane/flow_state.h"
 #include "dataplane/insert_budget.h"
@@ -54,7 +57,8 @@ struct FlowTableStats {
   uint64_t relocated = 0;          ///< a flow went to its other bucket to make room
   uint64_t refused_full = 0;       ///< no candidate place was free or gave way
   uint64_t refused_rate = 0;       ///< beyond max_inserts_per_s
-  uint32_t used = 0;               ///< places ever filled and not erased; expired ones count until reused
+  uint64_t swept = 0;              ///< forgotten by sweep()
+  uint32_t used = 0;               ///< places ever filled and not erased; expired ones count until reused or swept
 };
 
 /// Where a flow may be: its two buckets and, once prefetch_entry() has looked, the place whose tag fits. Computed once a
@@ -112,12 +116,29 @@ class FlowTable {
   /// Gives a flow found in this batch another backend.
   void move(uint32_t slot, uint32_t backend_id);
 
+  /// Forgets what is over in the next `buckets` buckets, and flows of backends that are gone (`is_gone(backend_id)`) as soon
+  /// as they are silent: a packet of such a flow finds another backend, but one that sends none would count for as long as
+  /// its timeout lasts, and for whoever gets the id next. Without it expired flows would count until their places are needed.
+  template <typename IsGone>
+  void sweep(uint32_t buckets, uint64_t now_ns, const IsGone& is_gone);
+
+  /// f(backend_id, state) for every flow, also those that have expired and were not swept yet. By the owning thread.
+  template <typename F>
+  void for_each_flow(const F& f) const;
+
+  /// Forgets what matches in so many buckets from `first` on; returns how many.
+  uint32_t forget_matching(const FlowFilter& filter, uint32_t first, uint32_t buckets);
+
+  /// Flows by backend id. At all times what a look at every place would find.
+  const FlowCounts& counts() const { return counts_; }
   const FlowTableStats& stats() const { return stats_; }
+  uint32_t buckets() const { return count_; }
   /// Places; stats().used never exceeds it.
   uint32_t capacity() const { return count_ * kBucketPlaces; }
   std::size_t memory_bytes() const { return count_ * sizeof(FlowBucket); }
 
  private:
+  friend class FlowReader;  // of another thread
   /// A place in the table; none if `bucket` is null.
   struct Place {
     FlowBucket* bucket = nullptr;
@@ -128,8 +149,14 @@ class FlowTable {
   /// years. They are compared as signed differences: right across the wrap, and a clock read that is a little behind the
   /// last one expires nothing.
   static constexpr uint32_t kTickShift = 26;
+  /// How long a flow of a backend that is gone may be silent, a minute: a packet that comes meanwhile goes to another
+  /// backend as one of a known flow, rather than as one out of nowhere.
+  static constexpr uint32_t kGoneTicks = (60'000'000'000u >> kTickShift) + 1;
   static uint32_t tick_of(uint64_t now_ns) { return static_cast<uint32_t>(now_ns >> kTickShift); }
   static uint32_t timeout_ticks(uint32_t seconds);
+  static uint32_t seconds_of(int32_t ticks) {
+    return ticks <= 0 ? 0 : static_cast<uint32_t>((static_cast<uint64_t>(ticks) << kTickShift) / 1'000'000'000);
+  }
 
   uint32_t scale(uint32_t value) const { return static_cast<uint32_t>((uint64_t{value} * count_) >> 32); }
   uint32_t other(uint32_t bucket, uint16_t tag) const;
@@ -146,7 +173,9 @@ class FlowTable {
   bool expired(Place p, uint32_t tick) const {
     return silence(p, tick) > static_cast<int32_t>(timeouts_[p.bucket->states[p.index]]);
   }
-  static void advance(Place p, uint8_t tcp_flags, uint32_t tick);
+  void advance(Place p, uint8_t tcp_flags, uint32_t tick);
+  /// A flow that gives way, or a packet that ends its connection.
+  void change_state(Place p, uint8_t tcp_flags);
   FlowHit hit_of(Place p) const;
 
   FlowHit search(const FlowKey& key, const FlowProbe& probe, uint8_t tcp_flags, uint32_t tick);
@@ -159,6 +188,8 @@ class FlowTable {
   uint32_t count_;
   ZeroPages pages_;
   FlowBucket* buckets_;
+  uint32_t swept_to_ = 0;  // the bucket that sweep() looks at next
+  FlowCounts counts_;
   std::array<uint32_t, kFlowStates> timeouts_{};
   InsertBudget budget_;
   FlowTableStats stats_;
@@ -214,11 +245,8 @@ inline void FlowTable::advance(Place p, uint8_t tcp_flags, uint32_t tick) {
   // Most packets change neither; a line that is not written need not be written back.
   const FlowState state = state_at(p);
   const bool stays = !gives_way(state) && !ends_connection(tcp_flags);  // next_state() says so in more steps
-  if (!stays) {
-    const auto next = static_cast<uint8_t>(next_state(state, tcp_flags));
-    if (p.bucket->states[p.index] != next) p.bucket->states[p.index] = next;
-  }
-  if (p.bucket->seen[p.index] != tick) p.bucket->seen[p.index] = tick;
+  if (!stays) change_state(p, tcp_flags);
+  if (p.bucket->seen[p.index] != tick) put(p.bucket->seen[p.index], tick);
 }
 
 inline uint32_t FlowTable::guessed(const FlowKey& key, const FlowProbe& probe, uint64_t now_ns) const {
@@ -241,6 +269,33 @@ inline FlowHit FlowTable::lookup(const FlowKey& key, const FlowProbe& probe, uin
   if (guessed(key, probe, now_ns) == kNoBackend) return search(key, probe, tcp_flags, tick_of(now_ns));
   advance_guessed(probe, tcp_flags, now_ns);
   return hit_of({probe.guess, probe.guess_place});
+}
+
+template <typename IsGone>
+void FlowTable::sweep(uint32_t buckets, uint64_t now_ns, const IsGone& is_gone) {
+  if (stats_.used == 0) return;
+  const uint32_t tick = tick_of(now_ns);
+  for (uint32_t n = std::min(buckets, count_); n != 0; --n) {
+    FlowBucket* const bucket = buckets_ + swept_to_;
+    if (++swept_to_ == count_) swept_to_ = 0;
+    for (uint32_t i = 0; i < kBucketPlaces; ++i) {
+      const Place place{bucket, i};
+      if (bucket->tags[i] == 0) continue;
+      const bool silent = silence(place, tick) > static_cast<int32_t>(kGoneTicks);
+      if (!expired(place, tick) && !(silent && is_gone(bucket->backends[i]))) continue;
+      forget(place);
+      ++stats_.swept;
+    }
+  }
+}
+
+template <typename F>
+void FlowTable::for_each_flow(const F& f) const {
+  for (const FlowBucket* bucket = buckets_; bucket != buckets_ + count_; ++bucket) {
+    for (uint32_t i = 0; i < kBucketPlaces; ++i) {
+      if (bucket->tags[i] != 0) f(bucket->backends[i], static_cast<FlowState>(bucket->states[i]));
+    }
+  }
 }
 
 inline FlowHit FlowTable::hit_of(Place p) const {

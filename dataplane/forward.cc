@@ -392,6 +392,26 @@ void forward_all(const Table& table, ForwardState& state, std::span<Packet> pack
 
 // Of a table of the default size all slots are looked at every 8 s: five looks a second by a worker that sleeps.
 constexpr uint32_t kHousekeepingSlots = 1u << 12;
+constexpr uint64_t kHousekeepingNs = 100'000'000;
+
+// Every place of the flow table is looked at once in so long, in pieces: of a table of the default size 5 us every 10 ms,
+// which no packet in the queue behind it notices.
+constexpr uint64_t kSweepNs = 4'000'000'000;
+// At most so many buckets at once, some 50 us: what a worker that slept for 200 ms has to catch up with. A table of more than
+// 1.6 M buckets (5 M flows) takes longer than kSweepNs.
+constexpr uint32_t kSweepBuckets = 1u << 12;
+
+void sweep_flows(const Table& table, ForwardState& state, uint64_t now_ns) {
+  const uint64_t elapsed_ns = std::min(now_ns - state.housekept_ns, kSweepNs);
+  const uint64_t wanted = state.flows.capacity() / kBucketPlaces * elapsed_ns / kSweepNs;
+  if (wanted == 0) return;
+  state.housekept_ns = now_ns;
+  // A backend without an address is the gap of an id that is not in use.
+  const std::span<const Backend> backends = table.backends();
+  state.flows.sweep(static_cast<uint32_t>(std::min<uint64_t>(wanted, kSweepBuckets)), now_ns,
+                    [&](uint32_t id) { return id >= backends.size() || backends[id].address == IpAddress{}; });
+  state.counters.flows_used.set(state.flows.stats().used);
+}
 
 }  // namespace
 
@@ -402,7 +422,10 @@ ForwardState::ForwardState(const FlowTableConfig& flow_config, NatTables* shared
       worker(number) {}
 ForwardState::~ForwardState() = default;
 
-void housekeep(ForwardState& state, uint64_t now_ns) {
+void housekeep(const Table& table, ForwardState& state, uint64_t now_ns) {
+  sweep_flows(table, state, now_ns);
+  if (now_ns - state.nat_kept_ns < kHousekeepingNs) return;
+  state.nat_kept_ns = now_ns;
   state.nat->of(state.worker).expire(now_ns, kHousekeepingSlots);
   count_nat(state);
 }

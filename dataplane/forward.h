@@ -102,6 +102,8 @@ struct ForwardState {
   WorkerCounters counters;
   /// When a new connection last went unremembered or was forgotten; then no unknown one has a second chance.
   uint64_t forgot_ns = 0;
+  uint64_t housekept_ns = 0;  ///< when housekeep() last swept the flow table
+  uint64_t nat_kept_ns = 0;   ///< ... looked for expired translations
 
   // Scratch of the batch in hand, here so that nothing is allocated or zeroed per batch.
   std::array<PacketInHand, kBatchSize> in_hand;
@@ -123,8 +125,9 @@ void drop_held(WorkerCounters& counters, uint64_t packets);
 
 /// How many first fragments all workers have seen: as long as it stays, offering held ones again is of no use.
 uint64_t first_fragments_seen(const ForwardState& state);
-/// What is to be done from time to time, packets or none: forgets translated connections that have expired. Bounded.
-void housekeep(ForwardState& state, uint64_t now_ns);
+/// What is to be done from time to time, packets or none: forgets flows and translated connections that have expired.
+/// Bounded; the more often it is called, the less it does at once.
+void housekeep(const Table& table, ForwardState& state, uint64_t now_ns);
 
 /// Counts a batch whose frames were all sent: for callers without a ring that may be full.
 void count_sent(WorkerCounters& counters, std::span<const Decision> decisions);

@@ -293,6 +293,17 @@ void NatTable::expire(uint64_t now_ns, uint32_t slots) {
   }
 }
 
+uint32_t NatTable::forget_matching(const FlowFilter& filter, uint32_t first, uint32_t slots) {
+  uint32_t forgotten = 0;
+  for (uint32_t i = first; i < fresh_ && i - first < slots; ++i) {
+    NatMapping mapping;
+    if (!read(i, mapping) || !filter.matches(mapping.forward.source, mapping.backend)) continue;
+    forget(i);
+    ++forgotten;
+  }
+  return forgotten;
+}
+
 NatTables::NatTables(const NatTableConfig& config, uint32_t workers) {
   for (uint32_t w = 0; w < workers; ++w) tables_.push_back(std::make_unique<NatTable>(config, w, workers));
 }

@@ -20,6 +20,7 @@
 #include <span>
 #include <vector>
 
+#include "dataplane/flow_filter.h"
 #include "dataplane/ip_address.h"
 #include "dataplane/nat_config.h"
 #include "dataplane/nat_index.h"
@@ -86,6 +87,10 @@ class NatTable {
   void replace_connection(uint32_t slot, NatMapping& mapping, uint32_t length);
   /// Looks at up to `slots` slots and forgets those that have expired.
   void expire(uint64_t now_ns, uint32_t slots);
+  /// Forgets what matches in so many slots from `first` on; returns how many.
+  uint32_t forget_matching(const FlowFilter& filter, uint32_t first, uint32_t slots);
+  /// Slots from here on were never used.
+  uint32_t slots_used() const { return fresh_; }
 
   // ---- Any thread ----
 

@@ -15,6 +15,7 @@
 #include <fmt/format.h>
 
 #include "dataplane/affinity.h"
+#include "dataplane/nat_table.h"
 #include "dataplane/pieces.h"
 
 namespace xebec {
@@ -42,8 +43,8 @@ constexpr uint32_t kBusyRoundsHeld = 64;
 // stopping the worker.
 constexpr int kTransmitTries = 4;
 
-// How often expired connections are looked for, at most; a sleeping worker wakes every kSleepMs.
-constexpr uint64_t kHousekeepingNs = 100'000'000;
+// How often expired flows are looked for, at most; a sleeping worker wakes every kSleepMs.
+constexpr uint64_t kHousekeepingNs = 10'000'000;
 
 uint64_t packets_in(std::span<const Frame> frames) {
   uint64_t packets = 0;
@@ -131,6 +132,8 @@ void Worker::run() {
     reader_.quiescent();
     generation_.store(reader_.get()->generation(), std::memory_order_relaxed);
     beat();
+    keep_house();
+    if (flush_.ordered()) flush_flows();
     uint32_t served = 0;
     for (std::size_t i = 0; i < ports_.size(); ++i) served += serve(i);
     if (!held_.empty() && (served == 0 || ++busy_rounds_held_ % kBusyRoundsHeld == 0))
@@ -143,6 +146,7 @@ void Worker::run() {
       continue;
     }
     loop_.empty_rounds.add(1);
+    if (flush_.ordered()) continue;
     ++empty_rounds;
     if (options_.idle == Idle::spin) {
       for (WorkerPort& p : ports_) p.port->busy_poll();
@@ -183,9 +187,18 @@ void Worker::beat() {
   for (const WorkerPort& p : ports_) {
     if (p.heartbeat != nullptr) __atomic_store_n(p.heartbeat, now, __ATOMIC_RELAXED);
   }
+}
+
+void Worker::keep_house() {
+  const uint64_t now = coarse_now_ns();
   if (now - housekept_ns_ < kHousekeepingNs) return;
   housekept_ns_ = now;
-  housekeep(*state_, now);
+  housekeep(*reader_.get(), *state_, now);
+}
+
+void Worker::flush_flows() {
+  flush_.work(state_->flows, state_->nat->of(state_->worker));
+  state_->counters.flows_used.set(state_->flows.stats().used);
 }
 
 uint32_t Worker::serve(std::size_t port_index) {

@@ -18,6 +18,7 @@
 #include <tl/expected.hpp>
 
 #include "dataplane/counters.h"
+#include "dataplane/flow_flush.h"
 #include "dataplane/forward.h"
 #include "dataplane/held_fragments.h"
 #include "dataplane/io_error.h"
@@ -85,6 +86,8 @@ class Worker {
   const WorkerOptions& options() const { return options_; }
   const ForwardState& state() const { return *state_; }
   const LoopCounters& loop() const { return loop_; }
+  /// Orders to forget flows are left here; a worker that sleeps hears of one when it wakes.
+  FlowFlush& flush() { return flush_; }
   const Umem* umem() const { return umem_.get(); }  ///< null between close_ports() and adopt()
   Umem* umem() { return umem_.get(); }
   const std::vector<WorkerPort>& ports() const { return ports_; }
@@ -115,6 +118,8 @@ class Worker {
   uint64_t rest_ns() const;
   void wait_for_work(int timeout_ms);
   void beat();
+  void keep_house();
+  void flush_flows();
   void find_ports();
   void publish_ledger();
 
@@ -124,6 +129,7 @@ class Worker {
   std::unique_ptr<ForwardState> state_;
   Published<Table>::Reader reader_;
   LoopCounters loop_;
+  FlowFlush flush_;
   HeldFragments held_;
   uint32_t busy_rounds_held_ = 0;         // that went by while held_ had something
   uint64_t first_fragments_offered_ = 0;  // as many had been seen when held_ was last offered
