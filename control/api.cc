@@ -14,7 +14,10 @@
 #include <spdlog/spdlog.h>
 
 #include "control/access.h"
-#include "control/config_document.h"
+#include "control/api_answer.h"
+#include "control/api_backend.h"
+#include "control/api_config.h"
+#include "control/api_flow.h"
 #include "control/endpoint.h"
 #include "control/explain.h"
 #include "control/report.h"
@@ -22,71 +25,6 @@
 
 namespace xebec {
 namespace {
-
-HttpResponse answer(int status, const Json& body) {
-  // Strings in it come from configuration and kernel; a byte that is no UTF-8 must not cost the answer.
-  return {status, body.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n", "application/json"};
-}
-
-HttpResponse failure(int status, std::string_view code, std::string_view message, std::string_view hint = {},
-                     const Diagnostics& diagnostics = {}) {
-  Json rows = Json::array();
-  for (const Diagnostic& d : diagnostics) {
-    rows.push_back({{"file", d.file},
-                    {"line", d.line},
-                    {"column", d.column},
-                    {"pointer", d.pointer},
-                    {"message", d.message}});
-  }
-  return answer(status,
-                {{"schema", "xebec.error/1"},
-                 {"error", {{"code", code}, {"message", message}, {"hint", hint}, {"diagnostics", rows}}}});
-}
-
-HttpResponse answer(const ChangeResult& result, int status) {
-  if (!result) {
-    const ChangeError& e = result.error();
-    switch (e.kind) {
-      case ChangeError::Kind::invalid:
-        return failure(422, "invalid_config", e.message, e.hint, e.diagnostics);
-      case ChangeError::Kind::not_found:
-        return failure(404, "not_found", e.message, e.hint);
-      case ChangeError::Kind::conflict:
-        return failure(409, "conflict", e.message, e.hint);
-      case ChangeError::Kind::failed:
-        return failure(500, "failed", e.message, e.hint);
-    }
-  }
-  Json rows = Json::array();
-  for (const ConfigChange& c : result->diff) {
-    rows.push_back({{"op", to_string(c.op)}, {"path", c.path}, {"from", c.from}, {"to", c.to}});
-  }
-  return answer(status, {{"schema", "xebec.change/1"},
-                         {"changed", result->changed},
-                         {"generation", result->generation},
-                         {"dry_run", result->dry_run},
-                         {"diff", rows},
-                         {"warnings", result->warnings}});
-}
-
-/// One request on its way through the routes.
-struct Call {
-  Controller& controller;
-  const HttpRequest& request;
-  std::vector<std::string> path;  ///< split, without "v1"
-
-  bool is(std::string_view method, std::initializer_list<std::string_view> pattern) const {
-    if (request.method != method || path.size() != pattern.size()) return false;
-    return std::equal(pattern.begin(), pattern.end(), path.begin(),
-                      [](std::string_view p, const std::string& s) { return p == "*" || p == s; });
-  }
-  const ServiceConfig* service(const std::string& name) const {
-    for (const ServiceConfig& s : controller.config().services) {
-      if (s.name == name) return &s;
-    }
-    return nullptr;
-  }
-};
 
 HttpResponse no_service(const std::string& name) {
   return failure(404, "not_found", fmt::format("service {}: there is none of this name", name),
@@ -271,70 +209,35 @@ HttpResponse read(const Call& call) {
   if (call.is("GET", {"health"}) || call.is("GET", {"health", "history"})) return health(call);
   if (call.is("GET", {"health", "checks", "*"})) return single_check(call);
   if (call.is("GET", {"stats"})) return stats(call);
-  if (call.is("GET", {"config"})) {
-    return answer(200, {{"schema", "xebec.config/1"},
-                        {"config", write_config(c.config(), false)},
-                        {"generation", c.engine().table().generation()}});
-  }
+  if (call.path.front() == "config") return read_config_resource(call);
+  if (call.path.front() == "flows") return read_flow_resource(call);
   return failure(404, "not_found", fmt::format("{}: no such resource", call.request.path),
                  "docs/api.md lists them");
-}
-
-/// The first key that stands twice in an object of the tree; at most kMaxDocumentDepth deep.
-const JsonNode* repeated_key(const JsonNode& node) {
-  std::set<std::string_view> keys;
-  for (const JsonNode& child : node.children) {
-    if (node.kind == JsonNode::Kind::object && !keys.insert(child.key).second) return &child;
-    if (const JsonNode* found = repeated_key(child)) return found;
-  }
-  return nullptr;
-}
-
-/// A body under the rules of a file: bounded depth, before anything recursive touches it, and no key twice.
-tl::expected<nlohmann::json, HttpResponse> parse_body(const std::string& body) {
-  const auto refuse = [](const TextPosition& at, const std::string& message) {
-    return tl::unexpected(failure(422, "invalid_config", "body: " + message, {},
-                                  {Diagnostic{"(request)", at.line, at.column, "", message}}));
-  };
-  const auto document = parse_document(body);
-  if (!document) return refuse(document.error().at, document.error().message);
-  if (const JsonNode* twice = repeated_key(*document)) {
-    return refuse(twice->key_at, "the key " + quote(twice->key) + " is there twice");
-  }
-  return nlohmann::json::parse(body, nullptr, /*allow_exceptions=*/true, /*ignore_comments=*/true);
-}
-
-HttpResponse change_backend(const Call& call) {
-  const auto address = IpAddress::parse(call.path[3]);
-  if (!address) return failure(400, "usage", fmt::format("backend: {} is not an IP address", call.path[3]));
-  if (call.request.method == "DELETE")
-    return answer(call.controller.remove_backend(call.path[1], *address), 200);
-  const auto body = parse_body(call.request.body);
-  if (!body) return body.error();
-  return answer(call.controller.set_backend(call.path[1], *address, *body), 200);
 }
 
 HttpResponse write(const Call& call) {
   Controller& c = call.controller;
   const std::string& body = call.request.body;
-  if (call.is("POST", {"reload"})) return answer(c.reload(), 200);
-  if (call.is("DELETE", {"services", "*"})) return answer(c.remove_service(call.path[1]), 200);
+  if (call.is("POST", {"reload"})) return answer(c.reload(call.terms()), 200);
+  if (call.is("DELETE", {"services", "*"})) return answer(c.remove_service(call.path[1], call.terms()), 200);
   if (call.is("PATCH", {"services", "*", "backends", "*"}) ||
-      call.is("DELETE", {"services", "*", "backends", "*"})) {
+      call.is("DELETE", {"services", "*", "backends", "*"}) ||
+      call.is("POST", {"services", "*", "backends", "*", "drain"})) {
     return change_backend(call);
   }
   if (call.is("POST", {"services", "*", "backends", "*", "check"})) return start_check(call);
-  if (call.is("PUT", {"config"}) || call.is("POST", {"config", "check"})) {
-    auto config = read_config(body, "(request)", HiddenKeys::allowed);
-    if (!config) return failure(422, "invalid_config", "configuration rejected", {}, config.error());
-    if (call.request.method == "POST") return answer(200, {{"schema", "xebec.check/1"}, {"ok", true}});
-    const auto dry_run = call.request.query.find("dry_run");
-    return answer(c.apply(*config, dry_run != call.request.query.end() && dry_run->second != "0"), 200);
+  if (call.path.front() == "config") return write_config_resource(call);
+  if (call.path.front() == "flows") return write_flow_resource(call);
+  if (call.is("PATCH", {"services", "*"})) {
+    const auto json = parse_body(body);
+    return json ? answer(c.set_service(call.path[1], *json, call.terms()), 200) : json.error();
   }
   if (call.is("POST", {"services"}) || call.is("POST", {"services", "*", "backends"})) {
     const auto json = parse_body(body);
     if (!json) return json.error();
-    return answer(call.path.size() == 1 ? c.add_service(*json) : c.add_backend(call.path[1], *json), 201);
+    return answer(call.path.size() == 1 ? c.add_service(*json, call.terms())
+                                        : c.add_backend(call.path[1], *json, call.terms()),
+                  201);
   }
   return failure(404, "not_found",
                  fmt::format("{} {}: no such resource", call.request.method, call.request.path),
@@ -377,15 +280,19 @@ std::vector<std::string> split(const std::string& path) {
 
 HttpResponse handle_api_request(Controller& controller, const HttpRequest& request) try {
   Call call{controller, request, split(request.path)};
-  if (call.path.empty() || call.path.front() != "v1") {
+  if (call.path.size() < 2 || call.path.front() != "v1") {
     return failure(404, "not_found", fmt::format("{}: no such resource", request.path),
                    "everything is below /v1");
   }
   call.path.erase(call.path.begin());
   if (request.method == "GET") return read(call);
+  if (!request.if_match.empty() && !call.has_known_tag())
+    return failure(400, "usage",
+                   fmt::format("If-Match: {} is not one ETag in quotes, nor *", request.if_match));
   HttpResponse response = is_permitted(request) ? write(call) : not_permitted(request);
   spdlog::info("api: {} {} by uid {} pid {}: {}", request.method, printable(request.path), request.uid,
                request.pid, response.status);
+  response.etag = '"' + controller.config_tag() + '"';
   return response;
 } catch (const std::exception& e) {
   spdlog::error("api: {} {}: {}", request.method, printable(request.path), e.what());

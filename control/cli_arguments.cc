@@ -120,6 +120,35 @@ Argument<std::string> parse_source(const std::string& text) {
   return text;
 }
 
+Argument<uint64_t> parse_duration_ms(const std::string& option, const std::string& text) {
+  const std::size_t digits = std::min(text.find_first_not_of("0123456789"), text.size());
+  const std::string_view unit = std::string_view(text).substr(digits);
+  const auto number = decimal(std::string_view(text).substr(0, digits));
+  constexpr struct {
+    std::string_view name;
+    uint64_t ms;
+  } kUnits[] = {{"ms", 1}, {"", 1000}, {"s", 1000}, {"m", 60'000}, {"h", 3'600'000}};
+  for (const auto& u : kUnits) {
+    if (unit == u.name && number && *number > 0 && *number <= UINT32_MAX) return *number * u.ms;
+  }
+  return usage(fmt::format("{} {}: not a time", option, text), "such as 500ms, 60s, 5m or 1h");
+}
+
+namespace {
+
+/// ADDR[:PORT] with commas between -> the list of backends.
+Argument<CliJson> backends_of(const std::string& text) {
+  CliJson out = CliJson::array();
+  for (const CliJson& part : parts_of(text)) {
+    auto backend = parse_backend_address(part.get<std::string>());
+    if (!backend) return backend;
+    out.push_back(std::move(*backend));
+  }
+  return out;
+}
+
+}  // namespace
+
 Argument<CliJson> parse_settings(const std::vector<std::string>& settings,
                                  std::span<const std::string_view> keys) {
   const std::string known = fmt::format("{}", fmt::join(keys, ", "));
@@ -136,8 +165,13 @@ Argument<CliJson> parse_settings(const std::vector<std::string>& settings,
       return usage(fmt::format("{}: unknown key \"{}\"", setting, key),
                    guess.empty() ? "keys: " + known : fmt::format("did you mean \"{}\"?", guess));
     }
-    if (out.contains(key)) return usage(fmt::format("{}: \"{}\" is given twice", setting, key), "");
-    if (key == "allow" || key == "deny" || key == "server_id") {
+    if (out.contains(key == "backend" ? "backends" : key))
+      return usage(fmt::format("{}: \"{}\" is given twice", setting, key), "");
+    if (key == "backend") {
+      auto backends = backends_of(value);
+      if (!backends) return backends;
+      out["backends"] = std::move(*backends);
+    } else if (key == "allow" || key == "deny" || key == "server_id") {
       out[key] = parts_of(value);
     } else if (const auto number = decimal(value)) {
       out[key] = *number;

@@ -2,6 +2,7 @@
 // The tool's arguments that are more than a word: VIP:PORT/PROTO, ADDR:PORT and KEY=VALUE.
 #pragma once
 
+#include <cstdint>
 #include <span>
 #include <string>
 #include <string_view>
@@ -27,8 +28,11 @@ Argument<CliJson> parse_backend_address(const std::string& text);
 /// "ADDR:PORT" with a number for a port; returned as it stands.
 Argument<std::string> parse_source(const std::string& text);
 
+/// "500ms", "60s", "60", "5m", "1h" -> milliseconds; more than none.
+Argument<uint64_t> parse_duration_ms(const std::string& option, const std::string& text);
+
 /// KEY=VALUE with one of `keys`: numbers become numbers, true and false booleans, what stands between commas behind allow
-/// and deny a list, everything else strings.
+/// and deny a list, and behind backend a list of backends; everything else strings.
 Argument<CliJson> parse_settings(const std::vector<std::string>& settings,
                                  std::span<const std::string_view> keys);
 

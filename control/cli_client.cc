@@ -67,6 +67,7 @@ std::string code_of(long status) {
     case 404:
       return "not_found";
     case 409:
+    case 412:
       return "conflict";
     case 422:
       return "invalid_config";
@@ -92,7 +93,7 @@ CliError daemon_error(long status, const CliJson& answer) {
 }  // namespace
 
 tl::expected<Answer, CliError> Client::request(const std::string& method, const std::string& path,
-                                               const std::string& body) const {
+                                               const std::string& body, const std::string& tag) const {
   constexpr std::size_t kLongestSocket = 107;  // sun_path, unix(7)
   if (socket_.size() > kLongestSocket) {
     return tl::unexpected(
@@ -101,7 +102,10 @@ tl::expected<Answer, CliError> Client::request(const std::string& method, const 
   const std::unique_ptr<CURL, CurlDeleter> curl(curl_easy_init());
   // No "Expect: 100-continue": it would make a large configuration wait for a second round trip.
   const std::unique_ptr<curl_slist, CurlDeleter> headers(curl_slist_append(nullptr, "Expect:"));
-  if (!curl || !headers) return tl::unexpected(CliError{"failed", "libcurl: out of memory", ""});
+  const bool tagged =
+      tag.empty() ||
+      (headers && curl_slist_append(headers.get(), fmt::format("If-Match: \"{}\"", tag).c_str()));
+  if (!curl || !headers || !tagged) return tl::unexpected(CliError{"failed", "libcurl: out of memory", ""});
   Answer answer;
   CURL* c = curl.get();
   curl_easy_setopt(c, CURLOPT_UNIX_SOCKET_PATH, socket_.c_str());

@@ -22,9 +22,9 @@ class Client {
   Client(std::string socket, double timeout_s) : socket_(std::move(socket)), timeout_s_(timeout_s) {}
 
   /// `path` is percent-encoded. An answer with an error status is an error, with the daemon's own code and
-  /// words.
+  /// words. `tag`: of the configuration that the request was made from; another by now is the error "conflict".
   tl::expected<Answer, CliError> request(const std::string& method, const std::string& path,
-                                         const std::string& body = {}) const;
+                                         const std::string& body = {}, const std::string& tag = {}) const;
 
  private:
   std::string socket_;

@@ -36,7 +36,11 @@ struct Line {
   WhichFlow flow;
   std::string file = "/etc/xebec/xebec.json";
   std::vector<std::string> settings;
-  bool dry_run = false;
+  ApplyArguments apply;
+  DrainArguments drain;
+  FlowArguments flows;
+  std::string generation;
+  bool force = false;
   bool arrow = false;  // only there to be read over
   ExplainArguments explain;
   DaemonArguments daemon;
@@ -81,7 +85,14 @@ void add_service_object(CLI::App& app, Line& line) {
       "KEY=VALUE", line.settings,
       "mode=dsr-l2|ipip|gue|gre|vxlan|dnat|nat hash=5-tuple|source|source-destination table_size=PRIME "
       "stateless=true|false mss_clamp=auto|off|BYTES client_address=none|toa|proxy-v2 allow=PREFIX,... "
-      "deny=PREFIX,...");
+      "deny=PREFIX,... fail=drop|open "
+      "backend=ADDR[:PORT],...");
+
+  CLI::App* set = add_verb(object, "set", "Change a service", {}, line, [&line](const Verbs& verbs) {
+    return verbs.set_service(line.service, line.settings);
+  });
+  set->add_option("NAME", line.service, "of a service")->required();
+  set->add_option("KEY=VALUE", line.settings, "as for add; backend= replaces them all")->required();
 
   add_verb(object, "delete", "Delete a service and its backends", {"del", "rm"}, line,
            [&line](const Verbs& verbs) { return verbs.delete_service(line.service); })
@@ -96,6 +107,37 @@ void add_service_object(CLI::App& app, Line& line) {
   which->add_option("--dport", line.flow.port, "destination port, for a service of more than one");
   which->add_option("--dst", line.flow.destination, "destination address, for a service of a prefix");
   which->add_option("--protocol", line.flow.protocol, "tcp, udp or sctp, for a service of any protocol");
+}
+
+void add_drain_verbs(CLI::App* object, Line& line) {
+  DrainArguments& drain = line.drain;
+  const auto with_backends = [&drain](CLI::App* verb, const char* deadline) {
+    verb->add_option("SVC", drain.service, "the service")->required();
+    verb->add_option("ADDR", drain.addresses, "IP addresses of backends")->required();
+    verb->add_flag("--wait", drain.wait, "until it is done, with the progress on stderr");
+    verb->add_option("--deadline", drain.deadline, deadline);
+    return verb;
+  };
+  with_backends(add_verb(object, "drain", "No new flows; those that are there go on until they end", {}, line,
+                         [&drain](const Verbs& verbs) { return verbs.drain_backends(drain); }),
+                "let go of what is left then (60s, 5m); without it flows may stay for ever");
+  with_backends(
+      add_verb(object, "delete", "Take a backend out of a service, once it is drained", {"del", "rm"}, line,
+               [&drain](const Verbs& verbs) {
+                 drain.then_delete = true;
+                 if (drain.deadline.empty()) drain.deadline = "60s";
+                 return verbs.drain_backends(drain);
+               }),
+      "of the drain; 60s if not given")
+      ->add_flag("--now", drain.now, "without a drain: remembered flows move to other backends");
+  for (const char* admin : {"ready", "maint"}) {
+    const bool ready = admin == std::string_view("ready");
+    CLI::App* verb = add_verb(
+        object, admin, ready ? "Back to work" : "No packet at all, and no health check", {}, line,
+        [&line, admin](const Verbs& verbs) { return verbs.set_admin(line.service, line.address, admin); });
+    verb->add_option("SVC", line.service, "the service")->required();
+    verb->add_option("ADDR", line.address, "the backend's IP address")->required();
+  }
 }
 
 void add_backend_object(CLI::App& app, Line& line) {
@@ -115,16 +157,14 @@ void add_backend_object(CLI::App& app, Line& line) {
                           return verbs.add_backend(line.service, line.address, line.settings);
                         }))
       ->add_option("KEY=VALUE", line.settings,
-                   "weight=0..1000 admin=ready|maint mode=dsr-l2|ipip mac=aa:bb:cc:dd:ee:ff");
+                   "weight=0..1000 admin=ready|drain|maint mode=dsr-l2|ipip mac=aa:bb:cc:dd:ee:ff");
   with_backend(add_verb(object, "set", "Change a backend", {}, line,
                         [&line](const Verbs& verbs) {
                           return verbs.set_backend(line.service, line.address, line.settings);
                         }))
       ->add_option("KEY=VALUE", line.settings, "weight=, admin=, mode=, mac= as for add")
       ->required();
-  with_backend(
-      add_verb(object, "delete", "Take a backend out of a service", {"del", "rm"}, line,
-               [&line](const Verbs& verbs) { return verbs.delete_backend(line.service, line.address); }));
+  add_drain_verbs(object, line);
   with_backend(
       add_verb(object, "check", "Check a backend's health now; exit code 0 if it is good", {}, line,
                [&line](const Verbs& verbs) { return verbs.check_backend(line.service, line.address); }));
@@ -153,14 +193,55 @@ void add_config_object(CLI::App& app, Line& line) {
   add_verb(object, "show", "The running configuration, without the hash seed", {"list", "ls"}, line,
            [](const Verbs& verbs) { return verbs.show_config(); });
   add_verb(object, "diff", "What applying FILE would change", {}, line,
-           [&line](const Verbs& verbs) { return verbs.apply_config(line.file, /*dry_run=*/true); })
+           [&line](const Verbs& verbs) { return verbs.apply_config(line.file, {.dry_run = true}); })
       ->add_option("FILE", line.file, "a configuration; - is standard input")
       ->capture_default_str();
   CLI::App* apply =
       add_verb(object, "apply", "Make FILE the running configuration, all of it or nothing", {}, line,
-               [&line](const Verbs& verbs) { return verbs.apply_config(line.file, line.dry_run); });
+               [&line](const Verbs& verbs) { return verbs.apply_config(line.file, line.apply); });
   apply->add_option("FILE", line.file, "a configuration; - is standard input")->required();
-  apply->add_flag("--dry-run", line.dry_run, "only say what would change");
+  apply->add_flag("--dry-run", line.apply.dry_run, "only say what would change, and what would move");
+  apply->add_option("--confirm-within", line.apply.confirm_within,
+                    "undo it by itself unless `config confirm` comes in this time (60s, 5m)");
+  apply->add_option("--if-match", line.apply.match,
+                    "only if the configuration still has this tag (config show)");
+  add_verb(object, "confirm", "The change applied with --confirm-within stays", {}, line,
+           [](const Verbs& verbs) { return verbs.confirm_config(); });
+  CLI::App* rollback = add_verb(
+      object, "rollback", "Back to the configuration before the last change, or to that of GENERATION", {},
+      line,
+      [&line](const Verbs& verbs) { return verbs.rollback_config(line.generation, line.apply.dry_run); });
+  rollback->add_option("GENERATION", line.generation, "as config history counts them");
+  rollback->add_flag("--dry-run", line.apply.dry_run, "only say what would change");
+  add_verb(object, "history", "Past configurations: when, by whom, what", {}, line,
+           [](const Verbs& verbs) { return verbs.config_history(); });
+  add_verb(object, "save", "Write the running configuration into the daemon's file", {}, line,
+           [&line](const Verbs& verbs) { return verbs.save_config(line.force); })
+      ->add_flag("--force", line.force, "although the file was changed since the daemon read it");
+  add_verb(object, "schema", "The JSON Schema of a configuration; needs no daemon", {}, line,
+           [](const Verbs& verbs) { return verbs.show_schema(); });
+}
+
+void add_flow_object(CLI::App& app, Line& line) {
+  CLI::App* object = app.add_subcommand("flow", "What the workers remember of connections");
+  const FlowArguments& flows = line.flows;
+  const Action list = [&flows](const Verbs& verbs) { return verbs.list_flows(flows); };
+  list_by_default(object, line, list);
+  const auto with_filters = [&line](CLI::App* verb) {
+    verb->add_option("--service", line.flows.service, "of this service");
+    verb->add_option("--src", line.flows.source, "of clients in this prefix");
+    verb->add_option("--backend", line.flows.backend, "of this backend");
+    return verb;
+  };
+  with_filters(add_verb(object, "list", "Flows, in no order", {"show", "ls"}, line, list))
+      ->add_option("--limit", line.flows.limit, "at most so many")
+      ->capture_default_str()
+      ->check(CLI::Range(1, 10'000'000));
+  with_filters(add_verb(object, "count", "How many", {}, line,
+                        [&flows](const Verbs& verbs) { return verbs.count_flows(flows); }));
+  with_filters(add_verb(object, "flush", "Forget them: their next packets are placed anew", {}, line,
+                        [&flows](const Verbs& verbs) { return verbs.flush_flows(flows); }))
+      ->add_flag("--all", line.flows.all, "needed without a filter");
 }
 
 void add_explain(CLI::App& app, Line& line) {
@@ -321,6 +402,7 @@ int run_cli(int argc, const char* const* argv) {
   add_service_object(app, line);
   add_backend_object(app, line);
   add_health_object(app, line);
+  add_flow_object(app, line);
   add_config_object(app, line);
   add_explain(app, line);
   add_daemon_verbs(app, line.options, line.daemon, line.verb);

@@ -156,12 +156,25 @@ std::vector<Field> service_fields() {
           text("digest", "digest")};
 }
 
+/// "ready", "drain: 12 left, 34 s"
+Cell admin_of(const CliJson& row) {
+  std::string out = plain(value_at(row, "admin"));
+  const CliJson& drain = value_at(row, "drain");
+  if (!drain.is_object()) return {out, ""};
+  if (value_at(drain, "phase") == "drained") return {"drained", ""};
+  out += fmt::format(": {} left", as_count(value_at(drain, "flows")).shown);
+  const CliJson& left = value_at(drain, "remaining_ms");
+  if (left.is_number()) out += fmt::format(", {} s", (left.get<int64_t>() + 999) / 1000);
+  return {out, ""};
+}
+
 std::vector<Field> backend_fields(bool with_service) {
   std::vector<Field> fields;
   if (with_service) fields.push_back(text("service", "service"));
   const std::vector<Field> rest{text("address", "address"),
                                 number("weight", "weight"),
-                                text("admin", "admin"),
+                                only_table("admin", false, admin_of),
+                                only_tsv("admin", "admin"),
                                 styled("health", "health/state", as_health),
                                 text("mode", "mode"),
                                 styled("usable", "usable", as_good),
@@ -175,6 +188,9 @@ std::vector<Field> backend_fields(bool with_service) {
                                 number("bytes", "bytes", as_bytes),
                                 number("new_flows", "new_flows", as_count),
                                 only_tsv("health_reason", "health/reason"),
+                                only_tsv("drain_phase", "drain/phase"),
+                                only_tsv("drain_flows", "drain/flows"),
+                                only_tsv("drain_remaining_ms", "drain/remaining_ms"),
                                 text("why", "why")};
   fields.insert(fields.end(), rest.begin(), rest.end());
   return fields;

@@ -40,6 +40,10 @@ std::string render_drops(const CliJson& drops, RenderOptions options);
 /// What a change changed: a line each, in the manner of diff.
 std::string render_diff(const CliJson& diff, RenderOptions options);
 
+/// control/cli_render_config.cc: what a dry run says of connections, and past configurations.
+std::string render_impact(const CliJson& rows, RenderOptions options);
+std::string render_config_history(const CliJson& rows, RenderOptions options);
+
 /// "field TAB value" a line, nested keys with dots.
 std::string flattened_tsv(const std::string& prefix, const CliJson& value);
 

@@ -18,9 +18,9 @@
 namespace xebec {
 namespace {
 
-constexpr std::string_view kServiceSettings[] = {"mode",      "algorithm", "hash",          "table_size",
-                                                 "stateless", "mss_clamp", "fragment",      "allow",
-                                                 "deny",      "fail",      "client_address"};
+constexpr std::string_view kServiceSettings[] = {"mode",      "algorithm", "hash",     "table_size",
+                                                 "stateless", "mss_clamp", "fragment", "allow",
+                                                 "deny",      "fail",      "backend",  "client_address"};
 constexpr std::string_view kBackendSettings[] = {"weight", "admin", "mode",     "mac",
                                                  "vlan",   "port",  "server_id"};
 constexpr std::string_view kBackendChanges[] = {"weight", "admin", "mode", "mac", "vlan", "server_id"};
@@ -174,31 +174,9 @@ VerbResult Verbs::stats(const std::string& service, const std::string& by) const
 }
 
 // ---- Changes ----
-VerbResult Verbs::report_change(const Answer& answer) const {
-  print(answer,
-        render_diff(value_at(answer.json, "diff"), RenderOptions{options_.output == Output::tsv, colour_}));
-  if (options_.output == Output::json) return 0;  // all of it is in the answer
-  const CliJson& warnings = value_at(answer.json, "warnings");
-  for (const CliJson& warning : warnings.is_array() ? warnings : CliJson::array()) {
-    if (warning.is_string()) narrate("xebec: warning: " + warning.get<std::string>());
-  }
-  const std::string generation = value_at(answer.json, "generation").dump();
-  const CliJson& changed = value_at(answer.json, "changed");
-  const bool dry_run = value_at(answer.json, "dry_run") == true;
-  const std::size_t changes = value_at(answer.json, "diff").size();
-  if (changed == false || changes == 0) {
-    narrate(fmt::format("nothing to change (generation {})", generation));
-  } else if (dry_run) {
-    narrate(fmt::format("{} would be made; nothing was changed (generation {})", counted(changes, "change"),
-                        generation));
-  } else {
-    narrate(fmt::format("{} made (generation {})", counted(changes, "change"), generation));
-  }
-  return 0;
-}
-
-VerbResult Verbs::change(const std::string& method, const std::string& path, const std::string& body) const {
-  const auto answer = client_.request(method, path, body);
+VerbResult Verbs::change(const std::string& method, const std::string& path, const std::string& body,
+                         const std::string& tag) const {
+  const auto answer = client_.request(method, path, body, tag);
   if (!answer) return tl::unexpected(answer.error());
   return report_change(*answer);
 }
@@ -213,6 +191,12 @@ VerbResult Verbs::add_service(const std::string& name, const std::string& endpoi
   body.update(*where);
   body.update(*more);
   return change("POST", "/v1/services", body.dump(-1, ' ', false, CliJson::error_handler_t::replace));
+}
+
+VerbResult Verbs::set_service(const std::string& name, const std::vector<std::string>& settings) const {
+  const auto body = parse_settings(settings, kServiceSettings);
+  if (!body) return tl::unexpected(body.error());
+  return change("PATCH", services_path(name), body->dump(-1, ' ', false, CliJson::error_handler_t::replace));
 }
 
 VerbResult Verbs::delete_service(const std::string& name) const {
@@ -253,14 +237,6 @@ VerbResult Verbs::set_backend(const std::string& service, const std::string& add
   return change(
       "PATCH", services_path(service) + "/backends/" + percent_encode((*where)["address"].get<std::string>()),
       body->dump(-1, ' ', false, CliJson::error_handler_t::replace));
-}
-
-VerbResult Verbs::delete_backend(const std::string& service, const std::string& address) const {
-  const auto where = parse_backend_name(address);
-  if (!where) return tl::unexpected(where.error());
-  return change(
-      "DELETE",
-      services_path(service) + "/backends/" + percent_encode((*where)["address"].get<std::string>()), "");
 }
 
 // ---- Health ----
@@ -315,25 +291,6 @@ VerbResult Verbs::check_config(const std::string& file) const {
                         counted(config->services.size(), "service"), counted(backends, "backend")));
   }
   return 0;
-}
-
-VerbResult Verbs::show_config() const {
-  return show("/v1/config", "xebec.config/1", [](const CliJson& answer, RenderOptions) -> Rendering {
-    // Nested as it is, it has no rows: the document itself, fit for `xebec config apply`, in every text form.
-    return value_at(answer, "config").dump(2, ' ', false, CliJson::error_handler_t::replace) + "\n";
-  });
-}
-
-VerbResult Verbs::apply_config(const std::string& file, bool dry_run) const {
-  const auto text = read_file(file);
-  if (!text) return tl::unexpected(text.error());
-  auto answer = client_.request("PUT", dry_run ? "/v1/config?dry_run=1" : "/v1/config", *text);
-  if (answer) return report_change(*answer);
-  // The daemon saw a text without a name.
-  for (CliJson& diagnostic : answer.error().diagnostics) {
-    if (diagnostic.is_object()) diagnostic["file"] = shown_name(file);
-  }
-  return tl::unexpected(answer.error());
 }
 
 }  // namespace xebec

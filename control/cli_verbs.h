@@ -45,6 +45,30 @@ struct WhichFlow {
   std::string port, destination, protocol;
 };
 
+/// What `backend drain` and `backend delete` are told.
+struct DrainArguments {
+  std::string service;
+  std::vector<std::string> addresses;
+  std::string deadline;  ///< "60s"; empty: none
+  bool wait = false;
+  bool then_delete = false;
+  bool now = false;  ///< delete without a drain
+};
+
+/// Which flows. Empty: all.
+struct FlowArguments {
+  std::string service, source, backend;
+  std::size_t limit = 100;
+  bool all = false;  ///< flush really everything
+};
+
+/// What `config apply` is told beside the file.
+struct ApplyArguments {
+  bool dry_run = false;
+  std::string confirm_within{};  ///< "60s"; empty: it stays
+  std::string match{};           ///< tag of the configuration that FILE was made from; empty: any
+};
+
 class Verbs {
  public:
   explicit Verbs(CliOptions options);
@@ -55,6 +79,7 @@ class Verbs {
   /// `endpoint`: VIP:PORT/PROTO. `settings`: KEY=VALUE each.
   VerbResult add_service(const std::string& name, const std::string& endpoint,
                          const std::vector<std::string>& settings) const;
+  VerbResult set_service(const std::string& name, const std::vector<std::string>& settings) const;
   VerbResult delete_service(const std::string& name) const;
   VerbResult which(const std::string& service, const std::string& source, const WhichFlow& flow) const;
   /// `service`: empty for all.
@@ -63,7 +88,10 @@ class Verbs {
                          const std::vector<std::string>& settings) const;
   VerbResult set_backend(const std::string& service, const std::string& address,
                          const std::vector<std::string>& settings) const;
-  VerbResult delete_backend(const std::string& service, const std::string& address) const;
+  // control/cli_backend.cc
+  VerbResult drain_backends(const DrainArguments& arguments) const;
+  VerbResult set_admin(const std::string& service, const std::string& address,
+                       const std::string& admin) const;
   /// One check now, and its result; exit code 1 if it is not good.
   VerbResult check_backend(const std::string& service, const std::string& address) const;
   VerbResult list_health(const std::string& service) const;
@@ -73,10 +101,22 @@ class Verbs {
   VerbResult list_workers() const;
   /// `service`: empty for all. `by`: "", "backend", "worker" or "drop-reason".
   VerbResult stats(const std::string& service, const std::string& by) const;
+  // control/cli_flow.cc
+  VerbResult list_flows(const FlowArguments& arguments) const;
+  VerbResult count_flows(const FlowArguments& arguments) const;
+  VerbResult flush_flows(const FlowArguments& arguments) const;
   /// Needs no daemon. "-" is standard input.
   VerbResult check_config(const std::string& file) const;
+  /// control/cli_config.cc
   VerbResult show_config() const;
-  VerbResult apply_config(const std::string& file, bool dry_run) const;
+  VerbResult apply_config(const std::string& file, const ApplyArguments& arguments) const;
+  VerbResult confirm_config() const;
+  /// `generation`: empty for the one before.
+  VerbResult rollback_config(const std::string& generation, bool dry_run) const;
+  VerbResult config_history() const;
+  VerbResult save_config(bool force) const;
+  /// Needs no daemon.
+  VerbResult show_schema() const;
   VerbResult reload() const;
   /// control/cli_explain.cc
   VerbResult explain(const ExplainArguments& arguments) const;
@@ -89,7 +129,10 @@ class Verbs {
   VerbResult explain_capture(const ExplainArguments& arguments, const Config& config,
                              const OfflineNetwork& network, const Table& table, uint64_t start_ns) const;
   void print_packet(const PacketExplanation& packet) const;
-  VerbResult change(const std::string& method, const std::string& path, const std::string& body) const;
+  static std::string backend_path(const std::string& service, const std::string& address);
+  VerbResult wait_for_drain(const std::string& service, const std::vector<std::string>& names) const;
+  VerbResult change(const std::string& method, const std::string& path, const std::string& body,
+                    const std::string& tag = {}) const;
   VerbResult report_change(const Answer& answer) const;
   void print(const Answer& answer, const std::string& text) const;
 

@@ -27,7 +27,11 @@ enum class PollMode : uint8_t { adaptive, busy, interrupt };
 /// Interrupts of the device: as they are, or on the CPU of the worker whose queue they are for.
 enum class IrqMode : uint8_t { leave, set };
 enum class HugepageMode : uint8_t { automatic, off };
-enum class Admin : uint8_t { ready, maint };
+enum class Admin : uint8_t {
+  ready,
+  maint,  ///< takes no packet
+  drain,  ///< no new flows; those that it has stay until they end (control/drains.h)
+};
 enum class FallbackVerdict : uint8_t { drop, pass };
 /// What becomes of a service's packets while none of its backends is up.
 enum class FailPolicy : uint8_t { drop, open };

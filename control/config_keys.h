@@ -91,9 +91,9 @@ inline constexpr Word kHugepageWordList[] = {word("auto", HugepageMode::automati
                                              word("off", HugepageMode::off)};
 inline constexpr Words kHugepageWords{"value of hugepages", kHugepageWordList, {}};
 
-inline constexpr Word kAdminWordList[] = {word("ready", Admin::ready), word("maint", Admin::maint)};
-inline constexpr std::string_view kPlannedAdmin[] = {"drain"};
-inline constexpr Words kAdminWords{"admin", kAdminWordList, kPlannedAdmin};
+inline constexpr Word kAdminWordList[] = {word("ready", Admin::ready), word("maint", Admin::maint),
+                                           word("drain", Admin::drain)};
+inline constexpr Words kAdminWords{"admin", kAdminWordList, {}};
 
 inline constexpr Word kFallbackWordList[] = {word("drop", FallbackVerdict::drop),
                                              word("pass", FallbackVerdict::pass)};

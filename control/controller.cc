@@ -12,7 +12,6 @@
 
 #include "control/config_quic.h"
 #include "control/netdev.h"
-#include "control/text_file.h"
 #include "dataplane/limits.h"
 
 namespace xebec {
@@ -93,6 +92,8 @@ Controller::Controller(EventLoop& loop, Options options)
       config_(std::move(options.config)),
       config_file_(std::move(options.config_file)),
       instance_given_(options.instance_given),
+      history_(config_, "start", std::chrono::system_clock::now()),
+      run_id_(std::random_device()()),
       builder_(options.hash_seed),
       started_at_(std::chrono::steady_clock::now()) {}
 
@@ -116,6 +117,7 @@ tl::expected<std::unique_ptr<Controller>, StartError> Controller::start(EventLoo
       loop, make_probe_starter(loop, *self->curl_), [c = self.get()] { c->on_health_change(); },
       std::random_device()());
   self->follow_destinations();
+  self->follow_drains(nullptr);
   if (auto r = self->rebuild(); !r) return tl::unexpected(StartError{1, r.error(), {}});
   self->health_->follow(checks_of(self->config_));
   return self;
@@ -127,6 +129,8 @@ Controller::~Controller() {
   if (review_timer_ != 0) loop_.cancel(review_timer_);
   if (channel_watch_ != 0) loop_.unwatch(channel_watch_);
   if (care_timer_ != 0) loop_.cancel(care_timer_);
+  if (confirm_timer_ != 0) loop_.cancel(confirm_timer_);
+  if (drain_timer_ != 0) loop_.cancel(drain_timer_);
 }
 
 NetworkView Controller::network() const {
@@ -152,12 +156,15 @@ NetworkView Controller::network() const {
   return view;
 }
 
-HealthView Controller::health_view() const {
+HealthView Controller::health_view(const Config& config) const {
   HealthView view;
+  view.drained = [this](const ServiceConfig& service, const BackendConfig& backend) {
+    return drains_.is_drained({service.name, backend.address});
+  };
   // Of the configuration in force, which may be newer than what the monitor follows: a check that is gone says
   // nothing any more, one that is new has its initial state.
-  view.why_down = [this](const ServiceConfig& service, const BackendConfig& backend) -> std::string {
-    const HealthCheck check = check_of(config_, service, backend);
+  view.why_down = [this, &config](const ServiceConfig& service, const BackendConfig& backend) -> std::string {
+    const HealthCheck check = check_of(config, service, backend);
     if (check.settings.type == HealthType::none) return {};
     const HealthEntry* entry = health_->find(check.key());
     const Health health = entry == nullptr ? check.settings.initial : entry->state.health();
@@ -201,7 +208,7 @@ tl::expected<void, std::string> Controller::rebuild() {
       spdlog::warn(too_long(link.name, link.mtu));
   }
   seen_ = {hops_->all(), view.links, view.vlans, view.own};
-  auto table = builder_.build(config_, view, monotonic_now_ns(), health_view());
+  auto table = builder_.build(config_, view, monotonic_now_ns(), health_view(config_));
   if (!table) return tl::unexpected(table.error());
   const ReplyRules replies = reply_rules_of(**table, config_.nat.table, view.own);
   auto published = engine_->publish(std::move(*table), replies);
@@ -290,24 +297,38 @@ void Controller::schedule_reclaim() {
   });
 }
 
-ChangeResult Controller::apply(Config wanted, bool dry_run) {
+ChangeResult Controller::apply(Config wanted, const ChangeTerms& terms) {
+  if (auto refused = refusal(terms)) return tl::unexpected(std::move(*refused));
   if (wanted.interfaces.empty()) wanted.interfaces = config_.interfaces;
   if (!wanted.hash_seed)
     wanted.hash_seed = config_.hash_seed;  // GET leaves it out; a PUT of the same must not stumble
   fill_hidden_keys(wanted, config_);
   if (instance_given_) wanted.instance = config_.instance;
+  std::set<AdminOrders::Key> standing;
+  if (terms.whole) standing = orders_.merge(wanted);
   if (Diagnostics problems = validate(wanted); !problems.empty())
     return tl::unexpected(invalid(std::move(problems)));
   ChangeReport report;
-  report.dry_run = dry_run;
+  report.dry_run = terms.dry_run;
   report.diff = diff(config_, wanted);
   report.generation = builder_.generation();
+  report.config_generation = history_.generation();
+  for (const AdminOrders::Key& key : standing) report.warnings.push_back(orders_.sentence(key));
   if (const std::string path = fixed_part(report.diff); !path.empty()) {
     return tl::unexpected(error(ChangeError::Kind::conflict, path + ": cannot change while the daemon runs",
                                 "restart xebecd with the new configuration"));
   }
   report.changed = !report.diff.empty();
-  if (!report.changed || dry_run) return report;
+  if (report.changed && terms.dry_run) {
+    auto impact = find_impact(wanted);
+    if (!impact) return tl::unexpected(error(ChangeError::Kind::failed, "dry run: " + impact.error()));
+    report.impact = std::move(*impact);
+  }
+  if (terms.dry_run) return report;
+  if (!report.changed) {
+    if (terms.whole) orders_.settle(config_, &standing);
+    return report;
+  }
 
   Config before = std::exchange(config_, wanted);
   follow_destinations();
@@ -319,6 +340,8 @@ ChangeResult Controller::apply(Config wanted, bool dry_run) {
   }
   health_->follow(checks_of(config_));
   report.generation = builder_.generation();
+  commit_to_history(terms, report);
+  follow_drains(terms.whole ? &standing : nullptr);
   for (const auto& [key, status] : builder_.status()) {
     if (!status.usable) {
       report.warnings.push_back(
@@ -328,19 +351,23 @@ ChangeResult Controller::apply(Config wanted, bool dry_run) {
   return report;
 }
 
-ChangeResult Controller::reload() {
-  if (config_file_.empty()) {
+ChangeResult Controller::reload(const ChangeTerms& terms) {
+  if (!config_file_.known()) {
     return tl::unexpected(
         error(ChangeError::Kind::conflict, "reload: the daemon was started without a file"));
   }
-  const auto text = read_text_file(config_file_);
+  const auto text = config_file_.read();
   if (!text) return tl::unexpected(error(ChangeError::Kind::failed, "reload: " + text.error().message));
-  auto wanted = read_config(*text, config_file_);
+  auto wanted = read_config(*text, config_file_.path());
   if (!wanted) return tl::unexpected(invalid(std::move(wanted.error())));
-  return apply(*wanted, false);
+  ChangeTerms whole = terms;
+  whole.whole = true;
+  ChangeResult result = apply(*wanted, whole);
+  if (result && !terms.dry_run) config_file_.took(*text);
+  return result;
 }
 
-ChangeResult Controller::add_service(const nlohmann::json& json) {
+ChangeResult Controller::add_service(const nlohmann::json& json, const ChangeTerms& terms) {
   auto service = read_service(json, config_);
   if (!service) return tl::unexpected(invalid(std::move(service.error())));
   Config wanted = config_;
@@ -349,17 +376,35 @@ ChangeResult Controller::add_service(const nlohmann::json& json) {
         error(ChangeError::Kind::conflict, fmt::format("service {}: exists already", service->name)));
   }
   wanted.services.push_back(std::move(*service));
-  return apply(wanted, false);
+  return apply(wanted, terms);
 }
 
-ChangeResult Controller::remove_service(const std::string& name) {
+ChangeResult Controller::set_service(const std::string& name, const nlohmann::json& fields,
+                                     const ChangeTerms& terms) {
+  Config wanted = config_;
+  ServiceConfig* service = find_service(wanted, name);
+  if (service == nullptr) return tl::unexpected(no_service(config_, name));
+  if (!fields.is_object() || fields.contains("name")) {
+    return tl::unexpected(
+        error(ChangeError::Kind::invalid, "service: an object of the fields to change, without name"));
+  }
+  nlohmann::json merged = nlohmann::json::parse(write_service(*service, true).dump());
+  merged.update(fields);
+  auto changed = read_service(merged, wanted);
+  if (!changed) return tl::unexpected(invalid(std::move(changed.error())));
+  *service = std::move(*changed);
+  return apply(wanted, terms);
+}
+
+ChangeResult Controller::remove_service(const std::string& name, const ChangeTerms& terms) {
   Config wanted = config_;
   if (find_service(wanted, name) == nullptr) return tl::unexpected(no_service(config_, name));
   std::erase_if(wanted.services, [&](const ServiceConfig& s) { return s.name == name; });
-  return apply(wanted, false);
+  return apply(wanted, terms);
 }
 
-ChangeResult Controller::add_backend(const std::string& name, const nlohmann::json& json) {
+ChangeResult Controller::add_backend(const std::string& name, const nlohmann::json& json,
+                                     const ChangeTerms& terms) {
   Config wanted = config_;
   ServiceConfig* service = find_service(wanted, name);
   if (service == nullptr) return tl::unexpected(no_service(config_, name));
@@ -372,11 +417,11 @@ ChangeResult Controller::add_backend(const std::string& name, const nlohmann::js
               "xebec backend set changes it"));
   }
   service->backends.push_back(std::move(*backend));
-  return apply(wanted, false);
+  return apply(wanted, terms);
 }
 
 ChangeResult Controller::set_backend(const std::string& name, const IpAddress& address,
-                                     const nlohmann::json& fields) {
+                                     const nlohmann::json& fields, const ChangeTerms& terms) {
   Config wanted = config_;
   ServiceConfig* service = find_service(wanted, name);
   if (service == nullptr) return tl::unexpected(no_service(config_, name));
@@ -392,11 +437,16 @@ ChangeResult Controller::set_backend(const std::string& name, const IpAddress& a
   merged.update(fields);
   auto backend = read_backend(merged, *service);
   if (!backend) return tl::unexpected(invalid(std::move(backend.error())));
+  const Admin before = it->admin;
+  const Admin now = backend->admin;
   *it = std::move(*backend);
-  return apply(wanted, false);
+  ChangeResult result = apply(wanted, terms);
+  if (result && before != now) orders_.set({name, address}, before, now);
+  return result;
 }
 
-ChangeResult Controller::remove_backend(const std::string& name, const IpAddress& address) {
+ChangeResult Controller::remove_backend(const std::string& name, const IpAddress& address,
+                                        const ChangeTerms& terms) {
   Config wanted = config_;
   ServiceConfig* service = find_service(wanted, name);
   if (service == nullptr) return tl::unexpected(no_service(config_, name));
@@ -405,7 +455,7 @@ ChangeResult Controller::remove_backend(const std::string& name, const IpAddress
     return tl::unexpected(no_backend(name, address));
   }
   service->backends.erase(it);
-  return apply(wanted, false);
+  return apply(wanted, terms);
 }
 
 BackendTotals Controller::raw_totals(uint32_t id) const {

@@ -5,15 +5,19 @@
 
 #include <chrono>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include <tl/expected.hpp>
 
+#include "control/admin_orders.h"
+#include "control/change.h"
 #include "control/config.h"
-#include "control/config_diff.h"
-#include "control/config_reader.h"
+#include "control/config_file.h"
+#include "control/config_history.h"
 #include "control/curl_loop.h"
+#include "control/drains.h"
 #include "control/engine.h"
 #include "control/event_loop.h"
 #include "control/health_monitor.h"
@@ -23,25 +27,6 @@
 #include "control/xdp_features.h"
 
 namespace xebec {
-
-/// What a change did, or with dry_run would do.
-struct ChangeReport {
-  bool changed = false;
-  bool dry_run = false;
-  uint64_t generation = 0;
-  std::vector<ConfigChange> diff;
-  std::vector<std::string> warnings;
-};
-
-/// Why a change was refused; nothing was changed.
-struct ChangeError {
-  enum class Kind : uint8_t { invalid, not_found, conflict, failed };
-  Kind kind = Kind::failed;
-  std::string message;  ///< "WHAT: WHY"
-  std::string hint;
-  Diagnostics diagnostics;
-};
-using ChangeResult = tl::expected<ChangeReport, ChangeError>;
 
 /// Packets of one backend since it was configured.
 struct BackendTotals {
@@ -55,7 +40,7 @@ class Controller {
   struct Options {
     Config config;
     std::array<uint8_t, 16> hash_seed{};  ///< in force: the configuration's or the installation's
-    std::string config_file;              ///< read again by reload(); empty: none
+    ConfigFile config_file;               ///< read again by reload()
     bool instance_given = false;          ///< on the command line: stands against the file's
   };
 
@@ -65,16 +50,43 @@ class Controller {
 
   /// Replaces the whole desired state. A change of what docs/config.md says needs a restart is refused. What `wanted` is silent about and the command line or the installation gave (interfaces, seed,
   /// instance) stays.
-  ChangeResult apply(Config wanted, bool dry_run);
+  ChangeResult apply(Config wanted, const ChangeTerms& terms);
   /// Reads the daemon's file again and applies it.
-  ChangeResult reload();
+  ChangeResult reload(const ChangeTerms& terms);
 
-  ChangeResult add_service(const nlohmann::json& service);
-  ChangeResult remove_service(const std::string& name);
-  ChangeResult add_backend(const std::string& service, const nlohmann::json& backend);
-  ChangeResult set_backend(const std::string& service, const IpAddress& address,
-                           const nlohmann::json& fields);
-  ChangeResult remove_backend(const std::string& service, const IpAddress& address);
+  ChangeResult add_service(const nlohmann::json& service, const ChangeTerms& terms);
+  ChangeResult set_service(const std::string& name, const nlohmann::json& fields, const ChangeTerms& terms);
+  ChangeResult remove_service(const std::string& name, const ChangeTerms& terms);
+  ChangeResult add_backend(const std::string& service, const nlohmann::json& backend,
+                           const ChangeTerms& terms);
+  ChangeResult set_backend(const std::string& service, const IpAddress& address, const nlohmann::json& fields,
+                           const ChangeTerms& terms);
+  ChangeResult remove_backend(const std::string& service, const IpAddress& address, const ChangeTerms& terms);
+
+  /// No new flows for it from now on; the backend is drained when none is open any more, or at the deadline. What is drained
+  /// takes no packet. Asked again, it goes on by the new order. (controller_drain.cc)
+  ChangeResult drain_backend(const std::string& service, const IpAddress& address, Drains::Order order,
+                             const ChangeTerms& terms);
+  const Drains& drains() const { return drains_; }
+
+  // ---- The life of a configuration (controller_config.cc) ----
+
+  /// A change that waits to be confirmed.
+  struct Unconfirmed {
+    uint64_t back_to = 0;  ///< generation of the configuration that comes back
+    std::string by;
+    std::chrono::steady_clock::time_point until;
+  };
+  const std::optional<Unconfirmed>& unconfirmed() const { return unconfirmed_; }
+  /// The unconfirmed change stays.
+  ChangeResult confirm(const ChangeTerms& terms);
+  /// Back to that generation's configuration. 0: the one before the unconfirmed change, or before the last one.
+  ChangeResult rollback(uint64_t generation, const ChangeTerms& terms);
+  /// Writes what is in force into the daemon's file. Returns its path.
+  tl::expected<std::string, ChangeError> save_config(bool force, const std::string& by);
+  const ConfigHistory& history() const { return history_; }
+  /// Of the configuration in force; differs from that of any other, also of an earlier run's.
+  std::string config_tag() const;
 
   /// Starts one health check beside the schedule; the ticket is health().answer()'s. The error says why there is none.
   tl::expected<uint64_t, ChangeError> check_backend(const std::string& service, const IpAddress& address);
@@ -94,7 +106,20 @@ class Controller {
  private:
   Controller(EventLoop& loop, Options options);
   NetworkView network() const;
-  HealthView health_view() const;
+  /// `config` outlives it.
+  HealthView health_view(const Config& config) const;
+  /// Why a change may not be made on these terms now.
+  std::optional<ChangeError> refusal(const ChangeTerms& terms) const;
+  tl::expected<std::vector<ServiceImpact>, std::string> find_impact(const Config& wanted) const;
+  void commit_to_history(const ChangeTerms& terms, ChangeReport& report);
+  void wait_for_confirmation(const ChangeTerms& terms, uint64_t back_to);
+  void undo_unconfirmed();
+  uint64_t open_flows(const Drains::Key& key) const;
+  /// After a change of `config_`. standing: AdminOrders::settle().
+  void follow_drains(const std::set<AdminOrders::Key>* standing);
+  void watch_drains();
+  void look_at_drains();
+  void settle();
   void on_health_change();
   /// Builds the table of `config_` anew and publishes it.
   tl::expected<void, std::string> rebuild();
@@ -118,8 +143,16 @@ class Controller {
 
   EventLoop& loop_;
   Config config_;
-  std::string config_file_;
+  ConfigFile config_file_;
   bool instance_given_;
+  ConfigHistory history_;
+  uint32_t run_id_;  ///< of this run of the daemon, at random
+  std::optional<Unconfirmed> unconfirmed_;
+  EventLoop::TimerId confirm_timer_ = 0;
+  AdminOrders orders_;
+  Drains drains_;
+  EventLoop::TimerId drain_timer_ = 0;
+  bool settling_ = false;  ///< the unconfirmed change is being confirmed or undone
   TableBuilder builder_;
   std::unique_ptr<NextHops> hops_;
   std::unique_ptr<HostAddresses> addresses_;

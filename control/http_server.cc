@@ -55,6 +55,7 @@ struct Client {
 struct Incoming {
   tl::expected<HttpTarget, std::string> target;
   std::string body;
+  std::string if_match;
   bool started = false;
   bool too_large = false;
   bool answered = false;
@@ -77,6 +78,7 @@ MHD_Result queue(MHD_Connection* connection, const HttpResponse& answer) {
       answer.body.size(), const_cast<char*>(answer.body.data()), MHD_RESPMEM_MUST_COPY);
   if (response == nullptr) return MHD_NO;
   MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, answer.content_type.c_str());
+  if (!answer.etag.empty()) MHD_add_response_header(response, MHD_HTTP_HEADER_ETAG, answer.etag.c_str());
   const MHD_Result result = MHD_queue_response(connection, static_cast<unsigned>(answer.status), response);
   MHD_destroy_response(response);
   return result;
@@ -295,7 +297,7 @@ void MhdServer::expire() {
 void* MhdServer::on_target(void* /*self*/, const char* uri, MHD_Connection* /*connection*/) {
   // nullptr without memory: on_request then closes the connection.
   try {
-    return new Incoming{parse_target(uri), {}};
+    return new Incoming{parse_target(uri), {}, {}};
   } catch (...) {
     return nullptr;
   }
@@ -332,6 +334,8 @@ MHD_Result MhdServer::receive(MHD_Connection* connection, Incoming& request, con
   if (client == nullptr) return MHD_NO;
   if (!request.started) {
     request.started = true;
+    if (const char* tag = MHD_lookup_connection_value(connection, MHD_HEADER_KIND, MHD_HTTP_HEADER_IF_MATCH))
+      request.if_match = tag;
     client->progress = Clock::now();
     client->deadline = client->progress + limits_.silence;
     // Told before it sends it, where it says how much it will be.
@@ -369,6 +373,7 @@ HttpResponse MhdServer::answer(const Client& client, Incoming& request, const ch
   asked.path = std::move(request.target->path);
   asked.query = std::move(request.target->query);
   asked.body = std::move(request.body);
+  asked.if_match = std::move(request.if_match);
   asked.uid = client.credentials.uid;
   asked.gid = client.credentials.gid;
   asked.pid = client.credentials.pid;

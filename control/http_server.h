@@ -24,6 +24,7 @@ struct HttpRequest {
   std::string path;    ///< percent-decoded, without the query
   std::map<std::string, std::string> query;  ///< percent-decoded
   std::string body;
+  std::string if_match;  ///< the header If-Match as it came
   uid_t uid = 0;  ///< of the peer (SO_PEERCRED)
   gid_t gid = 0;
   pid_t pid = 0;
@@ -34,6 +35,7 @@ struct HttpResponse {
   int status = 200;
   std::string body;
   std::string content_type = "application/json";
+  std::string etag{};  ///< with its quotes; empty: none is sent
 };
 
 /// What one client may ask of us (docs/api.md). Beyond them the client is told or dropped, and nobody else

@@ -22,6 +22,7 @@
 
 #include "control/access.h"
 #include "control/api.h"
+#include "control/author.h"
 #include "control/confinement.h"
 #include "control/controller.h"
 #include "control/daemon_options.h"
@@ -30,7 +31,6 @@
 #include "control/installation.h"
 #include "control/log.h"
 #include "control/supervision.h"
-#include "control/text_file.h"
 #include "control/unix_listener.h"
 
 namespace {
@@ -67,8 +67,8 @@ std::optional<int> parse_options(int argc, char** argv, DaemonOptions& o) {
   return 0;
 }
 
-std::optional<int> load_config(const DaemonOptions& o, Config& config) {
-  const auto text = read_text_file(o.config_file);
+std::optional<int> load_config(const DaemonOptions& o, ConfigFile& file, Config& config) {
+  const auto text = file.read();
   if (!text) {
     if (text.error().code != ENOENT || o.config_given || o.interfaces.empty()) {
       return complain(kExitConfig, text.error().message, "-c FILE names another, -i IF starts without one");
@@ -81,6 +81,7 @@ std::optional<int> load_config(const DaemonOptions& o, Config& config) {
                                                read.error().size() == 1 ? "" : "s"));
     }
     config = std::move(*read);
+    file.took(*text);
   }
   if (config.interfaces.empty()) {
     for (const std::string& name : o.interfaces) {
@@ -125,7 +126,9 @@ void on_signal(int fd, EventLoop& loop, Controller& controller, Supervision& sup
     switch (info.ssi_signo) {
       case SIGHUP:
         supervision.before_reload();
-        if (const auto r = controller.reload(); r) {
+        if (const auto r = controller.reload(
+                {.by = author("SIGHUP of", info.ssi_uid, static_cast<pid_t>(info.ssi_pid))});
+            r) {
           spdlog::info("reload: {} change{}, generation {}", r->diff.size(), r->diff.size() == 1 ? "" : "s",
                        r->generation);
           for (const std::string& w : r->warnings) spdlog::warn("reload: {}", w);
@@ -177,7 +180,8 @@ int go_into_background() {
   return ends[1];
 }
 
-int serve(const DaemonOptions& o, Config config, const Supervisor& supervisor, int ready_fd) {
+int serve(const DaemonOptions& o, ConfigFile file, Config config, const Supervisor& supervisor,
+          int ready_fd) {
   const std::string socket = socket_path(o.socket, config.control.socket, o.instance);
   if (auto made = make_socket_directory(socket, kReadGroup); !made)
     return complain(kExitFailure, made.error());
@@ -213,7 +217,7 @@ int serve(const DaemonOptions& o, Config config, const Supervisor& supervisor, i
   if (!warning.empty()) preflight.warn(warning);
   options.config = std::move(config);
   options.instance_given = !o.instance.empty();
-  if (access(o.config_file.c_str(), F_OK) == 0) options.config_file = o.config_file;
+  options.config_file = std::move(file);
   auto controller = Controller::start(**loop, std::move(options), preflight);
   if (!controller)
     return complain(controller.error().exit_code, controller.error().message, controller.error().hint);
@@ -252,8 +256,9 @@ int serve(const DaemonOptions& o, Config config, const Supervisor& supervisor, i
 int main(int argc, char** argv) {
   DaemonOptions options;
   if (const auto done = parse_options(argc, argv, options)) return *done;
+  ConfigFile file(options.config_file);
   Config config;
-  if (const auto failed = load_config(options, config)) return *failed;
+  if (const auto failed = load_config(options, file, config)) return *failed;
   if (options.check) {
     fmt::print("{}: ok\n", options.config_file);
     return 0;
@@ -266,8 +271,8 @@ int main(int argc, char** argv) {
     if (options.log == "stderr") options.log = "syslog";  // nobody reads a daemon's stderr
   }
   const auto log = open_log(options.log, options.log_level);
-  const int code =
-      log ? serve(options, std::move(config), supervisor, ready_fd) : complain(kExitFailure, log.error());
+  const int code = log ? serve(options, std::move(file), std::move(config), supervisor, ready_fd)
+                       : complain(kExitFailure, log.error());
   if (code != 0 && ready_fd >= 0) {
     const char byte = static_cast<char>(code);
     (void)!write(ready_fd, &byte, 1);

@@ -5,6 +5,7 @@
 
 #include <fmt/format.h>
 
+#include "control/api_backend.h"
 #include "control/report_hardware.h"
 #include "control/report_health.h"
 #include "dataplane/flow_key.h"
@@ -191,6 +192,7 @@ Json report_backends(const Controller& controller, const ServiceConfig& service)
                     {"usable", status.usable},
                     {"why", status.why},
                     {"health", report_health_of(controller, service, b)},
+                    {"drain", report_drain(controller, service.name, b.address)},
                     {"fallback", status.fallback},
                     {"share", status.share},
                     {"next_hop", hop},

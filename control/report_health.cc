@@ -5,8 +5,9 @@
 #include <chrono>
 #include <utility>
 
-#include <fmt/chrono.h>
 #include <fmt/format.h>
+
+#include "control/timestamp.h"
 
 namespace xebec {
 namespace {
@@ -14,14 +15,6 @@ namespace {
 double milliseconds(std::chrono::nanoseconds duration) {
   // Microseconds are as exact as one check is.
   return static_cast<double>(duration.count() / 1000) / 1000;
-}
-
-/// RFC 3339, UTC, with milliseconds.
-std::string timestamp(std::chrono::system_clock::time_point at) {
-  const auto whole = std::chrono::floor<std::chrono::seconds>(at);
-  const auto rest = std::chrono::duration_cast<std::chrono::milliseconds>(at - whole).count();
-  return fmt::format("{:%Y-%m-%dT%H:%M:%S}.{:03}Z", fmt::gmtime(std::chrono::system_clock::to_time_t(whole)),
-                     rest);
 }
 
 std::string_view name_of(ProbeResult::Kind kind) {

@@ -140,7 +140,13 @@ BackendStatus& TableBuilder::place(const Drafting& all, const ServiceConfig& ser
   Backend b = resolve(all.config, service, backend, all.network, st.id, st.why);
   b.service = index;
   st.asking = !b.usable && backend.admin == Admin::ready && is_asking(all.network.find_hop(backend.address));
-  st.by_intent = !b.usable && backend.admin == Admin::maint;
+  st.by_intent = !b.usable && backend.admin != Admin::ready;
+  if (b.usable && backend.admin == Admin::drain && all.health.drained &&
+      all.health.drained(service, backend)) {
+    st.why = "drained";
+    st.by_intent = true;
+    b.usable = false;
+  }
   if (b.usable && all.health.why_down) {
     st.why = all.health.why_down(service, backend);
     st.down = !st.why.empty();
@@ -197,7 +203,7 @@ TableBuilder::Draft TableBuilder::draft(const Drafting& all, const ServiceConfig
   for (const BackendConfig& backend : service.backends) {
     BackendStatus& st = place(all, service, backend, index);
     draft.asking |= st.asking;
-    if (st.usable && backend.weight != 0) use(draft, service, backend, st);
+    if (st.usable && backend.weight != 0 && backend.admin == Admin::ready) use(draft, service, backend, st);
   }
   // Flows that the fallback got stay with it when the backends are back: it is usable all the time.
   for (const BackendConfig& fallback : service.fallback) place(all, service, fallback, index).fallback = true;
@@ -209,7 +215,7 @@ TableBuilder::Draft TableBuilder::draft(const Drafting& all, const ServiceConfig
 void TableBuilder::use_without_backend_up(Draft& draft, const Drafting& all, const ServiceConfig& service) {
   for (const BackendConfig& fallback : service.fallback) {
     BackendStatus& st = all.status.at({service.name, fallback.address});
-    if (!st.usable) continue;
+    if (!st.usable || fallback.admin != Admin::ready) continue;
     st.stands_in = true;
     return use(draft, service, fallback, st);
   }
@@ -220,7 +226,7 @@ void TableBuilder::use_without_backend_up(Draft& draft, const Drafting& all, con
     st.open = st.usable = true;
     st.why.clear();
     all.parts.backends[st.id].usable = true;
-    if (backend.weight != 0) use(draft, service, backend, st);
+    if (backend.weight != 0 && backend.admin == Admin::ready) use(draft, service, backend, st);
   }
 }
 

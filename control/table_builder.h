@@ -51,6 +51,8 @@ struct NetworkView {
 struct HealthView {
   /// Empty if the backend is up, unknown or not checked; else why it is down. Null: nothing is checked.
   std::function<std::string(const ServiceConfig&, const BackendConfig&)> why_down;
+  /// Of one in drain: nothing is to go there any more. Null: that is so of none.
+  std::function<bool(const ServiceConfig&, const BackendConfig&)> drained;
 };
 
 /// Why a backend takes no packets; empty if it does.

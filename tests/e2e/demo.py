@@ -57,7 +57,7 @@ def remove_under_load(lab, daemon):
     load = peers.http_load(lab, 4, concurrency=8)
     before = kept.report()
     narrate(f"==> xebec backend delete web4 {gone.address[4]}: with {len(before)} connections open and new ones coming")
-    daemon.ask("backend", "delete", "web4", gone.address[4])
+    daemon.ask("backend", "delete", "web4", gone.address[4], "--now")
     daemon.wait_published()
     without = kept.report()
     narrate(f"==> xebec backend add web4 {gone.address[4]}")

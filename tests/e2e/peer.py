@@ -4,7 +4,7 @@
 peer.py serve NAME [--tcp PORT] [--udp ADDR:PORT]...     answers every request with NAME
 peer.py http  ADDR PORT  --requests N | --until-told     one connection per request
 peer.py udp   ADDR PORT  --requests N                    one socket per datagram
-peer.py keep  ADDR PORT  --connections K                 K connections, a request on each all the time
+peer.py keep  ADDR PORT  --connections K [--rounds N]    K connections, a request on each all the time, or N times
 
 A line on stdin is a command (`report`, `stop`; to a server `dead` and `alive`); what stdout says is one JSON value a line.
 """
@@ -247,28 +247,32 @@ class Kept:
 
     def __init__(self, args):
         self.connection = Connection(args.address, args.port)
-        self.backend, self.answers, self.moved, self.error, self.rounds = None, 0, 0, None, 0
+        self.backend, self.answers, self.moved, self.error = None, 0, 0, None
+        self.rounds, self.ended = args.rounds, False
 
     async def live(self, interval_s):
         try:
             await self.connection.connect()
-            while True:
+            while not self.rounds or self.answers < self.rounds:
                 name = await self.connection.ask()
                 self.answers += 1
                 self.moved += self.backend not in (None, name)
                 self.backend = self.backend or name
                 await asyncio.sleep(interval_s)
+            self.ended = True
+            self.connection.close()
         except (OSError, ValueError, asyncio.TimeoutError) as error:
             self.error = named(error)
 
     def report(self):
-        return {"backend": self.backend, "answers": self.answers, "moved": self.moved, "error": self.error}
+        return {"backend": self.backend, "answers": self.answers, "moved": self.moved, "error": self.error,
+                "ended": self.ended}
 
 
 async def answered(kept, times):
     """Returns when each connection has been answered so many times more, or is broken."""
     goal = {k: k.answers + times for k in kept}
-    while any(k.error is None and k.answers < goal[k] for k in kept):
+    while any(k.error is None and not k.ended and k.answers < goal[k] for k in kept):
         await asyncio.sleep(0.005)
 
 
@@ -306,6 +310,7 @@ def main():
         p.add_argument("--size", type=int, default=64)
         p.add_argument("--connections", type=int, default=100)
         p.add_argument("--interval-ms", type=float, default=20)
+        p.add_argument("--rounds", type=int, default=0, help="requests before a kept connection is closed; 0: for ever")
     args = parser.parse_args()
     run = {"serve": serve, "http": lambda a: offer(a, ask_once), "udp": lambda a: offer(a, udp_once), "keep": keep}
     asyncio.run(run[args.what](args))

@@ -114,9 +114,11 @@ def udp(lab, family, requests=500, size=64, concurrency=32):
                 "--concurrency", concurrency).hear()
 
 
-def keep(lab, address, port=HTTP_PORT, connections=100, interval_ms=50.0):
-    """Connections that stay and ask all the time; .report() tells about each after two more rounds."""
-    return Peer(lab, lab.client.ns, "keep", address, port, "--connections", connections, "--interval-ms", interval_ms)
+def keep(lab, address, port=HTTP_PORT, connections=100, interval_ms=50.0, rounds=0):
+    """Connections that stay and ask all the time; .report() tells about each after two more rounds. rounds: they end by
+    themselves after so many."""
+    return Peer(lab, lab.client.ns, "keep", address, port, "--connections", connections, "--interval-ms", interval_ms,
+                "--rounds", rounds)
 
 
 class Iperf:

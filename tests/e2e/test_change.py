@@ -5,6 +5,7 @@ import functools
 import json
 import os
 import signal
+import time
 
 import peers
 from cases import add, case, expect, expect_equal, expect_served
@@ -34,7 +35,7 @@ def removal_moves_only_what_it_must(env, family, mode="dsr-l2", queues=1):
             before = kept.report()
             expect_equal(len({c["backend"] for c in before}), 4, "backends that hold connections")
 
-            daemon.ask("backend", "delete", service, gone.address[family])
+            daemon.ask("backend", "delete", service, gone.address[family], "--now")
             daemon.wait_published()
             after = kept.report()
             survivors = expect_untouched(before, after, gone.role, "removal")
@@ -85,6 +86,30 @@ def reload_under_load_fails_nothing(env, queues):
 for _queues in (1, 2):
     add(f"reload_under_load_fails_nothing_on_{_queues}_queues",
         functools.partial(reload_under_load_fails_nothing, queues=_queues))
+
+
+@case(slow=True)
+def hundred_reloads_at_20_a_second_fail_nothing(env):
+    with env.lab(queues=2) as lab:
+        peers.serve(lab)
+        with env.daemon(lab) as daemon:
+            kept = peers.keep(lab, VIP[4], connections=50)
+            load = peers.http_load(lab, 4, concurrency=8)
+            before, generation = kept.report(), daemon.ask("config", "show")["config_generation"]
+            reloads = env.count(100)
+            began = time.monotonic()
+            for turn in range(reloads):
+                daemon.write(config(lab, backends=[(b, 100 + 50 * ((turn + i) % 4)) for i, b in enumerate(lab.backends)]))
+                daemon.signal(signal.SIGHUP)
+                time.sleep(max(0.0, began + (turn + 1) * 0.05 - time.monotonic()))
+            # Signals that come while one is being handled are one (signal(7)): on a slow machine there are fewer changes.
+            wait_until(lambda: daemon.ask("config", "show")["config_generation"] > generation + reloads / 4, "reloads to be taken")
+            daemon.wait_published()
+            expect_untouched(before, kept.report(), None, f"{reloads} reloads")
+            report = load.stop()
+            expect_equal((report["failed"], report["errors"]), (0, {}), f"requests failed during {reloads} reloads")
+            expect(report["requests"] > 100, f"a load of {report['requests']} requests tells nothing")
+            daemon.expect_no_drops()
 
 
 @case()

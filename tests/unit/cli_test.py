@@ -383,8 +383,11 @@ class CliTest(unittest.TestCase):
         one = [{"op": "change", "path": "services/web/backends/10.0.1.11/weight", "from": 100, "to": 5}]
         self.daemon.answer("POST", "/v1/services/web/backends", change(one), 201)
         self.daemon.answer("PATCH", "/v1/services/web/backends/2001%3Adb8%3A%3A11", change(one, warnings=["no backend left"]))
-        self.daemon.answer("DELETE", "/v1/services/web/backends/10.0.1.11",
-                           change([{"op": "remove", "path": "services/web/backends/10.0.1.11", "from": {}, "to": None}]))
+        gone = change([{"op": "remove", "path": "services/web/backends/10.0.1.11", "from": {}, "to": None}])
+        drains = change([{"op": "change", "path": "services/web/backends/10.0.1.11/admin", "from": "ready", "to": "drain"}])
+        self.daemon.answer("DELETE", "/v1/services/web/backends/10.0.1.11", gone)
+        self.daemon.answer("DELETE", "/v1/services/web/backends/10.0.1.11?drain=1&deadline_ms=60000", drains)
+        self.daemon.answer("DELETE", "/v1/services/web/backends/10.0.1.11?drain=1&deadline_ms=300000", gone)
         said = "~ services/web/backends/10.0.1.11/weight: 100 -> 5\n"
         self.expect(["backend", "add", "web", "10.0.1.11", "weight=5", "mac=02:00:00:00:00:0b", "admin=maint"], 0, said,
                     "1 change made (generation 18)\n")
@@ -393,8 +396,68 @@ class CliTest(unittest.TestCase):
         self.expect(["backend", "set", "web", "2001:DB8:0::11", "weight=5"], 0, said,
                     "xebec: warning: no backend left\n1 change made (generation 18)\n")
         self.assertEqual(self.asked()[2], {"weight": 5})
-        self.expect(["backend", "rm", "web", "10.0.1.11"], 0, "- services/web/backends/10.0.1.11\n",
-                    "1 change made (generation 18)\n")
+        for more in (["--now"], ["--deadline", "5m"]):
+            self.expect(["backend", "rm", "web", "10.0.1.11", *more], 0, "- services/web/backends/10.0.1.11\n",
+                        "1 change made (generation 18)\n")
+        self.expect(["backend", "delete", "web", "10.0.1.11"], 0, "~ services/web/backends/10.0.1.11/admin: ready -> drain\n",
+                    "1 change made (generation 18)\n10.0.1.11 is deleted once it is drained, in 60s at the latest\n")
+
+    def test_backend_drain_waits_for_several_and_tells_how_it_goes(self):
+        for last in ("11", "12"):
+            self.daemon.answer("POST", f"/v1/services/web/backends/10.0.1.{last}/drain?deadline_ms=90000", change([]))
+        drained = {"phase": "drained", "flows": 0, "remaining_ms": None}
+        rows = [{**BACKENDS[0], "admin": "drain", "drain": drained}, {**BACKENDS[1], "drain": {**drained, "flows": 3}}]
+        self.daemon.answer("GET", "/v1/backends?service=web", {"schema": "xebec.backend-list/1", "backends": rows})
+        self.expect(["backend", "drain", "web", "10.0.1.11", "10.0.1.12", "--deadline", "90s", "--wait"], 0, "",
+                    "nothing to change (generation 18)\n" * 2 + "10.0.1.11: drained; 10.0.1.12: drained, 3 flows were let go\n")
+        self.assertIn("  drained  ", self.run_tool("backend", "list", "web").stdout)
+        rows[0]["drain"] = {"phase": "draining", "flows": 12, "remaining_ms": 33500}
+        self.daemon.answer("GET", "/v1/backends?service=web", {"schema": "xebec.backend-list/1", "backends": rows})
+        self.assertIn("  drain: 12 left, 34 s  ", self.run_tool("backend", "list", "web").stdout)
+        rows[0]["drain"] = None
+        self.daemon.answer("GET", "/v1/backends?service=web", {"schema": "xebec.backend-list/1", "backends": rows})
+        done = self.run_tool("backend", "drain", "web", "10.0.1.11", "--deadline", "90s", "--wait")
+        self.assertEqual((done.returncode, "is not in drain any more" in done.stderr), (6, True), done.stderr)
+
+    def test_backend_ready_and_maint_are_words_for_admin(self):
+        self.daemon.answer("PATCH", "/v1/services/web/backends/10.0.1.11", change([]))
+        for verb in ("ready", "maint"):
+            self.daemon.requests.clear()
+            self.assertEqual(self.run_tool("backend", verb, "web", "10.0.1.11").returncode, 0)
+            self.assertEqual(self.asked()[2], {"admin": verb})
+
+    def test_times_have_units(self):
+        for text in ("0s", "5 m", "abc", "-1s", "1d", ""):
+            done = self.run_tool("backend", "drain", "web", "10.0.1.11", f"--deadline={text}")
+            self.assertEqual(done.returncode, 2, f"{text}: {done.stderr}")
+        for text, ms in (("500ms", 500), ("60", 60_000), ("5m", 300_000), ("1h", 3_600_000)):
+            self.daemon.answer("POST", f"/v1/services/web/backends/10.0.1.11/drain?deadline_ms={ms}", change([]))
+            self.assertEqual(self.run_tool("backend", "drain", "web", "10.0.1.11", "--deadline", text).returncode, 0, text)
+
+    def test_flows_are_gathered_piece_by_piece(self):
+        flow = {"source": "198.51.100.7:4000", "destination": "203.0.113.10:443", "protocol": "tcp", "state": "established",
+                "idle_seconds": 3, "service": "web", "backend": "10.0.1.11", "translated_source": None, "worker": 0}
+        path = "/v1/flows?service=web&src=198.51.100.0%2F24&limit="
+        self.daemon.answer("GET", path + "3&cursor=0-0", {"schema": "xebec.flow-list/1", "flows": [flow], "next": "0-99"})
+        self.daemon.answer("GET", path + "2&cursor=0-99", {"schema": "xebec.flow-list/1", "flows": [], "next": "1-0"})
+        self.daemon.answer("GET", path + "2&cursor=1-0",
+                           {"schema": "xebec.flow-list/1", "flows": [{**flow, "worker": 1}], "next": None})
+        self.expect(["flow", "list", "--service", "web", "--src", "198.51.100.0/24", "--limit", "3"], 0, lines("""
+            SOURCE             DESTINATION       PROTOCOL  STATE        IDLE SECONDS  SERVICE  BACKEND    TRANSLATED SOURCE  WORKER
+            198.51.100.7:4000  203.0.113.10:443  tcp       established             3  web      10.0.1.11  -                  0
+            198.51.100.7:4000  203.0.113.10:443  tcp       established             3  web      10.0.1.11  -                  1
+            """))
+        for cursor, flows, after in (("0-0", 5, "1-0"), ("1-0", 7, None)):
+            self.daemon.answer("GET", f"/v1/flows/count?cursor={cursor}",
+                               {"schema": "xebec.flow-count/1", "flows": flows, "states": {"closing": 1}, "next": after})
+        self.expect(["flow", "count"], 0, "12\n")
+        self.assertEqual(json.loads(self.run_tool("flow", "count", "-j").stdout)["states"], {"closing": 2})
+
+    def test_flow_flush_waits_until_it_is_done(self):
+        flush = {"schema": "xebec.flow-flush/1", "done": False, "flows": 0, "translations": 0}
+        self.daemon.answer("POST", "/v1/flows/flush?backend=10.0.1.11", flush, 202)
+        self.daemon.answer("GET", "/v1/flows/flush", {**flush, "done": True, "flows": 12, "translations": 3})
+        self.expect(["flow", "flush", "--backend", "10.0.1.11"], 0, "", "12 flows and 3 translations forgotten\n")
 
     def test_backend_add_takes_a_port(self):
         self.daemon.answer("POST", "/v1/services/web/backends", change([]), 201)
@@ -448,6 +511,64 @@ class CliTest(unittest.TestCase):
         done = self.expect(["config", "show"], 0, json.dumps(config, indent=2) + "\n")
         file = self.path("shown.json", done.stdout)
         self.assertEqual(self.run_tool("config", "check", file).returncode, 0)
+
+    def test_config_show_tells_the_tag_where_it_is_in_no_ones_way(self):
+        self.daemon.answer("GET", "/v1/config", {"schema": "xebec.config/1", "config": {}, "generation": 3, "tag": "4-0a"})
+        self.expect(["config", "show"], 0, "{}\n", "tag 4-0a\n")
+
+    def test_config_apply_may_have_to_be_confirmed(self):
+        file = self.path("good.json", self.GOOD)
+        self.daemon.answer("PUT", "/v1/config?confirm_within_ms=90000",
+                           change([{"op": "add", "path": "services/web", "from": None, "to": None}], confirm_within_ms=90000))
+        self.expect(["config", "apply", file, "--confirm-within", "90s", "--if-match", "4-0a"], 0, "+ services/web\n",
+                    "1 change made (generation 18)\nundone by itself in 90 s, unless you say: xebec config confirm\n")
+        self.assertEqual(self.daemon.if_match, ['"4-0a"'])
+
+    def test_a_dry_run_tells_what_would_move(self):
+        file = self.path("good.json", self.GOOD)
+        impact = [{"service": "web", "array_moved": 0.2505, "live_flows": 123456, "flows_moved": 30000}]
+        self.daemon.answer("PUT", "/v1/config?dry_run=1", change(
+            [{"op": "remove", "path": "services/web/backends/10.0.1.11", "from": {}, "to": None}], dry_run=True, impact=impact))
+        self.expect(["config", "diff", file], 0, lines("""
+            - services/web/backends/10.0.1.11
+
+            SERVICE  ARRAY MOVED  LIVE FLOWS  FLOWS MOVED
+            web          25.05 %        123k        30000
+            """), "1 change would be made; nothing was changed (generation 18)\n")
+
+    def test_config_rollback_asks_for_what_it_has_seen(self):
+        row = {"config_generation": 3, "time": "2026-01-02T03:04:05.678Z", "by": "API of uid 0 pid 7 (xebec)", "changes": 2,
+               "diff": [{"op": "change", "path": "services/web/fail", "from": "drop", "to": "open"}], "kept": True}
+        self.daemon.answer("GET", "/v1/config/history",
+                           {"schema": "xebec.config-history/1", "history": [row], "tag": "3-0a", "unconfirmed": None})
+        self.daemon.answer("POST", "/v1/config/rollback?config_generation=2", change([]))
+        self.expect(["config", "history"], 0, lines("""
+            GENERATION  TIME                      BY                          CHANGES  WHAT
+                     3  2026-01-02T03:04:05.678Z  API of uid 0 pid 7 (xebec)        2  services/web/fail drop -> open (and 1 more)
+            """))
+        self.assertEqual(self.run_tool("config", "rollback", "2").returncode, 0)
+        self.assertEqual(self.daemon.if_match, ['"3-0a"'])
+        self.daemon.answer("POST", "/v1/config/rollback?config_generation=2", error_body("conflict", "w: W"), 412)
+        self.assertEqual(self.run_tool("config", "rollback", "2").returncode, 6)
+
+    def test_config_confirm_and_save(self):
+        self.daemon.answer("POST", "/v1/config/confirm", change([]))
+        self.daemon.answer("POST", "/v1/config/save", {"schema": "xebec.save/1", "file": "/etc/x", "config_generation": 3})
+        self.daemon.answer("POST", "/v1/config/save?force=1", {"schema": "xebec.save/1", "file": "/etc/y", "config_generation": 3})
+        self.expect(["config", "confirm"], 0, "", "confirmed\n")
+        self.expect(["config", "save"], 0, "", "saved to /etc/x\n")
+        self.expect(["config", "save", "--force"], 0, "", "saved to /etc/y\n")
+
+    def test_config_schema_is_the_one_that_is_shipped(self):
+        shipped = os.path.join(os.path.dirname(__file__), "..", "..", "docs", "xebec.schema.json")
+        with open(shipped, encoding="utf-8") as file:
+            self.assertEqual(self.run_tool("config", "schema").stdout, file.read())
+
+    def test_service_set_sends_what_changes(self):
+        self.daemon.answer("PATCH", "/v1/services/web", change([]))
+        self.assertEqual(self.run_tool("service", "set", "web", "table_size=251", "backend=10.0.1.11,[2001:db8::1]:80").returncode, 0)
+        self.assertEqual(self.asked()[2], {"table_size": 251, "backends": [{"address": "10.0.1.11"},
+                                                                         {"address": "2001:db8::1", "port": 80}]})
 
     def test_config_apply_sends_the_text_and_shows_what_changed(self):
         file = self.path("good.json", self.GOOD)
@@ -536,10 +657,10 @@ class CliTest(unittest.TestCase):
 
     def test_usage_errors_exit_2_and_say_what_was_meant(self):
         for args, message, hint in (
-                ([], "command line: needs one of: status, interface, worker, stats, reload, service, backend, health, config, "
+                ([], "command line: needs one of: status, interface, worker, stats, reload, service, backend, health, flow, config, "
                      "explain, start, stop, restart, debug, completion",
                  "xebec --help"),
-                (["config"], "config: needs one of: check, show, diff, apply", "xebec config --help"),
+                (["config"], "config: needs one of: check, show, diff, apply, confirm, rollback, history, save, schema", "xebec config --help"),
                 (["servce"], 'command line: "servce" is not expected here', 'did you mean "service"?'),
                 (["service", "lst"], 'service: "lst" is not expected here', 'did you mean "list"?'),
                 (["--blue", "status"], 'status: "--blue" is not expected here', "xebec status --help"),

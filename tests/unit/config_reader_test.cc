@@ -51,7 +51,7 @@ const char kFull[] = R"({
      services */
   "services": [ { "name": "web", "vip": "203.0.113.10", "port": 443, "protocol": "tcp", "mode": "dsr-l2",
                   "algorithm": "maglev", "hash": "5-tuple", "table_size": 65537, "stateless": true, "mss_clamp": 1380,
-                  "backends": [ {"address": "10.0.1.11", "port": 443, "weight": 7, "admin": "maint"},
+                  "backends": [ {"address": "10.0.1.11", "port": 443, "weight": 7, "admin": "drain"},
                                 {"address": "2001:db8::11", "mode": "ipip", "mac": "02:00:00:00:00:0A"} ] },
                 { "name": "dns", "vip": "2001:db8::53", "port": "any", "protocol": "udp", "mss_clamp": "off" } ],
   "control": { "socket": "/run/x.sock" }
@@ -102,7 +102,7 @@ TEST(ConfigReader, ReadsEveryKey) {
   ASSERT_EQ(c.services.size(), 2u);
   ServiceConfig web{
       "web", *IpAddress::parse("203.0.113.10"), 443, kProtoTcp, Mode::dsr_l2, 65537, true, {}, {}, 1380};
-  web.backends.push_back({*IpAddress::parse("10.0.1.11"), 0, 7, Admin::maint, {}, {}, {}, {}});
+  web.backends.push_back({*IpAddress::parse("10.0.1.11"), 0, 7, Admin::drain, {}, {}, {}, {}});
   web.backends.push_back({*IpAddress::parse("2001:db8::11"),
                           0,
                           100,
@@ -485,10 +485,6 @@ INSTANTIATE_TEST_SUITE_P(Values, ConfigReaderRefuses, testing::ValuesIn(kValues)
 const Refused kBackends[] = {
     {"WeightTooLarge", service_text("", R"([{"address":"10.0.0.1","weight":1001}])"),
      "f:1:124: error: /services/0/backends/0/weight: 1001 is out of range 0..1000"},
-    {"AdminDrain", service_text("", R"([{"address":"10.0.0.1","admin":"drain"}])"),
-     "f:1:123: error: /services/0/backends/0/admin: admin \"drain\" is not available in this version; "
-     "available: ready, "
-     "maint"},
     {"OtherPort", service_text("", R"([{"address":"10.0.0.1","port":8080}])"),
      "f:1:122: error: /services/0/backends/0/port: 8080 differs from the service's port, and mode dsr-l2 "
      "leaves ports as "

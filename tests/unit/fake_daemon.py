@@ -9,6 +9,7 @@ import threading
 class FakeDaemon:
     def __init__(self, path):
         self.path = path
+        self.if_match = []  # headers of that name, of the requests that had one
         self.requests = []  # (method, path with query, body)
         self.answers = {}  # (method, path with query) -> (status, bytes)
         self.released = threading.Event()  # answers of ("GET", "/v1/hang") wait for it
@@ -26,6 +27,8 @@ class FakeDaemon:
                 body = self.rfile.read(int(self.headers.get("Content-Length") or 0)).decode()
                 key = (self.command, self.path)
                 fake.requests.append(key + (body,))
+                if self.headers.get("If-Match"):
+                    fake.if_match.append(self.headers["If-Match"])
                 if key in fake.hanging:
                     fake.released.wait(60)
                     return

@@ -273,6 +273,33 @@ TEST_F(TableBuilderTest, MaintenanceTakesNothing) {
   EXPECT_EQ(status(1).why, "in maintenance");
 }
 
+TEST_F(TableBuilderTest, DrainTakesNoNewFlowsAndKeepsItsOwnUntilItIsDrained) {
+  config_.services[0].backends[1].admin = Admin::drain;
+  bool drained = false;
+  health_.drained = [&](const ServiceConfig&, const BackendConfig&) { return drained; };
+  const Table& table = build();
+  EXPECT_TRUE(table.backends()[status(2).id].usable);
+  EXPECT_FALSE(picked().contains(status(2).id));
+  EXPECT_EQ(status(2).share, 0);
+  drained = true;
+  const Table& after = build();
+  EXPECT_FALSE(after.backends()[status(2).id].usable);
+  EXPECT_EQ(status(2).why, "drained");
+  EXPECT_TRUE(status(2).by_intent);
+  EXPECT_TRUE(after.backends()[status(1).id].usable);
+  hops_[backend(2)].state = ResolvedHop::State::failed;  // it may be switched off now
+  build();
+  EXPECT_TRUE(status(2).by_intent);
+}
+
+TEST_F(TableBuilderTest, AllInDrainLeavesNewFlowsToTheFallback) {
+  add_fallback(5);
+  for (BackendConfig& b : config_.services[0].backends) b.admin = Admin::drain;
+  build();
+  EXPECT_EQ(picked(), std::set{status(5).id});
+  EXPECT_TRUE(last_->backends()[status(1).id].usable);
+}
+
 TEST_F(TableBuilderTest, BuildsAServiceWithoutBackends) {
   config_.services[0].backends.clear();
   const Table& table = build();

@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// What the handlers of the API (docs/api.md) share: a request on its way through the routes, and the forms of an answer.
+#pragma once
+
+#include <initializer_list>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <nlohmann/json.hpp>
+#include <tl/expected.hpp>
+
+#include "control/controller.h"
+#include "control/http_server.h"
+#include "control/report.h"
+
+namespace xebec {
+
+/// One request on its way through the routes.
+struct Call {
+  Controller& controller;
+  const HttpRequest& request;
+  std::vector<std::string> path;  ///< split, without "v1"
+
+  /// "*" stands for any segment.
+  bool is(std::string_view method, std::initializer_list<std::string_view> pattern) const;
+  const ServiceConfig* service(const std::string& name) const;
+  /// nullptr if the query does not have it.
+  const std::string* asked(const std::string& name) const;
+  /// Present and not "0".
+  bool flag(const std::string& name) const;
+  /// If-Match is absent, "*" or one entity tag (RFC 9110 section 13.1.1).
+  bool has_known_tag() const;
+  ChangeTerms terms() const;
+};
+
+HttpResponse answer(int status, const Json& body);
+HttpResponse answer(const ChangeResult& result, int status);
+HttpResponse failure(int status, std::string_view code, std::string_view message, std::string_view hint = {},
+                     const Diagnostics& diagnostics = {});
+HttpResponse failure(const ChangeError& error);
+Json rows_of(const std::vector<ConfigChange>& diff);
+
+/// A body under the rules of a file: bounded depth, before anything recursive touches it, and no key twice.
+tl::expected<nlohmann::json, HttpResponse> parse_body(const std::string& body);
+
+/// A number of the query; `otherwise` if it is not there. The error is an answer.
+tl::expected<uint64_t, HttpResponse> number_in_query(const Call& call, const std::string& name,
+                                                     uint64_t otherwise, uint64_t largest);
+
+}  // namespace xebec

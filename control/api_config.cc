@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include "control/api_config.h"
+
+#include <chrono>
+
+#include <fmt/format.h>
+
+#include "control/timestamp.h"
+
+namespace xebec {
+namespace {
+
+// Nobody is away from his terminal for longer and expects the change to be pending still.
+constexpr uint64_t kLongestConfirmMs = 24 * 3'600'000;
+
+HttpResponse no_resource(const Call& call) {
+  return failure(404, "not_found",
+                 fmt::format("{} {}: no such resource", call.request.method, call.request.path),
+                 "docs/api.md lists them");
+}
+
+HttpResponse tagged(const Call& call, HttpResponse response) {
+  response.etag = '"' + call.controller.config_tag() + '"';
+  return response;
+}
+
+Json unconfirmed_of(const Controller& controller) {
+  const auto& waiting = controller.unconfirmed();
+  if (!waiting) return nullptr;
+  const auto left = waiting->until - std::chrono::steady_clock::now();
+  return {{"by", waiting->by},
+          {"back_to", waiting->back_to},
+          {"remaining_ms", std::chrono::duration_cast<std::chrono::milliseconds>(left).count()}};
+}
+
+HttpResponse show(const Call& call) {
+  const Controller& c = call.controller;
+  return tagged(call, answer(200, {{"schema", "xebec.config/1"},
+                                   {"config", write_config(c.config(), false)},
+                                   {"generation", c.engine().table().generation()},
+                                   {"config_generation", c.history().generation()},
+                                   {"tag", c.config_tag()},
+                                   {"unconfirmed", unconfirmed_of(c)}}));
+}
+
+HttpResponse history(const Call& call) {
+  Json rows = Json::array();
+  for (const ConfigHistory::Entry& entry : call.controller.history().entries()) {
+    rows.push_back({{"config_generation", entry.generation},
+                    {"time", timestamp(entry.time)},
+                    {"by", entry.by},
+                    {"changes", entry.changes},
+                    {"diff", rows_of(entry.diff)},
+                    {"kept", entry.config != nullptr}});
+  }
+  return tagged(call, answer(200, {{"schema", "xebec.config-history/1"},
+                                   {"history", rows},
+                                   {"tag", call.controller.config_tag()},
+                                   {"unconfirmed", unconfirmed_of(call.controller)}}));
+}
+
+HttpResponse put(const Call& call) {
+  const auto config = read_config(call.request.body, "(request)", HiddenKeys::allowed);
+  if (!config) return failure(422, "invalid_config", "configuration rejected", {}, config.error());
+  const auto confirm_ms = number_in_query(call, "confirm_within_ms", 0, kLongestConfirmMs);
+  if (!confirm_ms) return confirm_ms.error();
+  ChangeTerms terms = call.terms();
+  terms.whole = true;
+  terms.dry_run = call.flag("dry_run");
+  terms.confirm_within = std::chrono::milliseconds(*confirm_ms);
+  return answer(call.controller.apply(*config, terms), 200);
+}
+
+HttpResponse check(const Call& call) {
+  const auto config = read_config(call.request.body, "(request)", HiddenKeys::allowed);
+  if (!config) return failure(422, "invalid_config", "configuration rejected", {}, config.error());
+  return answer(200, {{"schema", "xebec.check/1"}, {"ok", true}});
+}
+
+HttpResponse rollback(const Call& call) {
+  const auto generation = number_in_query(call, "config_generation", 0, UINT32_MAX);
+  if (!generation) return generation.error();
+  ChangeTerms terms = call.terms();
+  terms.dry_run = call.flag("dry_run");
+  return answer(call.controller.rollback(*generation, terms), 200);
+}
+
+HttpResponse save(const Call& call) {
+  const auto path = call.controller.save_config(call.flag("force"), call.terms().by);
+  if (!path) return failure(path.error());
+  return answer(200, {{"schema", "xebec.save/1"},
+                      {"file", *path},
+                      {"config_generation", call.controller.history().generation()}});
+}
+
+}  // namespace
+
+HttpResponse read_config_resource(const Call& call) {
+  if (call.is("GET", {"config"})) return show(call);
+  if (call.is("GET", {"config", "history"})) return history(call);
+  return no_resource(call);
+}
+
+HttpResponse write_config_resource(const Call& call) {
+  if (call.is("PUT", {"config"})) return put(call);
+  if (call.is("POST", {"config", "check"})) return check(call);
+  if (call.is("POST", {"config", "confirm"})) return answer(call.controller.confirm(call.terms()), 200);
+  if (call.is("POST", {"config", "rollback"})) return rollback(call);
+  if (call.is("POST", {"config", "save"})) return save(call);
+  return no_resource(call);
+}
+
+}  // namespace xebec
