@@ -82,25 +82,25 @@ void Engine::test_ports(Preflight& preflight) {
   std::size_t good = 0;
   for (auto& worker : workers_) {
     test_worker(*worker);
-    const auto failed = [&] {
-      return std::any_of(worker->ports().begin(), worker->ports().end(), [&](const WorkerPort& p) {
-        return health(p.port->options().interface_index, p.port->options().queue).self_test.result ==
-               SelfTest::Result::failed;
-      });
+    const auto of = [&](const WorkerPort& p) -> const SelfTest& {
+      return health(p.port->options().interface_index, p.port->options().queue).self_test;
     };
+    const auto failed =
+        std::find_if(worker->ports().begin(), worker->ports().end(),
+                     [&](const WorkerPort& p) { return of(p).result == SelfTest::Result::failed; });
     const bool zerocopy = !worker->ports().empty() && worker->ports().front().port->zerocopy();
     const bool may_copy = std::none_of(interfaces_.begin(), interfaces_.end(), [](const ServedInterface& i) {
       return i.config.bind == BindMode::zerocopy;
     });
-    if (failed() && zerocopy && may_copy) {
-      preflight.warn(
-          fmt::format("worker {}: zero-copy failed its self-test; trying copy mode", worker->options().id),
-          "\"bind\": \"copy\" spares the try");
+    if (failed != worker->ports().end() && zerocopy && may_copy) {
+      preflight.warn(fmt::format("worker {}: zero-copy failed its self-test ({}: {}); trying copy mode",
+                                 worker->options().id, failed->port->options().interface, of(*failed).why),
+                     "\"bind\": \"copy\" spares the try");
       if (auto r = reopen(*worker, false); r) test_worker(*worker);
     }
     for (const WorkerPort& p : worker->ports()) {
       const PortOptions& o = p.port->options();
-      const SelfTest& test = health(o.interface_index, o.queue).self_test;
+      const SelfTest& test = of(p);
       if (test.result == SelfTest::Result::ok) ++good;
       if (test.result == SelfTest::Result::failed)
         preflight.warn(fmt::format("{} queue {}: self-test failed: {}", o.interface, o.queue, test.why));

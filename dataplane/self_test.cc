@@ -40,18 +40,15 @@ SelfTest test_port(XskPort& port, Umem& umem, const MacAddress& own, std::chrono
   }
   const auto deadline = std::chrono::steady_clock::now() + patience;
   bool sent = false;
-  bool filling = !port.zerocopy();  // a copy-mode queue takes empty frames as packets come
   for (;;) {
     port.transmit().flush(false);
     port.transmit().reap();
     port.refill();
     sent = umem.counts().transmit == 0;
-    filling = filling || port.fill_consumed() != 0;
-    if ((sent && filling) || std::chrono::steady_clock::now() >= deadline) break;
+    if (sent || std::chrono::steady_clock::now() >= deadline) break;
     std::this_thread::sleep_for(kPause);
   }
   if (!sent) return {SelfTest::Result::failed, "a frame given to the transmit ring was not sent"};
-  if (!filling) return {SelfTest::Result::failed, "the driver takes no frames to receive into"};
   return {SelfTest::Result::ok, {}};
 }
 

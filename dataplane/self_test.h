@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
-// The self-test of a port that was just opened: does its queue send, and a zero-copy driver take its empty frames?
+// The self-test of a port that was just opened: does its queue send?
+//
+// Whether a zero-copy driver takes its empty frames cannot be seen from here: the kernel tells how far it has read the fill ring
+// only once it has read all it knew of (xskq_cons_get_entries, net/xdp/xsk_queue.h), and a driver's ring may be shorter than ours.
 #pragma once
 
 #include <chrono>

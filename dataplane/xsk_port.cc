@@ -48,6 +48,10 @@ int XskPort::fd() const {
 tl::expected<void, IoError> XskPort::open(Umem& umem, std::chrono::milliseconds patience) {
   const auto give_up = std::chrono::steady_clock::now() + patience;
   auto backoff = std::chrono::milliseconds(kFirstBackoff);
+  umem_ = &umem;
+  // Drivers take their first empty frames when the socket is bound, and some (ice) have to find them then. libxdp has made
+  // the first port's ring with the UMEM; those of others it makes and binds in one.
+  if (fill_.ring != nullptr) give_frames();
   for (;;) {
     auto bound = bind_once(umem);
     if (bound) break;
@@ -56,7 +60,6 @@ tl::expected<void, IoError> XskPort::open(Umem& umem, std::chrono::milliseconds 
     std::this_thread::sleep_for(backoff);
     backoff = std::min(backoff * 2, std::chrono::milliseconds(kLongestBackoff));
   }
-  umem_ = &umem;
   read_back();
   auto ring = std::make_unique<RingTransmit>(umem, tx_, completion_, fd());
   if (options_.inject) {
@@ -126,7 +129,7 @@ uint32_t XskPort::receive(std::span<Frame> frames) {
   return whole;
 }
 
-void XskPort::refill() {
+void XskPort::give_frames() {
   // In batches: below that the ring's shared cache line would bounce for a handful of frames.
   const uint32_t space = xsk_prod_nb_free(&fill_, kBatchSize);
   const uint32_t n = std::min(space, umem_->free_count());
@@ -137,6 +140,10 @@ void XskPort::refill() {
     }
     xsk_ring_prod__submit(&fill_, n);
   }
+}
+
+void XskPort::refill() {
+  give_frames();
   if (xsk_ring_prod__needs_wakeup(&fill_)) busy_poll();
 }
 
@@ -152,10 +159,6 @@ TransmitProgress XskPort::transmit_progress() const {
 
 void XskPort::kick() {
   (void)sendto(fd(), nullptr, 0, MSG_DONTWAIT, nullptr, 0);
-}
-
-uint32_t XskPort::fill_consumed() const {
-  return __atomic_load_n(fill_.consumer, __ATOMIC_ACQUIRE);
 }
 
 PortStatistics XskPort::statistics() const {

@@ -77,8 +77,6 @@ class XskPort {
   TransmitProgress transmit_progress() const;
   /// Asks the kernel to send what waits in the TX ring; any thread.
   void kick();
-  /// Frames that the kernel has taken from the fill ring, modulo 2^32; any thread.
-  uint32_t fill_consumed() const;
 
   TransmitEngine& transmit() { return *transmit_; }
   const TransmitEngine& transmit() const { return *transmit_; }
@@ -93,6 +91,7 @@ class XskPort {
  private:
   tl::expected<void, IoError> bind_once(Umem& umem);
   void read_back();
+  void give_frames();
 
   PortOptions options_;
   Umem* umem_ = nullptr;
