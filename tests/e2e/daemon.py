@@ -7,6 +7,7 @@ import signal
 import socket
 import time
 
+import netns
 from lab import VIP, LabError, run, wait_until
 from peers import HTTP_PORT, IPERF_PORT, UDP_PORT, Process
 
@@ -111,7 +112,7 @@ class Daemon:
         """A request to the control socket without the tool: (status, answer)."""
         connection = http.client.HTTPConnection("localhost")
         connection.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        connection.sock.settimeout(10)
+        connection.sock.settimeout(10 * netns.PATIENCE)
         connection.sock.connect(self.socket)
         try:
             connection.request(method, path, body)

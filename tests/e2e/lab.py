@@ -29,7 +29,7 @@ class Host:
 
     def __init__(self, lab, role, number, subnet=77):
         self.role, self.subnet = role, subnet
-        self.ns = Namespace(f"{lab.prefix}-{role}", survive=lab.survive)
+        self.ns = lab.namespace(f"{lab.prefix}-{role}", survive=lab.survive)
         self.mac = f"02:00:00:00:{subnet}:{number:02d}"
         self.address = {4: f"10.{subnet}.0.{number}", 6: f"fd{subnet}::{number}"}
 
@@ -61,6 +61,8 @@ def quiet(namespace):
 
 class Lab:
     """Builds the topology on entry and leaves nothing on exit."""
+
+    namespace = Namespace  # what hosts are made of
 
     def __init__(self, queues=1, backends=4, mtu=1500, client_mtu=1500, decap=None, routed=False, name=None,
                  two_sided=False):
@@ -94,7 +96,7 @@ class Lab:
         return host
 
     def _build(self):
-        self.router = Namespace(f"{self.prefix}-router", survive=self.survive)
+        self.router = self.namespace(f"{self.prefix}-router", survive=self.survive)
         self.namespaces.append(self.router)
         quiet(self.router)
         # Bridge netfilter, where the host has it on, trims and checks IP packets that the bridge has no business with.

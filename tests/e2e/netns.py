@@ -19,6 +19,9 @@ _libc = ctypes.CDLL(None, use_errno=True)
 _CLONE_NEWNET = 0x40000000
 _RUN = "/run/netns"
 
+# Deadlines are for a machine of one's own; emulation (tests/vm) multiplies them.
+PATIENCE = 1.0
+
 
 class LabError(AssertionError):
     """The lab itself, or what it observes, is not as it must be."""
@@ -26,6 +29,7 @@ class LabError(AssertionError):
 
 def wait_until(condition, what, deadline_s=10.0, every_s=0.02):
     """Polls until condition() is true-ish and returns that; what it waited for is in the error."""
+    deadline_s *= PATIENCE
     end = time.monotonic() + deadline_s
     while True:
         value = condition()
@@ -39,9 +43,9 @@ def wait_until(condition, what, deadline_s=10.0, every_s=0.02):
 def run(*command, check=True, timeout=60, stdin=None):
     """Runs a command to its end; its output is in the error if it fails."""
     try:
-        done = subprocess.run(command, input=stdin, capture_output=True, text=True, timeout=timeout, check=False)
+        done = subprocess.run(command, input=stdin, capture_output=True, text=True, timeout=timeout * PATIENCE, check=False)
     except subprocess.TimeoutExpired as late:
-        raise LabError(f"{' '.join(command)}: did not end within {timeout} s\n{late.stdout}\n{late.stderr}") from None
+        raise LabError(f"{' '.join(command)}: did not end within {timeout * PATIENCE:g} s\n{late.stdout}\n{late.stderr}") from None
     if check and done.returncode != 0:
         raise LabError(f"{' '.join(command)}: exit {done.returncode}\n{done.stdout}{done.stderr}")
     return done

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 
+import netns
 from lab import HERE, VIP, LabError, listens, wait_until
 
 HTTP_PORT = 80
@@ -42,7 +43,7 @@ class Process:
                 self.process.send_signal(signal.SIGCONT)
                 self.process.send_signal(sig)
         try:
-            self.process.wait(deadline_s)
+            self.process.wait(deadline_s * netns.PATIENCE)
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
@@ -70,7 +71,7 @@ class Peer(Process):
 
     def hear(self, deadline_s=120.0):
         """The next JSON value it says."""
-        end = time.monotonic() + deadline_s
+        end = time.monotonic() + deadline_s * netns.PATIENCE
         while b"\n" not in self.buffer:
             ready, _, _ = select.select([self.process.stdout], [], [], max(0.0, end - time.monotonic()))
             data = os.read(self.process.stdout.fileno(), 1 << 16) if ready else b""

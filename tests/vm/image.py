@@ -7,12 +7,13 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 import sysconfig
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
 MODULES = ("failover", "net_failover", "virtio_pci", "virtio_net", "virtio_rng", "veth", "bridge", "tun", "ipip", "sit",
-           "ip6_tunnel", "tunnel4", "tunnel6", "ip_gre", "ip6_gre", "vxlan", "8021q", "fou", "fou6", "ip_vs", "ip_vs_rr", "ip_vs_sh",
+           "ip6_tunnel", "tunnel4", "tunnel6", "ip_gre", "ip6_gre", "vxlan", "8021q", "bonding", "fou", "fou6", "ip_vs", "ip_vs_rr", "ip_vs_sh",
            "ip_vs_mh", "ip_vs_wrr", "af_packet", "ipv6", "xsk_diag")
 TOOLS = ("ip", "ethtool", "ping", "setpriv", "ipvsadm")
 # What the suite never imports, by size; _ssl and _hashlib would bring OpenSSL.
@@ -97,6 +98,9 @@ class Image:
             for name in sorted(os.listdir(os.path.join(ROOT, source))):
                 if name.endswith(".py"):
                     self.add(os.path.join(ROOT, source, name), f"{target}/{name}")
+        # An emulated CPU is slow at that, too.
+        subprocess.run([sys.executable, "-m", "compileall", "-q", "--invalidation-mode", "unchecked-hash",
+                        os.path.join(self.root, "xebec")], check=True)
         os.chmod(self.add(os.path.join(HERE, "guest", "init"), "init"), 0o755)
 
     def add_modules(self, kernel):

@@ -77,6 +77,15 @@ class Machine:
                         "-device", f"{DEVICE},netdev=n{i},mac=02:00:00:00:76:{i:02d}" + (NO_OFFLOADS if i != 2 else "")]
         return command
 
+    def cpu_s(self):
+        """Seconds of CPU that the emulator has used: what a case costs, however busy the machine is."""
+        try:
+            with open(f"/proc/{self.process.pid}/stat", encoding="ascii", errors="replace") as f:
+                fields = f.read().rpartition(")")[2].split()
+            return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        except OSError:
+            return 0.0
+
     def lines(self, deadline_s):
         """Whole lines, as they come, until the machine ends. TimeoutError if that takes too long."""
         end, buffer = time.monotonic() + deadline_s, b""

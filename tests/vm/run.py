@@ -15,10 +15,10 @@ import machine
 
 SKIPPED = 77  # what CTest takes for "did not run"
 ROOT = image.ROOT
-LANE_S = {"quick": 600, "all": 1800, "too-old": 120}  # for one machine, on a busy host
+LANE_S = {"quick": 1200, "all": 3600, "too-old": 300}  # for one machine, on a busy host
 # What died before our programs ran says nothing about them.
 BOOTS = 3
-FEATURES = ("zero-copy", "busy poll", "multi-buffer", "inject", "TX metadata", "XDP_MAX_TX_SKB_BUDGET")
+FEATURES = ("zero-copy", "busy poll", "multi-buffer", "inject", "TX metadata", "XDP_MAX_TX_SKB_BUDGET", "modes")
 # What a kernel says when something broke that no case may have noticed.
 KERNEL_TROUBLE = re.compile(r"(BUG:|Oops|WARNING:|general protection|Call Trace|soft lockup|Out of memory).*")
 
@@ -28,13 +28,15 @@ class Report:
 
     def __init__(self, kernel):
         self.kernel, self.cases, self.facts, self.ended = kernel, [], {}, None
-        self.heard = False
+        self.heard, self.cpu_s = False, 0.0
 
-    def take(self, line, out):
+    def take(self, line, cpu_s, out):
+        """cpu_s: what the machine has used until now."""
         self.heard = True
         if match := re.match(r"(ok|not ok|skip) (\w+) ([\d.]+)(?:: (.*))?$", line):
             word, name, seconds, why = match.groups()
-            self.add(word, name, float(seconds), why or "", out)
+            self.add(word, name, float(seconds), why or "", out, round(cpu_s - self.cpu_s, 1))
+            self.cpu_s = cpu_s
         elif line.startswith("fact "):
             fact = json.loads(line[5:])
             self.facts[fact["feature"]] = {"value": fact["value"], "how": fact["how"]}
@@ -43,9 +45,10 @@ class Report:
         else:
             print("    " + line, file=out)
 
-    def add(self, word, name, seconds, why, out):
-        self.cases.append({"name": name, "verdict": word, "seconds": seconds, "why": why})
-        print(f"{word} {self.kernel.name}.{name} {seconds:.1f} s{': ' + why if why else ''}", file=out, flush=True)
+    def add(self, word, name, seconds, why, out, cpu_s=0.0):
+        self.cases.append({"name": name, "verdict": word, "seconds": seconds, "cpu_seconds": cpu_s, "why": why})
+        print(f"{word} {self.kernel.name}.{name} {seconds:.1f} s, {cpu_s:.1f} s of CPU{': ' + why if why else ''}", file=out,
+              flush=True)
 
     def failed(self):
         return [c["name"] for c in self.cases if c["verdict"] == "not ok"]
@@ -86,7 +89,7 @@ def run_kernel(kernel, args, out):
         for attempt in range(1, BOOTS + 1):
             with machine.Machine(kernel, initramfs, console, wanted) as guest:
                 for line in guest.lines(LANE_S[group]):
-                    report.take(line, out)
+                    report.take(line, guest.cpu_s(), out)
             if report.heard:
                 break
             print(f"    the kernel died before its first process (boot {attempt} of {BOOTS}): {console}", file=out, flush=True)

@@ -16,10 +16,11 @@ import peers
 import test_nic  # noqa: F401
 import test_traffic  # noqa: F401
 import test_trouble  # noqa: F401
+import test_veth  # noqa: F401
 import vm_lab
 from vm_cases import CASES, Guest, Skip
 
-CASE_S = 180  # emulation is slow: 3 to 20 s on a quiet machine, five times that on one whose CPUs have ten takers
+CASE_S = 400  # emulation is slow: 2 to 10 s on a quiet machine, ten times that on one whose CPUs have twenty takers
 
 
 def say(text):

@@ -30,7 +30,9 @@ def busy_polls_with_a_napi_id_and_puts_the_settings_back(guest):
     before = settings_of("eth0")
     with guest.daemon(poll="busy", cpus=[1]) as running:  # the other CPU is for clients and backends
         queues = queues_of(running)
-        serve(guest, 16, slack=0.5)
+        serve(guest)
+        if guest.has_zerocopy:
+            expect_equal({q["bind"] for q in queues}, {"zerocopy"}, "bind")
         if guest.has_zerocopy or queues[0]["poll"] == "busy":
             expect_equal({q["poll"] for q in queues}, {"busy"}, "polling")
             ids = {q["napi_id"] for q in queues_of(running)}
@@ -52,7 +54,7 @@ def sleeps_when_idle_and_is_woken_by_packets(guest):
     with guest.daemon(poll="interrupt") as running:
         def rounds():
             return sum(w["loop"]["rounds"] for w in running.ask("worker", "list")["workers"])
-        serve(guest, 40)
+        serve(guest)
         running.lab.end_clients()
         wait_until(lambda: all(w["asleep"] for w in running.ask("worker", "list")["workers"]), "all workers to sleep")
         first, began = rounds(), time.monotonic()
@@ -60,7 +62,7 @@ def sleeps_when_idle_and_is_woken_by_packets(guest):
         idle = (rounds() - first) / (time.monotonic() - began)
         # 5 a second and worker by the heartbeat, and what neighbours ask.
         expect(idle < 200, f"{idle:.0f} rounds a second without a packet")
-        serve(guest, 40)
+        serve(guest)
         fact("need_wakeup", "yes", f"{idle:.0f} rounds a second when idle")
 
 

@@ -1,18 +1,18 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""Traffic through virtio-net: every queue, every tunnel, long packets, every way in and out."""
+"""Traffic through virtio-net: every queue, every mode, long packets, every way in and out."""
 import collections
-import json
 
 import daemon
 import peers
 from cases import expect, expect_equal, expect_served
-from lab import VIP
+from lab import VIP, run
 from vm_cases import Skip, case, fact, queues_of
+from vm_lab import INNER_MAC, VNI, received_by
 
-REQUESTS = 60
+REQUESTS = 40  # that one of four backends gets none: once in 25,000 times
 
 
-def serve(guest, requests=REQUESTS, families=(4, 6), slack=0.25):
+def serve(guest, requests=REQUESTS, families=(4, 6), slack=0.3):
     for family in families:
         expect_served(peers.http(guest.lab, family, requests, concurrency=16), guest.lab.backends, f"HTTP over IPv{family}", slack)
 
@@ -26,30 +26,34 @@ def binds_every_queue_zero_copy_and_keeps_every_connection_on_its_backend(guest)
     with guest.daemon() as running:
         queues = queues_of(running)
         expect_equal([q["queue"] for q in queues], [0, 1, 2, 3], "queues that are served")
+        expect_equal({(q["self_test"], q["self_test_why"]) for q in queues}, {("ok", "")}, "self-tests")
         bind = "zerocopy" if guest.has_zerocopy else "copy"
         expect_equal({q["bind"] for q in queues}, {bind}, "XDP_OPTIONS, read back")
         expect_equal(running.ask("interface", "list")["interfaces"][0]["xdp"], "native", "how the shim is attached")
-        fact("zero-copy", "yes" if guest.has_zerocopy else "no, copied", f"4 queues, {bind}")
-        kept = peers.keep(guest.lab, VIP[4], connections=100, interval_ms=3000)
+        fact("zero-copy", "yes" if guest.has_zerocopy else "no: copy", f"4 queues, {bind}")
+        if not guest.has_zerocopy:
+            expect_equal(running.said().count("copy mode (the driver has no zero-copy)"), 4, "lines that say why")
+        kept = peers.keep(guest.lab, VIP[4], connections=60, interval_ms=3000)
         serve(guest)
+        for number in ("3", "2"):
+            done = run("ethtool", "-L", "eth0", "combined", number, check=False)
+            expect(done.returncode != 0, f"the kernel took {number} queues under native XDP: this case has to learn")
+        fact("queue change under native XDP", "refused by the kernel", done.stderr.strip().split("\n")[-1])
         connections = kept.report()
-        expect_equal(collections.Counter(c["error"] for c in connections), {None: 100}, "connections that broke")
+        expect_equal(collections.Counter(c["error"] for c in connections), {None: 60}, "connections that broke")
         expect_equal(sum(c["moved"] for c in connections), 0, "answers from another backend than the first")
         expect_equal(len({c["backend"] for c in connections}), 4, "backends in use")
         workers = received_by_worker(running)
-        expect(len(workers) == 4 and min(workers.values()) > 50, f"packets by worker: {workers}")
+        expect(len(workers) == 4 and min(workers.values()) > 20, f"packets by worker: {workers}")
         running.expect_no_drops()
         sent = [q["transmitted"] for q in queues_of(running)]
-        expect(min(sent) > 50, f"packets sent by queue: {sent}")
+        expect(min(sent) > 20, f"packets sent by queue: {sent}")
 
 
 @case()
-def falls_back_to_copy_where_zero_copy_is_refused(guest):
+def refuses_to_start_where_zero_copy_is_demanded_and_is_not_there(guest):
     if guest.has_zerocopy:
         raise Skip("virtio-net of this kernel has zero-copy")
-    with guest.daemon() as running:
-        expect(running.said().count("copy mode (the driver has no zero-copy)") == 4, running.said())
-        serve(guest)
     with_force = guest.daemon(bind="zerocopy")
     try:
         with_force.start()
@@ -61,21 +65,23 @@ def falls_back_to_copy_where_zero_copy_is_refused(guest):
 
 @case()
 def balances_in_copy_mode_by_the_ring(guest):
+    if not guest.has_zerocopy:
+        raise Skip("without zero-copy every other case does")
     with guest.daemon(bind="copy", transmit="ring") as running:
         expect_equal({(q["bind"], q["transmit"]) for q in queues_of(running)}, {("copy", "ring")}, "ports")
         serve(guest)
         running.expect_no_drops()
 
 
-@case(quick=True)
+@case()
 def injects_into_virtio_net(guest):
     with guest.daemon(bind="copy", transmit="inject") as running:
         interface = running.ask("interface", "list")["interfaces"][0]
         if interface["queues"][0]["transmit"] != "inject":
-            fact("inject", "no", interface["transmit_why"])
+            fact("inject into virtio-net", "no", interface["transmit_why"])
             # Four queues and two CPUs: with fewer queues the driver adds some for XDP.
             expect("more queues than CPUs crashes the kernel" in interface["transmit_why"], interface["transmit_why"])
-            serve(guest)
+            serve(guest, 16, slack=1.0)
             raise Skip(interface["transmit_why"])
         expect_equal({q["bind"] for q in interface["queues"]}, {"copy"}, "bind")
         # Injection is for ten packets and more at a time: bursts of datagrams give those.
@@ -85,41 +91,77 @@ def injects_into_virtio_net(guest):
         serve(guest)
         injected = sum(q["injected"] for q in queues_of(running))
         expect(injected > 0, f"nothing was injected: {queues_of(running)}")
-        fact("inject", "yes", f"{injected} packets")
+        fact("inject into virtio-net", "yes", f"{injected} packets")
 
 
-@case()
-def balances_with_generic_xdp(guest):
-    with guest.daemon(xdp="generic") as running:
-        expect_equal(running.ask("interface", "list")["interfaces"][0]["xdp"], "generic", "how the shim is attached")
-        serve(guest)
+# Of each tunnel: name, mode, family outside, keys of "tunnel", and the devices that have to receive its packets.
+TUNNELS = (
+    ("ipip4", "ipip", 4, {}, ("tunl0", "sit0")), ("ipip6", "ipip", 6, {}, ("tnl6",)),
+    ("gre4", "gre", 4, {}, ("gre0",)), ("gre6", "gre", 6, {}, ("ip6gre0",)),
+    # GUE's header, or none, is taken off by fou; the IP packet behind it goes to the tunnel of its kind.
+    ("gue4", "gue", 4, {}, ("tunl0", "sit0")), ("gue6", "gue", 6, {}, ("tnl6",)),
+    ("gue4h", "gue", 4, {"gue_variant": 0}, ("tunl0", "sit0")), ("gue6h", "gue", 6, {"gue_variant": 0}, ("tnl6",)),
+    ("vxlan4", "vxlan", 4, {"vni": VNI[4], "inner_mac": INNER_MAC}, ("vx4",)),
+    ("vxlan6", "vxlan", 6, {"vni": VNI[6], "inner_mac": INNER_MAC}, ("vx6",)),
+)
+TRANSLATIONS = ("dnat", "nat")
 
 
-def tunnels(guest, backend_family):
-    guest.lab.settle(1600)
-    with guest.daemon(settings=daemon.config(guest.lab, mode="ipip", backend_family=backend_family)) as running:
-        serve(guest)
+def settings_of_modes(lab):
+    """A service of every mode for either family, each on a port of its own: one daemon serves them all."""
+    settings = daemon.config(lab)
+    settings["defaults"] = {"table_size": 1021}
+    settings["services"], ports = [], {}
+    rows = [(name, mode, outer, tunnel) for name, mode, outer, tunnel, _ in TUNNELS] + [(m, m, None, None) for m in TRANSLATIONS]
+    for number, (name, mode, outer, tunnel) in enumerate(rows):
+        ports[name] = 8000 + number
         for family in (4, 6):
-            expect_equal(peers.http(guest.lab, family, 4, upload=30_001, concurrency=2)["errors"], {}, f"uploads, IPv{family}")
-        running.expect_no_drops()
-        for backend in guest.lab.backends:
-            done = backend.ns.run("ip", "-j", "-s", "link")
-            names = ("tunl0", "tunl46", "sit0", "ip6tnl0")
-            rows = {r["ifname"]: r["stats64"]["rx"]["packets"] for r in json.loads(done.stdout) if r["ifname"] in names}
-            used = ("tunl0", "sit0") if backend_family == 4 else ("tunl46", "ip6tnl0")
-            for name in used:
-                expect(rows[name] > 0, f"{backend.role}: nothing came out of {name}: {rows}")
-    guest.lab.settle(1500)
+            service = daemon.service(f"{name}-{family}", family, ports[name], "tcp", lab.backends, mode, outer)
+            settings["services"].append(service | ({"tunnel": tunnel} if tunnel else {}))
+    return settings, ports
+
+
+def ask_in_every_mode(guest, running, ports):
+    """Bodies of several segments, up and down, by every service; returns what each mode's devices received."""
+    seen = {}
+
+    def asked(name, family):
+        report = peers.Peer(guest.lab, guest.lab.client.ns, "http", VIP[family], ports[name], "--requests", 8, "--upload", 6001,
+                            "--concurrency", 8).hear()
+        expect_equal(report["errors"], {}, f"{name}, IPv{family} inside")
+
+    for name, _, _, _, devices in TUNNELS:
+        before = [received_by(b.ns) for b in guest.lab.backends]
+        for family in (4, 6):
+            asked(name, family)
+        after = [received_by(b.ns) for b in guest.lab.backends]
+        seen[name] = {d: sum(a[d] - b[d] for a, b in zip(after, before)) for d in devices}
+        # Eight times 6,001 bytes are 40 segments and more, by either family; of acknowledgements and ends there are others.
+        expect(all(n > 60 for n in seen[name].values()), f"{name}: the kernel's tunnels received {seen[name]}")
+    for name in TRANSLATIONS:
+        before = sum(w["nat"]["replies"] for w in running.ask("worker", "list")["workers"])
+        for family in (4, 6):
+            asked(name, family)
+        replies = sum(w["nat"]["replies"] for w in running.ask("worker", "list")["workers"]) - before
+        expect(replies > 60, f"{name}: {replies} replies were translated")
+    return seen
 
 
 @case()
-def real_kernels_unpack_both_families_from_ipv4(guest):
-    tunnels(guest, 4)
-
-
-@case()
-def real_kernels_unpack_both_families_from_ipv6(guest):
-    tunnels(guest, 6)
+def real_kernels_unpack_every_tunnel_and_answer_translated_packets(guest):
+    guest.lab.settle(1600)
+    settings, ports = settings_of_modes(guest.lab)
+    servers = [peers.Peer(guest.lab, b.ns, "serve", b.role, *(arg for p in ports.values() for arg in ("--tcp", p)))
+               for b in guest.lab.backends]
+    try:
+        with guest.daemon(settings=settings) as running:
+            seen = ask_in_every_mode(guest, running, ports)
+            running.expect_no_drops()
+            fact("modes", "all", f"packets out of the kernel's tunnels: {seen}")
+    finally:
+        for server in servers:
+            server.end()
+        guest.lab.settle(1500)
 
 
 @case()
@@ -137,12 +179,11 @@ def forwards_packets_of_mtu_9000_in_several_frames(guest):
             fact("multi-buffer", "no", "refused, naming Linux 6.6")
             return
         with guest.daemon() as running:
-            serve(guest, 40)
             for family in (4, 6):
-                done = peers.http(guest.lab, family, 8, upload=200_001, concurrency=2)
+                done = peers.http(guest.lab, family, 8, upload=50_001, concurrency=4)
                 expect_equal(done["errors"], {}, f"uploads, IPv{family}")
                 for size in (3840, 8871):
-                    report = peers.udp(guest.lab, family, 16, size=size, concurrency=4)
+                    report = peers.udp(guest.lab, family, 8, size=size, concurrency=4)
                     expect_equal(report["failed"], 0, f"datagrams of {size}: {report}")
             running.expect_no_drops()
             queues = queues_of(running)

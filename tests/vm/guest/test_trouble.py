@@ -12,16 +12,6 @@ IPVS_VIP = "203.0.113.20"
 
 
 @case()
-def no_queue_goes_silent_when_their_number_changes(guest):
-    with guest.daemon():
-        for number in ("3", "2"):
-            done = run("ethtool", "-L", "eth0", "combined", number, check=False)
-            expect(done.returncode != 0, f"the kernel took {number} queues under native XDP: this case has to learn")
-        serve(guest, 40)
-        fact("queue change under native XDP", "refused by the kernel", done.stderr.strip().split("\n")[-1])
-
-
-@case()
 def refuses_queues_that_the_driver_adds_for_xdp_and_says_how_to_do_without(guest):
     """Of four queues two are in use: virtio-net makes the others, one a CPU, when XDP is attached, and receives on all four."""
     guest.lab.settle(1500, queues=2)
@@ -43,11 +33,12 @@ def refuses_queues_that_the_driver_adds_for_xdp_and_says_how_to_do_without(guest
 
 
 @case()
-def says_so_when_queues_come_that_it_does_not_serve(guest):
+def balances_with_generic_xdp_and_says_so_when_queues_come_that_it_does_not_serve(guest):
     guest.lab.settle(1500, queues=2)
     try:
         with guest.daemon(xdp="generic") as running:
-            serve(guest, 40)
+            expect_equal(running.ask("interface", "list")["interfaces"][0]["xdp"], "generic", "how the shim is attached")
+            serve(guest)
             done = run("ethtool", "-L", "eth0", "combined", "4", check=False)
             if done.returncode != 0:
                 fact("queue change under generic XDP", "refused by the kernel", done.stderr.strip().split("\n")[-1])
@@ -56,7 +47,6 @@ def says_so_when_queues_come_that_it_does_not_serve(guest):
             wait_until(lambda: any(problem in p for p in running.problems()), lambda: f"the problem: {running.problems()}", 10)
             run("ethtool", "-L", "eth0", "combined", "2")
             wait_until(lambda: not running.problems(), lambda: f"the problem to be over: {running.problems()}", 10)
-            serve(guest, 40)
             fact("queue change under generic XDP", "alarm in status")
     finally:
         guest.lab.settle(1500)
@@ -73,7 +63,7 @@ def serves_again_after_the_link_was_down(guest):
         connections = kept.report()
         expect_equal([c["error"] for c in connections if c["error"]], [], "connections that broke")
         expect_equal(sum(c["moved"] for c in connections), 0, "answers from another backend")
-        serve(guest, 40)
+        serve(guest)
         queues = running.ask("interface", "list")["interfaces"][0]["queues"]
         expect_equal({q["bind"] for q in queues}, {"zerocopy" if guest.has_zerocopy else "copy"}, "bind after the link came back")
 
@@ -90,7 +80,7 @@ def outlives_the_driver_and_says_that_the_interface_is_gone(guest):
     running = guest.daemon()
     running.start()
     try:
-        serve(guest, 40)
+        serve(guest)
         write("unbind")
         wait_until(lambda: any("eth0" in p and "gone" in p for p in running.problems()), lambda: f"status: {running.problems()}", 10)
         write("bind")
@@ -104,7 +94,7 @@ def outlives_the_driver_and_says_that_the_interface_is_gone(guest):
         guest.lab.settle(1500)
     expect_equal(status, 0, f"exit code\n{running.said()}")
     with guest.daemon():
-        serve(guest, 40)
+        serve(guest)
 
 
 @case()

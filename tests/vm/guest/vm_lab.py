@@ -15,14 +15,21 @@ import contextlib
 import subprocess
 
 import lab
+import netns
 from lab import Lab, wait_until
-from netns import Namespace, run
+from netns import run
+from vm_process import GuestNamespace
 
 QUEUES = 4  # all there are: of fewer, virtio-net makes more when XDP is attached (kernel, virtnet_xdp_set)
 FABRIC_MTU = 9100
+VNI = {4: 7, 6: 8}  # of the VXLAN over IPv4 and over IPv6
+INNER_MAC = "02:00:00:00:cc:01"
+VIA_BALANCER = 100  # routing table
+# Emulation is ten times slower, and other work on the machine may take nine tenths of that. What is waited for comes, or never.
+netns.PATIENCE = 10.0
 
 
-class OwnNamespace(Namespace):
+class OwnNamespace(GuestNamespace):
     """The guest's own network, with the manners of a namespace."""
 
     def __init__(self):  # pylint: disable=super-init-not-called
@@ -30,9 +37,6 @@ class OwnNamespace(Namespace):
 
     def ip(self, *lines):
         run("ip", "-batch", "-", stdin="\n".join(lines) + "\n")
-
-    def _inside(self, command):
-        return list(command)
 
     @contextlib.contextmanager
     def entered(self):
@@ -54,8 +58,10 @@ class Balancer:
 
 
 class VmLab(Lab):
+    namespace = GuestNamespace
+
     def _build(self):
-        self.router = Namespace(f"{self.prefix}-router")
+        self.router = self.namespace(f"{self.prefix}-router")
         self.namespaces.append(self.router)
         lab.quiet(self.router)
         self.router.ip(f"link add br0 address 02:00:00:00:77:01 mtu {FABRIC_MTU} type bridge mcast_snooping 0", "link set br0 up",
@@ -72,14 +78,31 @@ class VmLab(Lab):
         for backend in self.backends:
             self._hold_vips(backend)
             self._end_tunnels(backend)
+            self._answer_through_the_balancer(backend)
         self.settle(1500)
 
     @staticmethod
     def _end_tunnels(backend):
-        """The kernel's own ends of all four tunnels: the modules' fallback devices, and one for IPv4 in IPv6."""
-        backend.ns.ip("link set tunl0 up", "link set sit0 up", "link set ip6tnl0 up",
-                      f"link add tunl46 type ip6tnl mode ipip6 local {backend.address[6]} remote any", "link set tunl46 up")
-        backend.ns.sysctl(net__ipv4__conf__tunl0__rp_filter=0, net__ipv4__conf__tunl46__rp_filter=0)
+        """The kernel's own ends of every tunnel. tunl0, sit0, gre0 and ip6gre0 are what the modules make of themselves; tnl6 takes
+        both families out of IPv6."""
+        at = backend.address
+        backend.ns.ip(*(f"link set {name} up" for name in ("tunl0", "sit0", "gre0", "ip6gre0")),
+                      f"link add tnl6 type ip6tnl mode any local {at[6]} remote any", "link set tnl6 up",
+                      *(line for f in (4, 6) for line in
+                        (f"link add vx{f} address {INNER_MAC} type vxlan id {VNI[f]} dstport 4789 local {at[f]} nolearning",
+                         f"link set vx{f} up")))
+        for family in ("-4", "-6"):  # not in the batch: its lines take no option
+            backend.ns.run("ip", family, "fou", "add", "port", "6080", "gue")
+        for name in ("tunl0", "gre0", "tnl6", "ip6gre0", "vx4", "vx6"):
+            backend.ns.sysctl(**{f"net__ipv4__conf__{name}__rp_filter": 0})
+
+    def _answer_through_the_balancer(self, backend):
+        """What a backend says in its own name, and not in that of a VIP: mode dnat wants its replies back."""
+        for family, length in ((4, 32), (6, 128)):
+            backend.ns.run("ip", f"-{family}", "rule", "add", "from", f"{backend.address[family]}/{length}",
+                           "to", f"{self.client.address[family]}/{length}", "lookup", str(VIA_BALANCER))
+            backend.ns.ip(f"route add {'0.0.0.0' if family == 4 else '::'}/0 via {self.lb.address[family]} dev eth0 "
+                          f"table {VIA_BALANCER}")
 
     def settle(self, mtu, client_mtu=1500, queues=QUEUES):
         """eth0 as a case finds it: up, addressed, with so many queues and this MTU."""
@@ -91,6 +114,13 @@ class VmLab(Lab):
         self.send_vips_to(self.lb)
         for family in (4, 6):
             wait_until(lambda f=family: self.pings(self.lb.address[f]), "eth0 to answer the client's ping", 20)
+
+
+def received_by(namespace):
+    """{device: packets it received}."""
+    with namespace.entered(), open("/proc/thread-self/net/dev", encoding="ascii") as f:
+        rows = [line.partition(":") for line in f.readlines()[2:]]
+    return {name.strip(): int(numbers.split()[1]) for name, _, numbers in rows}
 
 
 def kernel_release():
