@@ -34,7 +34,7 @@ void add_arguments(CLI::App* verb, const DaemonVerb& row, DaemonArguments& argum
   if (!row.starts) return;
   verb->add_option("-i,--interface", arguments.interfaces, "serve this interface, if the file names none")
       ->type_name("IF");
-  verb->add_option("--log", arguments.log, "stderr, syslog or file:PATH")->type_name("TARGET");
+  verb->add_option("--log", arguments.log, "stderr, journal, syslog or file:PATH")->type_name("TARGET");
   verb->add_option("--log-level", arguments.log_level, "how much to log")
       ->check(CLI::IsMember({"trace", "debug", "info", "warning", "error", "off"}));
 }

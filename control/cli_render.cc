@@ -279,6 +279,9 @@ std::string render_status(const CliJson& answer, RenderOptions options) {
   if (const CliJson& problems = value_at(answer, "problems"); problems.is_array()) {
     for (const CliJson& problem : problems) out += "  - " + printable(plain(problem)) + "\n";
   }
+  if (const CliJson& warnings = value_at(answer, "warnings"); warnings.is_array()) {
+    for (const CliJson& warning : warnings) out += "  warning: " + printable(plain(warning)) + "\n";
+  }
   const CliJson& workers = value_at(answer, "workers");
   const std::string loop = plain(value_at(answer, "loop"));
   Properties properties;

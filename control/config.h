@@ -127,6 +127,7 @@ HealthConfig health_of(const HealthConfig& defaults, const ServiceConfig& servic
 
 struct ControlConfig {
   std::string socket;  ///< empty = the command line's or /run/xebec/xebec.sock
+  std::string http{};  ///< ADDRESS:PORT of the read-only pages; empty = none
   bool operator==(const ControlConfig&) const = default;
 };
 

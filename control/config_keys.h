@@ -359,7 +359,7 @@ inline constexpr KeyRule kHealthKeys[] = {
 };
 inline constexpr ObjectRule kHealthRule{"health", kHealthKeys};
 
-inline constexpr KeyRule kControlKeys[] = {{.name = "socket"}, {.name = "http", .use = KeyUse::planned}};
+inline constexpr KeyRule kControlKeys[] = {{.name = "socket"}, {.name = "http"}};
 inline constexpr ObjectRule kControlRule{"control", kControlKeys};
 
 // The seeds' form: a list of VIPs with their real servers.

@@ -204,7 +204,9 @@ Config read_top(const JsonNode& root, Findings& findings) {
   if (const JsonNode* node = fields.find("nat")) read_nat(*node, config.nat, findings);
   if (const JsonNode* node = fields.find("icmp")) read_icmp(*node, "/icmp", config.icmp, findings);
   if (const JsonNode* node = fields.find("control")) {
-    ObjectReader(*node, "/control", kControlRule, findings).text("socket", config.control.socket);
+    ObjectReader control(*node, "/control", kControlRule, findings);
+    control.text("socket", config.control.socket);
+    control.text("http", config.control.http);
   }
   const auto each = [&](std::string_view key, auto&& read) {
     const JsonNode* list = fields.expect(key, Kind::array);

@@ -14,6 +14,7 @@
 #include "control/config_keys.h"
 #include "control/config_quic.h"
 #include "control/config_reader.h"
+#include "control/endpoint.h"
 #include "control/service_checks.h"
 #include "dataplane/maglev.h"
 
@@ -263,6 +264,12 @@ void check_socket(const std::string& socket, const ValidationSink& sink) {
   report_at(sink, "/control/socket", std::move(fault));
 }
 
+void check_http(const std::string& http, const ValidationSink& sink) {
+  if (http.empty() || parse_endpoint(http)) return;
+  report_at(sink, "/control/http",
+            fmt::format("{} is not ADDRESS:PORT, as in \"127.0.0.1:9190\" or \"[::1]:9190\"", quote(http)));
+}
+
 }  // namespace
 
 std::string prime_fault(uint32_t size) {
@@ -388,6 +395,7 @@ void check_config(const Config& config, const ValidationSink& sink) {
   check_interfaces(config, sink);
   check_tunnel(config.tunnel, "", sink);
   check_socket(config.control.socket, sink);
+  check_http(config.control.http, sink);
   for (std::size_t i = 0; i < config.services.size(); ++i) {
     check_service(config.services[i], pointer_to("/services", i), sink);
   }

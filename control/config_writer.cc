@@ -155,7 +155,8 @@ Json write_config(const Config& config, bool with_secrets) {
   out["services"] = Json::array();
   for (const ServiceConfig& service : config.services)
     out["services"].push_back(write_service(service, with_secrets));
-  if (!config.control.socket.empty()) out["control"] = Json{{"socket", config.control.socket}};
+  if (!config.control.socket.empty()) out["control"]["socket"] = config.control.socket;
+  if (!config.control.http.empty()) out["control"]["http"] = config.control.http;
   return out;
 }
 

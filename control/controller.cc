@@ -13,6 +13,7 @@
 #include "control/config_quic.h"
 #include "control/netdev.h"
 #include "dataplane/limits.h"
+#include "dataplane/rss.h"
 
 namespace xebec {
 namespace {
@@ -265,10 +266,33 @@ void Controller::look_after_queues() {
     const auto link = hops_->link(ifindex);
     return link && link->up && link->carrier;
   });
+  look_at_balance();
   care_timer_ = loop_.after(kCareInterval, [this] {
     care_timer_ = 0;
     look_after_queues();
   });
+}
+
+void Controller::look_at_balance() {
+  std::vector<uint64_t> received;
+  for (const auto& worker : engine_->workers()) received.push_back(worker->state().counters.received.read());
+  if (!balance_.observe(monotonic_now_ns() / 1'000'000, received)) return;
+  if (balance_.warning().empty()) {
+    spdlog::info("the packets are spread over the workers again");
+  } else {
+    spdlog::warn("{}", balance_.warning());
+  }
+}
+
+std::vector<std::string> Controller::warnings() const {
+  std::vector<std::string> warnings;
+  if (!balance_.warning().empty()) warnings.push_back(balance_.warning());
+  for (const ServedInterface& i : engine_->interfaces()) {
+    if (!i.hardware.receive_hashing) continue;
+    const std::string skew = hashing_warning(i.config.name, queue_shares(*i.hardware.receive_hashing));
+    if (!skew.empty()) warnings.push_back(skew);
+  }
+  return warnings;
 }
 
 void Controller::follow_destinations() {

@@ -24,6 +24,7 @@
 #include "control/host_addresses.h"
 #include "control/next_hops.h"
 #include "control/table_builder.h"
+#include "control/worker_balance.h"
 #include "control/xdp_features.h"
 
 namespace xebec {
@@ -102,6 +103,8 @@ class Controller {
   BackendTotals totals(uint32_t backend_id) const;
   /// What keeps the daemon from being healthy, a sentence each; empty: healthy.
   std::vector<std::string> problems() const;
+  /// What is worth a look and no fault.
+  std::vector<std::string> warnings() const;
 
  private:
   Controller(EventLoop& loop, Options options);
@@ -128,6 +131,7 @@ class Controller {
   void review_transmit();
   /// Looks after the queues, now and again every half second.
   void look_after_queues();
+  void look_at_balance();
   void follow_channels();
   void on_network_change();
   /// What the last table was built from, to tell whether a change of the network changes it.
@@ -169,6 +173,7 @@ class Controller {
   std::unique_ptr<ChannelEvents> channel_events_;  // null: the kernel does not tell
   EventLoop::WatchId channel_watch_ = 0;
   EventLoop::TimerId care_timer_ = 0;
+  BalanceWatch balance_;
   std::chrono::steady_clock::time_point started_at_;
 };
 

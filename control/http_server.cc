@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-// HTTP on a unix socket: libmicrohttpd speaks the protocol, we accept, keep the limits and call the handler.
+// HTTP on a socket: libmicrohttpd speaks the protocol, we accept, keep the limits and call the handler.
 //
 // We accept the connections ourselves, because libmicrohttpd at its connection limit stops accepting, and
 // then whoever holds connections open keeps everybody else out. And we watch over the progress of requests,
@@ -10,7 +10,6 @@
 #include <microhttpd.h>
 #include <poll.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -23,6 +22,7 @@
 #include <nlohmann/json.hpp>
 
 #include "control/http_target.h"
+#include "control/tcp_listener.h"
 #include "control/unix_listener.h"
 
 namespace xebec {
@@ -79,6 +79,8 @@ MHD_Result queue(MHD_Connection* connection, const HttpResponse& answer) {
   if (response == nullptr) return MHD_NO;
   MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, answer.content_type.c_str());
   if (!answer.etag.empty()) MHD_add_response_header(response, MHD_HTTP_HEADER_ETAG, answer.etag.c_str());
+  for (const auto& [name, value] : answer.headers)
+    MHD_add_response_header(response, name.c_str(), value.c_str());
   const MHD_Result result = MHD_queue_response(connection, static_cast<unsigned>(answer.status), response);
   MHD_destroy_response(response);
   return result;
@@ -116,13 +118,14 @@ std::vector<gid_t> groups_of(int fd, gid_t primary) {
 
 class MhdServer final : public HttpServer {
  public:
-  MhdServer(EventLoop& loop, std::unique_ptr<UnixListener> listener, Handler handler, HttpLimits limits)
+  MhdServer(EventLoop& loop, std::unique_ptr<Listener> listener, Handler handler, HttpLimits limits)
       : loop_(loop), listener_(std::move(listener)), handler_(std::move(handler)), limits_(limits) {}
   MhdServer(const MhdServer&) = delete;
   MhdServer& operator=(const MhdServer&) = delete;
   ~MhdServer() override;
 
   tl::expected<void, std::string> start();
+  const Listener& listener() const override { return *listener_; }
 
  private:
   static void* on_target(void* self, const char* uri, MHD_Connection* connection);
@@ -135,7 +138,8 @@ class MhdServer final : public HttpServer {
 
   MHD_Result receive(MHD_Connection* connection, Incoming& request, const char* method, const char* data,
                      std::size_t* size);
-  HttpResponse answer(const Client& client, Incoming& request, const char* method);
+  HttpResponse answer(MHD_Connection* connection, const Client& client, Incoming& request,
+                      const char* method);
   HttpResponse too_large() const;
 
   void watch_listener();
@@ -148,7 +152,7 @@ class MhdServer final : public HttpServer {
   Client* client_of(MHD_Connection* connection);
 
   EventLoop& loop_;
-  std::unique_ptr<UnixListener> listener_;
+  std::unique_ptr<Listener> listener_;
   Handler handler_;
   HttpLimits limits_;
   MHD_Daemon* daemon_ = nullptr;
@@ -198,7 +202,7 @@ void MhdServer::accept_clients() {
     const bool full = clients_.size() >= limits_.clients;
     const Clock::time_point replaceable = full ? longest_silent().progress + kGrace : Clock::time_point{};
     if (replaceable > Clock::now()) return pause_accepting(replaceable);
-    sockaddr_un address{};
+    sockaddr_storage address{};
     socklen_t size = sizeof address;
     const int fd =
         accept4(listener_->fd(), reinterpret_cast<sockaddr*>(&address), &size, SOCK_NONBLOCK | SOCK_CLOEXEC);
@@ -353,7 +357,7 @@ MHD_Result MhdServer::receive(MHD_Connection* connection, Incoming& request, con
   }
   if (request.answered) return MHD_YES;
   request.answered = true;
-  const HttpResponse response = answer(*client, request, method);
+  const HttpResponse response = answer(connection, *client, request, method);
   client->progress = Clock::now();
   client->deadline = client->progress + limits_.silence * kAnswerPatience;
   return queue(connection, response);
@@ -365,7 +369,8 @@ HttpResponse MhdServer::too_large() const {
                         "put a large configuration into the daemon's files and reload");
 }
 
-HttpResponse MhdServer::answer(const Client& client, Incoming& request, const char* method) {
+HttpResponse MhdServer::answer(MHD_Connection* connection, const Client& client, Incoming& request,
+                               const char* method) {
   if (request.too_large) return too_large();
   if (!request.target) return error_response(400, "usage", "request target: " + request.target.error(), "");
   HttpRequest asked;
@@ -374,6 +379,8 @@ HttpResponse MhdServer::answer(const Client& client, Incoming& request, const ch
   asked.query = std::move(request.target->query);
   asked.body = std::move(request.body);
   asked.if_match = std::move(request.if_match);
+  if (const char* host = MHD_lookup_connection_value(connection, MHD_HEADER_KIND, MHD_HTTP_HEADER_HOST))
+    asked.host = host;
   asked.uid = client.credentials.uid;
   asked.gid = client.credentials.gid;
   asked.pid = client.credentials.pid;
@@ -386,17 +393,31 @@ HttpResponse MhdServer::answer(const Client& client, Incoming& request, const ch
   }
 }
 
+tl::expected<std::unique_ptr<HttpServer>, std::string> serve(EventLoop& loop,
+                                                             std::unique_ptr<Listener> listener,
+                                                             HttpServer::Handler handler,
+                                                             const HttpLimits& limits) {
+  auto server = std::make_unique<MhdServer>(loop, std::move(listener), std::move(handler), limits);
+  if (auto started = server->start(); !started)
+    return tl::unexpected(fmt::format("cannot serve HTTP: {}", started.error()));
+  return server;
+}
+
 }  // namespace
 
 tl::expected<std::unique_ptr<HttpServer>, std::string> HttpServer::listen(
     EventLoop& loop, const std::string& path, const std::string& group, Handler handler, HttpLimits limits) {
   auto listener = UnixListener::open(path, group);
   if (!listener) return tl::unexpected(std::move(listener.error()));
-  auto server = std::make_unique<MhdServer>(loop, std::move(*listener), std::move(handler), limits);
-  if (auto started = server->start(); !started) {
-    return tl::unexpected(fmt::format("cannot serve HTTP on {}: {}", path, started.error()));
-  }
-  return server;
+  return serve(loop, std::move(*listener), std::move(handler), limits);
+}
+
+tl::expected<std::unique_ptr<HttpServer>, std::string> HttpServer::listen(EventLoop& loop, const Endpoint& at,
+                                                                          Handler handler,
+                                                                          HttpLimits limits) {
+  auto listener = TcpListener::open(at);
+  if (!listener) return tl::unexpected(std::move(listener.error()));
+  return serve(loop, std::move(*listener), std::move(handler), limits);
 }
 
 }  // namespace xebec

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
-// HTTP/1.1 on a unix socket (libmicrohttpd with its epoll descriptor in the loop). Transport only: api.h
-// knows what is asked.
+// HTTP/1.1 on a unix socket or on TCP (libmicrohttpd with its epoll descriptor in the loop). Transport only: api.h
+// and pages.h know what is asked.
 #pragma once
 
 #include <sys/types.h>
@@ -11,11 +11,14 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <tl/expected.hpp>
 
+#include "control/endpoint.h"
 #include "control/event_loop.h"
+#include "control/listener.h"
 
 namespace xebec {
 
@@ -25,7 +28,8 @@ struct HttpRequest {
   std::map<std::string, std::string> query;  ///< percent-decoded
   std::string body;
   std::string if_match;  ///< the header If-Match as it came
-  uid_t uid = 0;  ///< of the peer (SO_PEERCRED)
+  std::string host{};    ///< the Host field; empty without one
+  uid_t uid = 0;         ///< of the peer (SO_PEERCRED); nobody's on TCP
   gid_t gid = 0;
   pid_t pid = 0;
   std::vector<gid_t> groups;  ///< its supplementary groups (SO_PEERGROUPS), and gid
@@ -35,7 +39,8 @@ struct HttpResponse {
   int status = 200;
   std::string body;
   std::string content_type = "application/json";
-  std::string etag{};  ///< with its quotes; empty: none is sent
+  std::string etag{};                                          ///< with its quotes; empty: none is sent
+  std::vector<std::pair<std::string, std::string>> headers{};  ///< further fields
 };
 
 /// What one client may ask of us (docs/api.md). Beyond them the client is told or dropped, and nobody else
@@ -62,7 +67,12 @@ class HttpServer {
                                                                        const std::string& group,
                                                                        Handler handler,
                                                                        HttpLimits limits = {});
+  /// Listens on an address of this host; port 0 takes a free one.
+  static tl::expected<std::unique_ptr<HttpServer>, std::string> listen(EventLoop& loop, const Endpoint& at,
+                                                                       Handler handler,
+                                                                       HttpLimits limits = {});
   virtual ~HttpServer() = default;
+  virtual const Listener& listener() const = 0;
 };
 
 }  // namespace xebec

@@ -5,12 +5,15 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <chrono>
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
+#include <functional>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -21,7 +24,6 @@
 #include <CLI/CLI.hpp>
 
 #include "control/access.h"
-#include "control/api.h"
 #include "control/author.h"
 #include "control/confinement.h"
 #include "control/controller.h"
@@ -30,7 +32,9 @@
 #include "control/grammar_json.h"
 #include "control/installation.h"
 #include "control/log.h"
+#include "control/pages.h"
 #include "control/supervision.h"
+#include "control/tcp_listener.h"
 #include "control/unix_listener.h"
 
 namespace {
@@ -180,6 +184,29 @@ int go_into_background() {
   return ends[1];
 }
 
+/// Listens on `http`, if it is not empty. Empty: done. Otherwise the exit code.
+std::optional<int> open_pages(const std::string& http, EventLoop& loop, Controller* const& serving,
+                              Preflight& preflight, std::unique_ptr<HttpServer>& pages) {
+  if (http.empty()) return std::nullopt;
+  const auto at = parse_endpoint(http);
+  if (!at) return complain(kExitConfig, fmt::format("/control/http: {} is not ADDRESS:PORT", http));
+  const bool loopback = is_loopback(at->address);
+  auto server = HttpServer::listen(loop, *at, [&serving, loopback](const HttpRequest& request) {
+    return handle_public_request(*serving, request, loopback);
+  });
+  if (!server) return complain(kExitFailure, "/control/http: " + server.error());
+  pages = std::move(*server);
+  if (loopback) {
+    preflight.ok(fmt::format("metrics and status page on http://{}", http));
+  } else {
+    preflight.warn(
+        fmt::format("metrics and status page on http://{}: without password or TLS, for all who reach it",
+                    http),
+        "\"http\": \"127.0.0.1:9190\" keeps them to this host");
+  }
+  return std::nullopt;
+}
+
 int serve(const DaemonOptions& o, ConfigFile file, Config config, const Supervisor& supervisor,
           int ready_fd) {
   const std::string socket = socket_path(o.socket, config.control.socket, o.instance);
@@ -207,9 +234,11 @@ int serve(const DaemonOptions& o, ConfigFile file, Config config, const Supervis
   // The socket before the shim: a bad path is found while the interface is still untouched. Requests wait for the loop to run.
   Controller* serving = nullptr;
   auto api = HttpServer::listen(**loop, socket, kReadGroup, [&serving](const HttpRequest& request) {
-    return handle_api_request(*serving, request);
+    return handle_request(*serving, request);
   });
   if (!api) return complain(kExitFailure, api.error());
+  std::unique_ptr<HttpServer> pages;
+  if (const auto failed = open_pages(config.control.http, **loop, serving, preflight, pages)) return *failed;
 
   Controller::Options options;
   std::string warning;
@@ -239,10 +268,16 @@ int serve(const DaemonOptions& o, ConfigFile file, Config config, const Supervis
     close(ready_fd);
     let_go_of_terminal();
   }
+  std::function<void()> each_second = [&loop, &each_second] {
+    tell_suppressed_lines();
+    (*loop)->after(std::chrono::seconds(1), each_second);
+  };
+  each_second();
   (*loop)->run();
 
   (*loop)->unwatch(watch);
   supervision.reset();
+  pages.reset();
   api->reset();
   controller->reset();
   if (!o.pidfile.empty()) unlink(o.pidfile.c_str());
@@ -270,7 +305,7 @@ int main(int argc, char** argv) {
     if (ready_fd < 0) return complain(kExitFailure, fmt::format("cannot fork: {}", std::strerror(errno)));
     if (options.log == "stderr") options.log = "syslog";  // nobody reads a daemon's stderr
   }
-  const auto log = open_log(options.log, options.log_level);
+  const auto log = open_log(options.log, options.log_level, config.instance);
   const int code = log ? serve(options, std::move(file), std::move(config), supervisor, ready_fd)
                        : complain(kExitFailure, log.error());
   if (code != 0 && ready_fd >= 0) {

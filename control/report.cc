@@ -8,6 +8,7 @@
 #include "control/api_backend.h"
 #include "control/report_hardware.h"
 #include "control/report_health.h"
+#include "control/report_latency.h"
 #include "dataplane/flow_key.h"
 #include "dataplane/rss.h"
 
@@ -277,6 +278,7 @@ Json report_workers(const Controller& controller) {
                       {"client_untold", c.nat_client_untold.read()}}},
                     {"quic", {{"routed", c.quic_routed.read()}, {"unrouted", c.quic_unrouted.read()}}},
                     {"frames", frames_of(*worker)},
+                    {"latency", report_latency(worker->latency())},
                     {"loop",
                      {{"rounds", worker->loop().rounds.read()},
                       {"empty_rounds", worker->loop().empty_rounds.read()},
@@ -308,6 +310,7 @@ Json report_status(const Controller& controller) {
           {"generation", controller.engine().table().generation()},
           {"healthy", problems.empty()},
           {"problems", problems},
+          {"warnings", controller.warnings()},
           {"loop", controller.loop().backend()},
           {"interfaces", interfaces},
           {"workers", controller.engine().workers().size()},

@@ -10,6 +10,8 @@
 
 #include <tl/expected.hpp>
 
+#include "control/listener.h"
+
 namespace xebec {
 
 /// The process that listens on the unix socket `path`, if one does: how a second daemon knows that it is the
@@ -20,7 +22,7 @@ std::optional<pid_t> listening_process(const std::string& path);
 /// there stays as it is.
 tl::expected<void, std::string> make_socket_directory(const std::string& path, const std::string& group);
 
-class UnixListener {
+class UnixListener final : public Listener {
  public:
   /// Makes the directory as make_socket_directory() does, replaces a socket file that nobody
   /// listens on, binds `path` with mode 0660 and listens. The file belongs to `group` where it
@@ -31,9 +33,9 @@ class UnixListener {
   UnixListener(const UnixListener&) = delete;
   UnixListener& operator=(const UnixListener&) = delete;
   /// Removes the file, unless somebody has put another one in its place.
-  ~UnixListener();
+  ~UnixListener() override;
 
-  int fd() const { return fd_; }  ///< non-blocking
+  int fd() const override { return fd_; }
 
  private:
   UnixListener(int fd, std::string path) : fd_(fd), path_(std::move(path)) {}

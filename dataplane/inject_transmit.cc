@@ -183,4 +183,10 @@ TransmitTotals InjectTransmit::totals() const {
   return totals;
 }
 
+SendProgress InjectTransmit::progress() const {
+  const SendProgress ring = ring_->progress();
+  const uint64_t injected = counters_.frames.read();
+  return {ring.accepted + injected + count_, ring.sent + injected};
+}
+
 }  // namespace xebec

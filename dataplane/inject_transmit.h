@@ -71,6 +71,7 @@ class InjectTransmit final : public TransmitEngine {
   /// "inject"; "ring" while injecting is not permitted, and once the kernel has refused to run the program.
   std::string_view name() const override { return usable() ? "inject" : "ring"; }
   TransmitTotals totals() const override;
+  SendProgress progress() const override;
 
   /// From any thread. Whether the driver takes redirected packets at present: what one that does not is given is
   /// lost. From the next packets on; true at first.

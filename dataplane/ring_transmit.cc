@@ -87,4 +87,11 @@ TransmitTotals RingTransmit::totals() const {
   return {counters_.frames.read(), counters_.kicks.read(), counters_.errors.read(), 0};
 }
 
+SendProgress RingTransmit::progress() const {
+  const uint64_t accepted = counters_.frames.read();
+  const uint32_t waiting =
+      __atomic_load_n(tx_.producer, __ATOMIC_RELAXED) - __atomic_load_n(tx_.consumer, __ATOMIC_ACQUIRE);
+  return {accepted, accepted - waiting};
+}
+
 }  // namespace xebec

@@ -29,6 +29,7 @@ class RingTransmit final : public TransmitEngine {
   bool pending() const override { return pending_; }
   std::string_view name() const override { return "ring"; }
   TransmitTotals totals() const override;
+  SendProgress progress() const override;
   /// Frames submitted and not yet completed.
   uint32_t in_flight() const { return in_flight_; }
 

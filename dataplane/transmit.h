@@ -26,6 +26,12 @@ struct TransmitTotals {
   uint64_t injected = 0;  ///< of frames: those sent by the injector
 };
 
+/// How far an engine is with what it was given: frames, in order.
+struct SendProgress {
+  uint64_t accepted = 0;  ///< taken by submit()
+  uint64_t sent = 0;      ///< of these, those that the kernel has
+};
+
 /// One port's sender; used by the port's worker only.
 class TransmitEngine {
  public:
@@ -46,6 +52,7 @@ class TransmitEngine {
 
   virtual std::string_view name() const = 0;  ///< "ring", "inject"
   virtual TransmitTotals totals() const = 0;
+  virtual SendProgress progress() const = 0;
 };
 
 }  // namespace xebec

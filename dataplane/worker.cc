@@ -87,6 +87,7 @@ void Worker::close_ports() {
 void Worker::adopt(std::unique_ptr<Umem> umem, std::vector<WorkerPort> ports) {
   umem_ = std::move(umem);
   ports_ = std::move(ports);
+  latency_.forget();
   find_ports();
 }
 
@@ -140,6 +141,7 @@ void Worker::run() {
       offer_held(coarse_now_ns());
     // As long as packets come, more are likely behind them; the first empty round sends what has gathered.
     const bool pending = finish_round(served != 0);
+    if (latency_.timing()) finish_timing();
     loop_.rounds.add(1);
     if (served != 0) {
       empty_rounds = 0;
@@ -205,7 +207,12 @@ uint32_t Worker::serve(std::size_t port_index) {
   std::array<Frame, kBatchSize> frames;
   const uint32_t n = ports_[port_index].port->receive(frames);
   if (n == 0) return 0;
-  offer(port_index, std::span(frames.data(), n), {}, coarse_now_ns());
+  const std::span<Frame> received(frames.data(), n);
+  if (latency_.due()) [[unlikely]] {
+    offer_timed(port_index, received, coarse_now_ns());
+  } else {
+    offer(port_index, received, {}, coarse_now_ns());
+  }
   return n;
 }
 

@@ -22,6 +22,7 @@
 #include "dataplane/forward.h"
 #include "dataplane/held_fragments.h"
 #include "dataplane/io_error.h"
+#include "dataplane/latency.h"
 #include "dataplane/published.h"
 #include "dataplane/table.h"
 #include "dataplane/umem.h"
@@ -88,6 +89,7 @@ class Worker {
   const LoopCounters& loop() const { return loop_; }
   /// Orders to forget flows are left here; a worker that sleeps hears of one when it wakes.
   FlowFlush& flush() { return flush_; }
+  const LatencyHistogram& latency() const { return latency_.histogram(); }
   const Umem* umem() const { return umem_.get(); }  ///< null between close_ports() and adopt()
   Umem* umem() { return umem_.get(); }
   const std::vector<WorkerPort>& ports() const { return ports_; }
@@ -100,6 +102,8 @@ class Worker {
  private:
   void run();
   uint32_t serve(std::size_t port_index);
+  void offer_timed(std::size_t ingress, std::span<Frame> frames, uint64_t now_ns);
+  void finish_timing();
   /// held_since_ns: of each frame when its packet came, if they were held; else empty.
   void offer(std::size_t ingress, std::span<Frame> frames, std::span<const uint64_t> held_since_ns,
              uint64_t now_ns);
@@ -130,6 +134,7 @@ class Worker {
   Published<Table>::Reader reader_;
   LoopCounters loop_;
   FlowFlush flush_;
+  LatencySampler latency_;
   HeldFragments held_;
   uint32_t busy_rounds_held_ = 0;         // that went by while held_ had something
   uint64_t first_fragments_offered_ = 0;  // as many had been seen when held_ was last offered

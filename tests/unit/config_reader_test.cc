@@ -54,7 +54,7 @@ const char kFull[] = R"({
                   "backends": [ {"address": "10.0.1.11", "port": 443, "weight": 7, "admin": "drain"},
                                 {"address": "2001:db8::11", "mode": "ipip", "mac": "02:00:00:00:00:0A"} ] },
                 { "name": "dns", "vip": "2001:db8::53", "port": "any", "protocol": "udp", "mss_clamp": "off" } ],
-  "control": { "socket": "/run/x.sock" }
+  "control": { "socket": "/run/x.sock", "http": "[::1]:9190" }
 })";
 
 TEST(ConfigReader, ReadsAndWritesHowBackendsAreToldTheClient) {
@@ -98,6 +98,7 @@ TEST(ConfigReader, ReadsEveryKey) {
   EXPECT_EQ(c.tunnel.source_ipv4, (TunnelSource{*IpAddress::parse("10.0.0.1"), 8}));
   EXPECT_EQ(c.tunnel.source_ipv6, (TunnelSource{*IpAddress::parse("2001:db8::1"), 0}));
   EXPECT_EQ(c.control.socket, "/run/x.sock");
+  EXPECT_EQ(c.control.http, "[::1]:9190");
 
   ASSERT_EQ(c.services.size(), 2u);
   ServiceConfig web{
@@ -274,9 +275,12 @@ const Refused kKeys[] = {
      "f:1:13: error: /tunnel/blue: unknown key \"blue\"; a tunnel has: source_ipv4, source_ipv6, port, "
      "gue_variant, vni, inner_mac, udp6_checksum"},
     {"KeyWithSlashAndEscape", "{\"control\": {\"a/b~\\u001b\": 1}}",
-     "f:1:14: error: /control/a~1b~0?: unknown key \"a/b~\\x1b\"; a control has: socket"},
-    {"HttpOfControl", "{\"control\": {\"http\": \"127.0.0.1:9190\"}}",
-     "f:1:14: error: /control/http: not available in this version"},
+     "f:1:14: error: /control/a~1b~0?: unknown key \"a/b~\\x1b\"; a control has: socket, http"},
+    {"HttpWithoutPort", R"({"control":{"http":"127.0.0.1"}})",
+     "f:1:20: error: /control/http: \"127.0.0.1\" is not ADDRESS:PORT, as in \"127.0.0.1:9190\" or \"[::1]:9190\""},
+    {"HttpByName", R"({"control":{"http":"localhost:9190"}})",
+     "f:1:20: error: /control/http: \"localhost:9190\" is not ADDRESS:PORT, as in \"127.0.0.1:9190\" or "
+     "\"[::1]:9190\""},
     {"MissingName", R"({"interfaces": [{"queues": 1}]})",
      "f:1:17: error: /interfaces/0/name: missing; every interface needs it"},
     {"MissingReals", R"({"vips": [{"vip": "192.0.2.1", "port": 1, "protocol": "udp"}]})",
@@ -689,6 +693,7 @@ class RandomConfig {
     c.tunnel = tunnel();
     c.icmp = {pick(1'000'001), pick(1'000'001)};
     if (coin()) c.control.socket = "/run/" + std::to_string(pick(100));
+    if (coin()) c.control.http = "127.0.0.1:" + std::to_string(1 + pick(100));
     for (uint32_t i = 0, count = pick(4); i < count; ++i) c.interfaces.push_back(interface(i));
     for (uint32_t i = 0, count = pick(8); i < count; ++i) c.services.push_back(service(i));
     return c;

@@ -27,6 +27,7 @@
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 
+#include "control/tcp_listener.h"
 #include "control/unix_listener.h"
 
 namespace xebec {
@@ -235,6 +236,51 @@ TEST_P(HttpServerTest, HandsEveryMethodToTheHandler) {
     EXPECT_EQ(seen["uid"], getuid());
     EXPECT_EQ(seen["gid"], getgid());
     EXPECT_EQ(seen["pid"], getpid());
+  }
+}
+
+TEST_P(HttpServerTest, ServesTcpAsItServesTheUnixSocket) {
+  for (const char* address : {"127.0.0.1", "::1"}) {
+    auto loop = EventLoop::create(GetParam());
+    ASSERT_TRUE(loop.has_value());
+    auto server = HttpServer::listen(**loop, {*IpAddress::parse(address), 0}, [](const HttpRequest& r) {
+      HttpResponse response{200, r.host + " " + std::to_string(r.pid), "text/plain"};
+      response.headers.emplace_back("X-Further", "field");
+      return response;
+    });
+    if (!server && server.error().find("Cannot assign") != std::string::npos)
+      continue;  // a host without IPv6
+    ASSERT_TRUE(server.has_value()) << server.error();
+    const uint16_t port = dynamic_cast<const TcpListener&>((*server)->listener()).port();
+    const auto taken = TcpListener::open({*IpAddress::parse(address), port});
+    ASSERT_FALSE(taken.has_value());
+    EXPECT_THAT(taken.error(), HasSubstr("Address already in use"));
+    EventLoop& running = **loop;
+    const int stop_fd = eventfd(0, EFD_CLOEXEC);
+    running.watch(stop_fd, POLLIN, [&running](short) { running.stop(); });
+    std::thread thread([&running] { running.run(); });
+    const std::string host = std::string(address) == "::1" ? "[::1]" : address;
+    std::string header;
+    CURL* handle = curl_easy_init();
+    curl_easy_setopt(handle, CURLOPT_URL, fmt::format("http://{}:{}/x", host, port).c_str());
+    curl_easy_setopt(handle, CURLOPT_NOPROXY, "*");
+    curl_easy_setopt(handle, CURLOPT_TIMEOUT_MS, 10000L);
+    curl_easy_setopt(handle, CURLOPT_HEADER, 1L);
+    const auto write = +[](char* data, std::size_t size, std::size_t count, void* to) {
+      static_cast<std::string*>(to)->append(data, size * count);
+      return size * count;
+    };
+    curl_easy_setopt(handle, CURLOPT_WRITEFUNCTION, write);
+    curl_easy_setopt(handle, CURLOPT_WRITEDATA, &header);
+    EXPECT_EQ(curl_easy_perform(handle), CURLE_OK);
+    curl_easy_cleanup(handle);
+    EXPECT_THAT(header, HasSubstr("X-Further: field\r\n"));
+    EXPECT_THAT(header, testing::EndsWith(fmt::format("\r\n\r\n{}:{} 0", host, port)));
+    const uint64_t one = 1;
+    EXPECT_EQ(::write(stop_fd, &one, sizeof one), ssize_t{sizeof one});
+    thread.join();
+    server->reset();
+    close(stop_fd);
   }
 }
 
