@@ -137,7 +137,7 @@ def skipped(why):
 def arguments():
     parser = argparse.ArgumentParser(prog="scripts/test-vm")
     parser.add_argument("--kernel", action="append", metavar="K", help=f"{', '.join(kernels.NAMES)}, or a version (6.12)")
-    parser.add_argument("--quick", action="store_true", help="the few cases that scripts/test runs")
+    parser.add_argument("--quick", action="store_true", help="the few cases that scripts/test --all runs")
     parser.add_argument("-R", dest="regex", default="", metavar="REGEX", help="only cases whose name matches")
     parser.add_argument("--list", action="store_true", help="names the cases, and the kernels that are to be had")
     parser.add_argument("--json", metavar="FILE", help="write the report there, too")
