@@ -16,6 +16,7 @@
 #include "dataplane/last_service.h"
 #include "dataplane/mss_clamp.h"
 #include "dataplane/nat.h"
+#include "dataplane/nat_plain.h"
 #include "dataplane/nat_table.h"
 #include "dataplane/pieces.h"
 #include "dataplane/plain_packet.h"
@@ -179,6 +180,19 @@ void fetch_all(const Table& table, ForwardState& state, std::span<const Packet> 
   }
 }
 
+// Translated connections: where their mappings are found, and then the mappings. Of tables that have some only.
+[[gnu::noinline]] void fetch_mappings(ForwardState& state, std::size_t packets) {
+  const NatTable& own = state.nat->of(state.worker);
+  const std::span<const PacketInHand> all(state.in_hand.data(), packets);
+  for (const PacketInHand& hand : all) {
+    if (hand.way == Way::flow) own.prefetch_forward(hand.hash);
+  }
+  for (const PacketInHand& hand : all) {
+    if (hand.way == Way::flow) own.prefetch_forward_mapping(hand.hash);
+    if (hand.way == Way::special && hand.service == Table::kNone) own.prefetch_reply_mapping(hand.hash);
+  }
+}
+
 // Of a packet in one frame, as it was received.
 [[gnu::noinline]] void complete_checksum(WorkerCounters& counters, uint8_t* data, uint32_t length,
                                          const ParsedPacket& parsed) {
@@ -196,12 +210,14 @@ void fetch_all(const Table& table, ForwardState& state, std::span<const Packet> 
   if (backend_id >= backends.size()) return false;  // also kNoBackend
   const Backend& backend = backends[backend_id];
   if (!backend.takes_packets_of(hand.service) || !backend.next_hop.resolved) return false;
-  if (is_nat(backend.mode)) return false;
   uint8_t* const data = packet.data;
   const uint32_t length = packet.length;
-  if (!rewrite_plain(packet, parsed, backend)) return false;
+  const bool translated = is_nat(backend.mode);
+  if (translated ? !nat_plain_to_backend(state, hand, packet, backend, backend_id, now_ns)
+                 : !rewrite_plain(packet, parsed, backend))
+    return false;
   state.flows.advance_guessed(hand.probe, parsed.tcp_flags, now_ns);
-  if (parsed.looks_partial) [[unlikely]]
+  if (parsed.looks_partial && !translated) [[unlikely]]
     complete_checksum(state.counters, data, length, parsed);
   decision = {.verdict = Verdict::forward,
               .reason = DropReason::not_ip,
@@ -352,7 +368,10 @@ void execute(const Table& table, ForwardState& state, const PacketInHand& hand, 
                                        Packet& packet, Decision& decision, uint64_t now_ns) {
   const bool reply = hand.service == Table::kNone && (hand.parsed.kind == PacketKind::transport ||
                                                       hand.parsed.kind == PacketKind::icmp_error);
-  if (reply) return forward_reply(table, state, hand, packet, decision, now_ns);
+  if (reply) {
+    if (nat_plain_to_client(table, state, hand, packet, decision, now_ns)) return;
+    return forward_reply(table, state, hand, packet, decision, now_ns);
+  }
   decision = decide(table, state, hand, packet, now_ns);
   execute(table, state, hand, packet, decision, now_ns);
 }
@@ -466,6 +485,7 @@ void forward_batch(const Table& table, ForwardState& state, std::span<Packet> pa
   state.counters.received.add(packets.size());
   state.counters.received_bytes.add(bytes);
   fetch_all(table, state, packets);
+  if (table.translates()) fetch_mappings(state, packets.size());
   forward_all(table, state, packets, decisions, now_ns);
 }
 
