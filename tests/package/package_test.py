@@ -16,6 +16,7 @@ import unittest
 BUILD = pathlib.Path(".")
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 SKIPPED = 77
+ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "DEBIAN_FRONTEND": "noninteractive", "LC_ALL": "C.UTF-8"}
 NEEDED = ("debootstrap", "lintian", "dpkg-shlibdeps", "dpkg-deb")
 
 
@@ -55,11 +56,14 @@ class PackageTest(unittest.TestCase):
         codename, uri = mirror()
         depends = run("dpkg-deb", "-f", cls.package, "Depends").stdout
         names = [re.split(r"[ (|]", d.strip())[0] for d in depends.split(",")]
-        run("debootstrap", "--variant=minbase", f"--include={','.join(names)}", codename, cls.system, uri)
+        run("debootstrap", "--variant=minbase", codename, cls.system, uri)
+        shutil.copy("/etc/resolv.conf", cls.system / "etc/resolv.conf")
+        # apt and not debootstrap: shlibdeps names virtual packages, too (libspdlog1.10-fmt9).
+        for command in (["update", "-q"], ["install", "-q", "-y", "--no-install-recommends", *names]):
+            run("chroot", cls.system, "apt-get", *command, env=ENVIRONMENT)
 
     def inside(self, *command, check=True):
-        return run("chroot", self.system, *command, check=check,
-                   env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "DEBIAN_FRONTEND": "noninteractive", "LC_ALL": "C.UTF-8"})
+        return run("chroot", self.system, *command, check=check, env=ENVIRONMENT)
 
     def install(self, package):
         shutil.copy(package, self.system / "root" / "xebec.deb")
@@ -118,7 +122,7 @@ class PackageTest(unittest.TestCase):
         self.assertEqual(sorted(before - self.files()), [], "taken by purge")
 
     def test_lintian_finds_no_fault(self):
-        done = run("lintian", "--no-tag-display-limit", "--fail-on=error,warning", self.package, check=False)
+        done = run("lintian", "--fail-on=error,warning", self.package, check=False)
         self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
 
 
