@@ -22,11 +22,11 @@ def output(*command):
 
 
 def rendered(page):
-    """As a reader sees it, in one line."""
-    text = subprocess.run(["groff", "-mdoc", "-Tutf8", "-P-c", "-k", str(BUILD / "man" / page)], check=True, capture_output=True,
-                          text=True, timeout=60).stdout
+    """As a reader sees it, in one line, and on so wide a terminal that no word is hyphenated."""
+    text = subprocess.run(["groff", "-mdoc", "-Tutf8", "-P-c", "-k", "-rLL=2000n", str(BUILD / "man" / page)], check=True,
+                          capture_output=True, text=True, timeout=60).stdout
     text = re.sub(r".\x08|\x1b\[[0-9;]*m", "", text)
-    text = re.sub(r"[\u2010-\u2012\u2212]", "-", text)
+    text = re.sub(r"[\u2018\u2019]", "'", re.sub(r"[\u2010-\u2012\u2212]", "-", text))
     return re.sub(r"\s+", " ", re.sub(r"-\n\s*", "-", text))
 
 
