@@ -199,7 +199,9 @@ void write_server_ids(const std::vector<ServerId>& ids, Json& parent) {
 }
 
 void check_quic(const ServiceConfig& service, const std::string& at, const ValidationSink& sink) {
-  if (!sink.usable(at + "/hash") || !sink.usable(at + "/quic")) return;
+  for (const char* key : {"/hash", "/quic", "/quic/format"}) {
+    if (!sink.usable(at + key)) return;
+  }
   const bool by_id = service.hash == HashInput::quic;
   if (by_id && !service.quic)
     report_at(sink, at + "/hash",
