@@ -173,7 +173,7 @@ HttpResponse stats(const Call& call) {
   for (const ServiceConfig& s : call.controller.config().services) {
     for (const auto& row : report_backends(call.controller, s)) {
       Json short_row;
-      for (const char* key : {"service", "address", "packets", "bytes", "new_flows"})
+      for (const char* key : {"service", "address", "packets", "bytes", "new_flows", "flows", "open_flows"})
         short_row[key] = row[key];
       backend_rows.push_back(short_row);
     }

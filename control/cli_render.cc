@@ -153,6 +153,8 @@ std::vector<Field> service_fields() {
           number("packets", "packets", as_count),
           number("bytes", "bytes", as_bytes),
           number("new_flows", "new_flows", as_count),
+          number("flows", "flows", as_count),
+          only_tsv("open_flows", "open_flows"),
           text("digest", "digest")};
 }
 
@@ -187,6 +189,8 @@ std::vector<Field> backend_fields(bool with_service) {
                                 number("packets", "packets", as_count),
                                 number("bytes", "bytes", as_bytes),
                                 number("new_flows", "new_flows", as_count),
+                                number("flows", "flows", as_count),
+                                only_tsv("open_flows", "open_flows"),
                                 only_tsv("health_reason", "health/reason"),
                                 only_tsv("drain_phase", "drain/phase"),
                                 only_tsv("drain_flows", "drain/flows"),
@@ -457,7 +461,8 @@ std::string render_stats(const CliJson& answer, RenderOptions options) {
 std::string render_stats_by_backend(const CliJson& rows, RenderOptions options) {
   return table_of(
       {text("service", "service"), text("address", "address"), number("packets", "packets", as_count),
-       number("bytes", "bytes", as_bytes), number("new_flows", "new_flows", as_count)},
+       number("bytes", "bytes", as_bytes), number("new_flows", "new_flows", as_count),
+       number("flows", "flows", as_count), only_tsv("open_flows", "open_flows")},
       rows, options);
 }
 

@@ -132,6 +132,7 @@ Json report_service(const Controller& controller, const ServiceConfig& service) 
   std::size_t usable = 0;
   std::size_t down = 0;
   BackendTotals totals;
+  FlowCount flows;
   for (const BackendConfig& b : service.backends) {
     const auto it = controller.builder().status().find({service.name, b.address});
     if (it == controller.builder().status().end()) continue;
@@ -141,6 +142,9 @@ Json report_service(const Controller& controller, const ServiceConfig& service) 
     totals.packets += t.packets;
     totals.bytes += t.bytes;
     totals.new_flows += t.new_flows;
+    const FlowCount now = controller.engine().flows(it->second.id);
+    flows.flows += now.flows;
+    flows.open += now.open;
   }
   const Service* s = in_table(controller, service.name);
   return {{"name", service.name},
@@ -156,7 +160,9 @@ Json report_service(const Controller& controller, const ServiceConfig& service) 
           {"digest", fmt::format("{:016x}", s != nullptr ? s->lookup->digest() : 0)},
           {"packets", totals.packets},
           {"bytes", totals.bytes},
-          {"new_flows", totals.new_flows}};
+          {"new_flows", totals.new_flows},
+          {"flows", flows.flows},
+          {"open_flows", flows.open}};
 }
 
 Json report_services(const Controller& controller) {
@@ -185,6 +191,7 @@ Json report_backends(const Controller& controller, const ServiceConfig& service)
       hop["mac"] = to_string(*b.mac);
     }
     const BackendTotals t = controller.totals(status.id);
+    const FlowCount flows = controller.engine().flows(status.id);
     rows.push_back({{"service", service.name},
                     {"address", b.address.to_string()},
                     {"weight", b.weight},
@@ -199,7 +206,9 @@ Json report_backends(const Controller& controller, const ServiceConfig& service)
                     {"next_hop", hop},
                     {"packets", t.packets},
                     {"bytes", t.bytes},
-                    {"new_flows", t.new_flows}});
+                    {"new_flows", t.new_flows},
+                    {"flows", flows.flows},
+                    {"open_flows", flows.open}});
   }
   return rows;
 }

@@ -25,20 +25,20 @@ def lines(text):
 
 SERVICE = {"name": "web", "vip": "203.0.113.10", "port": 443, "protocol": "tcp", "mode": "dsr-l2", "table_size": 65537,
            "stateless": False, "backends": {"total": 2, "usable": 1}, "digest": "00f1e2d3c4b5a697",
-           "packets": 1234567, "bytes": 1300000000, "new_flows": 4711}
+           "packets": 1234567, "bytes": 1300000000, "new_flows": 4711, "flows": 321, "open_flows": 300}
 SERVICE6 = {"name": "dns6", "vip": "2001:db8::53", "port": 0, "protocol": "udp", "mode": "ipip", "table_size": 251,
             "stateless": True, "backends": {"total": 0, "usable": 0}, "digest": "0000000000000000",
-            "packets": 0, "bytes": 0, "new_flows": 0}
+            "packets": 0, "bytes": 0, "new_flows": 0, "flows": 0, "open_flows": 0}
 BACKENDS = [
     {"service": "web", "address": "10.0.1.11", "weight": 100, "admin": "ready", "mode": "dsr-l2", "usable": True, "why": "",
      "health": {"state": "up", "type": "tcp", "reason": "connected"},
      "share": 1, "next_hop": {"state": "reachable", "mac": "02:00:00:00:01:0b", "interface": "eth0", "gateway": None},
-     "packets": 1234567, "bytes": 1300000000, "new_flows": 4711},
+     "packets": 1234567, "bytes": 1300000000, "new_flows": 4711, "flows": 321, "open_flows": 300},
     {"service": "web", "address": "10.0.1.12", "weight": 5, "admin": "ready", "mode": "dsr-l2", "usable": False,
      "why": "its neighbour does not answer", "share": 0.0,
      "health": {"state": "down", "type": "tcp", "reason": "no answer within 1000 ms"},
      "next_hop": {"state": "failed", "mac": "", "interface": "eth0", "gateway": None},
-     "packets": 0, "bytes": 0, "new_flows": 0}]
+     "packets": 0, "bytes": 0, "new_flows": 0, "flows": 0, "open_flows": 0}]
 PACKETS = {"received": 1300000, "received_bytes": 2048, "forwarded": 1234567, "passed": 0, "replied": 3, "dropped": 65430,
            "drops": {"ttl_expired": 30, "no_service": 65400}, "held": 2,
            "icmp_errors": {"too_big": 7, "time_exceeded": 0}, "mss_clamped": 5, "checksums_completed": 12,
@@ -129,9 +129,9 @@ class CliTest(unittest.TestCase):
     def test_lists_are_aligned_and_numbers_stand_right(self):
         self.daemon.answer("GET", "/v1/services", {"schema": "xebec.service-list/1", "services": [SERVICE, SERVICE6]})
         self.expect(["service", "list"], 0, lines("""
-            NAME  ADDRESS                 MODE    BACKENDS  PACKETS     BYTES  NEW FLOWS  DIGEST
-            web   203.0.113.10:443/tcp    dsr-l2       1/2    1.23M  1.21 GiB       4711  00f1e2d3c4b5a697
-            dns6  [2001:db8::53]:any/udp  ipip         0/0        0       0 B          0  0000000000000000
+            NAME  ADDRESS                 MODE    BACKENDS  PACKETS     BYTES  NEW FLOWS  FLOWS  DIGEST
+            web   203.0.113.10:443/tcp    dsr-l2       1/2    1.23M  1.21 GiB       4711    321  00f1e2d3c4b5a697
+            dns6  [2001:db8::53]:any/udp  ipip         0/0        0       0 B          0      0  0000000000000000
             """))
 
     def test_list_show_and_ls_are_one_verb_and_the_default(self):
@@ -148,9 +148,9 @@ class CliTest(unittest.TestCase):
         self.daemon.answer("GET", "/v1/services", {"schema": "xebec.service-list/1", "services": [SERVICE, SERVICE6]})
         self.expect(["-o", "tsv", "service", "list"], 0, (
             "name\tvip\tport\tprotocol\tmode\ttable_size\tstateless\tbackends_usable\tbackends_total\tpackets\tbytes\t"
-            "new_flows\tdigest\n"
-            "web\t203.0.113.10\t443\ttcp\tdsr-l2\t65537\tno\t1\t2\t1234567\t1300000000\t4711\t00f1e2d3c4b5a697\n"
-            "dns6\t2001:db8::53\tany\tudp\tipip\t251\tyes\t0\t0\t0\t0\t0\t0000000000000000\n"))
+            "new_flows\tflows\topen_flows\tdigest\n"
+            "web\t203.0.113.10\t443\ttcp\tdsr-l2\t65537\tno\t1\t2\t1234567\t1300000000\t4711\t321\t300\t00f1e2d3c4b5a697\n"
+            "dns6\t2001:db8::53\tany\tudp\tipip\t251\tyes\t0\t0\t0\t0\t0\t0\t0\t0000000000000000\n"))
 
     def test_json_is_the_answer_as_it_came(self):
         body = b'{"schema":"xebec.service-list/1",  "services":[], "new":1.50}'
@@ -172,9 +172,9 @@ class CliTest(unittest.TestCase):
               backends      2, 1 usable
               traffic       1.23M packets, 1.21 GiB, 4711 new flows
 
-            ADDRESS    WEIGHT  ADMIN  HEALTH  MODE    USABLE     SHARE  NEXT HOP                PACKETS     BYTES  NEW FLOWS  WHY
-            10.0.1.11     100  ready  up      dsr-l2  yes     100.00 %  eth0 02:00:00:00:01:0b    1.23M  1.21 GiB       4711  -
-            10.0.1.12       5  ready  down    dsr-l2  no        0.00 %  failed                        0       0 B          0  """
+            ADDRESS    WEIGHT  ADMIN  HEALTH  MODE    USABLE     SHARE  NEXT HOP                PACKETS     BYTES  NEW FLOWS  FLOWS  WHY
+            10.0.1.11     100  ready  up      dsr-l2  yes     100.00 %  eth0 02:00:00:00:01:0b    1.23M  1.21 GiB       4711    321  -
+            10.0.1.12       5  ready  down    dsr-l2  no        0.00 %  failed                        0       0 B          0      0  """
                                                         "its neighbour does not answer\n"))
 
     def test_backends_of_one_service(self):
@@ -294,7 +294,7 @@ class CliTest(unittest.TestCase):
     def test_stats(self):
         self.daemon.answer("GET", "/v1/stats", {"schema": "xebec.stats/1", "packets": PACKETS, "services": [SERVICE],
                                                 "backends": [{k: b[k] for k in ("service", "address", "packets", "bytes",
-                                                                                "new_flows")} for b in BACKENDS]})
+                                                                                "new_flows", "flows", "open_flows")} for b in BACKENDS]})
         self.daemon.answer("GET", "/v1/workers", {"schema": "xebec.worker-list/1", "workers": [WORKER]})
         self.daemon.answer("GET", "/v1/backends?service=web", {"schema": "xebec.backend-list/1", "backends": BACKENDS})
         self.expect(["stats"], 0, lines("""
@@ -313,8 +313,8 @@ class CliTest(unittest.TestCase):
             no_service     65400  no service at this address, protocol and port
             ttl_expired       30  TTL or hop limit used up
 
-            NAME  ADDRESS               MODE    BACKENDS  PACKETS     BYTES  NEW FLOWS  DIGEST
-            web   203.0.113.10:443/tcp  dsr-l2       1/2    1.23M  1.21 GiB       4711  00f1e2d3c4b5a697
+            NAME  ADDRESS               MODE    BACKENDS  PACKETS     BYTES  NEW FLOWS  FLOWS  DIGEST
+            web   203.0.113.10:443/tcp  dsr-l2       1/2    1.23M  1.21 GiB       4711    321  00f1e2d3c4b5a697
             """))
         self.expect(["stats", "--by", "drop-reason", "-o", "tsv"], 0, lines("""
             reason\tpackets\tmeaning
@@ -322,9 +322,9 @@ class CliTest(unittest.TestCase):
             ttl_expired\t30\tTTL or hop limit used up
             """))
         by_backend = lines("""
-            SERVICE  ADDRESS    PACKETS     BYTES  NEW FLOWS
-            web      10.0.1.11    1.23M  1.21 GiB       4711
-            web      10.0.1.12        0       0 B          0
+            SERVICE  ADDRESS    PACKETS     BYTES  NEW FLOWS  FLOWS
+            web      10.0.1.11    1.23M  1.21 GiB       4711    321
+            web      10.0.1.12        0       0 B          0      0
             """)
         self.expect(["stats", "--by", "backend"], 0, by_backend)
         self.expect(["stats", "web"], 0, by_backend)
