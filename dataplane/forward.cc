@@ -86,6 +86,7 @@ constexpr uint32_t kCacheLine = 64;
   const Service& service = table.services()[index];
   if (service.exceptional && service.sources && !service.sources->allows(parsed.key.source)) [[unlikely]] {
     refuse(state, hand, decision, DropReason::denied_source);
+    decision.service = index;
     return false;
   }
   if (service.exceptional && service.stateless) [[unlikely]] {

@@ -25,6 +25,16 @@ class HeldFragments {
   void keep(std::span<Frame> packet, uint64_t since_ns);
   /// Whole packets, the oldest first, as many as fit; since_ns[i]: when out[i]'s packet came. Returns the frames.
   uint32_t take(std::span<Frame> out, std::span<uint64_t> since_ns);
+  /// Calls see(first frame, bytes of the whole packet) of each that give_up() would recycle.
+  template <typename See>
+  void for_each_expired(uint64_t now_ns, See&& see) {
+    for (uint32_t i = 0; i < size_ && now_ns >= at(i).since_ns + kPatienceNs; ++i) {
+      const Frame& first = at(i).frame;
+      uint32_t length = first.length();
+      for (; at(i).frame.continues(); length += at(i).frame.length()) ++i;
+      see(first, length);
+    }
+  }
   /// Recycles whole packets whose patience has ended by now_ns; returns how many.
   uint32_t give_up(uint64_t now_ns, Umem& umem);
 

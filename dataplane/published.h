@@ -15,6 +15,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <utility>
 #include <vector>
 
 namespace xebec {
@@ -68,7 +69,15 @@ class Published {
     current_.store(value.release(), std::memory_order_seq_cst);
     const uint64_t epoch = epoch_.load(std::memory_order_relaxed) + 1;
     epoch_.store(epoch, std::memory_order_seq_cst);
-    retired_.push_back({epoch, std::unique_ptr<const T>(old)});
+    retired_.push_back({epoch, std::unique_ptr<const T>(old), nullptr});
+  }
+
+  /// Writer's thread. Keeps something that readers reach beside the value, by a pointer that they load with seq_cst after
+  /// quiescent() or wake() and that no longer names it, as long as a reader may hold it.
+  void retire(std::shared_ptr<const void> thing) {
+    const uint64_t epoch = epoch_.load(std::memory_order_relaxed) + 1;
+    epoch_.store(epoch, std::memory_order_seq_cst);
+    retired_.push_back({epoch, nullptr, std::move(thing)});
   }
 
   /// Writer's thread. Frees what no reader can hold any more; returns how many values still wait.
@@ -89,6 +98,7 @@ class Published {
   struct Retired {
     uint64_t epoch;  ///< a reader that has seen this epoch does not hold the value
     std::unique_ptr<const T> value;
+    std::shared_ptr<const void> beside;
   };
   std::atomic<const T*> current_;
   std::atomic<uint64_t> epoch_{1};

@@ -52,6 +52,16 @@ uint64_t packets_in(std::span<const Frame> frames) {
   return packets;
 }
 
+/// The last `count` of those that were to be sent as one run were not: for whoever reads the decisions afterwards.
+[[gnu::cold]] void mark_unsent(std::span<Decision> decisions, Verdict verdict, uint64_t count) {
+  for (std::size_t i = decisions.size(); i-- != 0 && count != 0;) {
+    if (decisions[i].verdict != verdict) continue;
+    decisions[i].verdict = Verdict::drop;
+    decisions[i].reason = DropReason::tx_full;
+    --count;
+  }
+}
+
 uint64_t coarse_now_ns() {
   timespec t;
   clock_gettime(CLOCK_MONOTONIC_COARSE, &t);
@@ -166,7 +176,7 @@ void Worker::run() {
     }
   }
   drain();
-  give_up_held();
+  give_up_held(UINT64_MAX);
   publish_ledger();
   reader_.sleep();
 }
@@ -239,25 +249,35 @@ void Worker::offer(std::size_t ingress, std::span<Frame> frames, std::span<const
     }
   }
   state_->hold_places = held_.free();
-  const auto forward = held_since_ns.empty() ? forward_batch : forward_held;
-  forward(*table, *state_, std::span(packets.data(), count), std::span(decisions.data(), count), now_ns);
-  dispatch(ingress, frames, std::span(packets.data(), count), std::span(decisions.data(), count));
+  const std::span batch(packets.data(), count);
+  const std::span decided(decisions.data(), count);
+  if (const CaptureTaps* taps = taps_.load(std::memory_order_seq_cst); taps != nullptr) [[unlikely]] {
+    offer_watched(*taps, ingress, frames, batch, decided, !held_since_ns.empty(), now_ns);
+  } else {
+    const auto forward = held_since_ns.empty() ? forward_batch : forward_held;
+    forward(*table, *state_, batch, decided, now_ns);
+    dispatch(ingress, frames, batch, decided);
+  }
   if (state_->hold_places != held_.free()) keep_held(frames, held_since_ns, now_ns);
 }
 
 void Worker::dispatch(std::size_t ingress, std::span<Frame> frames, std::span<const Packet> packets,
-                      std::span<const Decision> decisions) {
+                      std::span<Decision> decisions) {
   // Runs of frames for the same port go out together; with one interface that is the whole batch.
   std::array<Frame, kBatchSize> out;
   std::size_t out_count = 0;
   std::size_t out_port = kNoPort;
   Verdict out_verdict = Verdict::forward;
+  std::size_t i = 0;
   const auto flush_run = [&] {
-    if (out_count != 0) send(out_port, out_verdict, std::span(out.data(), out_count));
+    if (out_count == 0) return;
+    const uint64_t dropped = send(out_port, out_verdict, std::span(out.data(), out_count));
+    if (dropped != 0) [[unlikely]]
+      mark_unsent(decisions.first(i), out_verdict, dropped);
     out_count = 0;
   };
   std::size_t next_frame = 0;
-  for (std::size_t i = 0; i < packets.size(); ++i) {
+  for (; i < packets.size(); ++i) {
     const std::size_t first = next_frame;
     while (frames[next_frame++].continues()) {
     }
@@ -272,7 +292,12 @@ void Worker::dispatch(std::size_t ingress, std::span<Frame> frames, std::span<co
     if (decisions[i].verdict == Verdict::forward) egress = port_of_interface_[decisions[i].interface];
     if (decisions[i].verdict == Verdict::reply) egress = ingress;
     if (egress == kNoPort) {
-      if (decisions[i].verdict == Verdict::forward) state_->counters.drop(DropReason::no_egress_port);
+      if (decisions[i].verdict == Verdict::forward) {
+        state_->counters.drop(DropReason::no_egress_port);
+        // What has this verdict is in nobody's run: mark_unsent() must not find it.
+        decisions[i].verdict = Verdict::drop;
+        decisions[i].reason = DropReason::no_egress_port;
+      }
       for (std::size_t f = first; f < next_frame; ++f) umem_->recycle(std::move(frames[f]));
       continue;
     }
@@ -313,9 +338,14 @@ std::span<Frame> Worker::submit(std::size_t port_index, std::span<Frame> frames)
 
 /// The pieces are frames of our own; the packet is forwarded if a ring has them all. One piece short, the others are of no use to the
 /// backend, but a ring gives none back.
-void Worker::send_in_pieces(const Packet& packet, const ParsedPacket& parsed, const Decision& decision) {
+void Worker::send_in_pieces(const Packet& packet, const ParsedPacket& parsed, Decision& decision) {
+  const auto give_up = [&](DropReason reason) {
+    state_->counters.drop(reason);
+    decision.verdict = Verdict::drop;
+    decision.reason = reason;
+  };
   const std::size_t egress = port_of_interface_[decision.interface];
-  if (egress == kNoPort) return state_->counters.drop(DropReason::no_egress_port);
+  if (egress == kNoPort) return give_up(DropReason::no_egress_port);
   const Pieces pieces(packet, parsed, reader_.get()->backends()[decision.backend]);
   std::array<Frame, Pieces::kMaxCount> frames;
   uint32_t made = 0;
@@ -331,9 +361,9 @@ void Worker::send_in_pieces(const Packet& packet, const ParsedPacket& parsed, co
   const bool enough = made == pieces.count();
   if (enough) rest = submit(egress, rest);
   if (!enough) {
-    state_->counters.drop(DropReason::no_free_frame);
+    give_up(DropReason::no_free_frame);
   } else if (!rest.empty()) {
-    state_->counters.drop(DropReason::tx_full);
+    give_up(DropReason::tx_full);
   } else {
     state_->counters.forwarded.add(1);
     state_->counters.cut.add(1);
@@ -342,17 +372,19 @@ void Worker::send_in_pieces(const Packet& packet, const ParsedPacket& parsed, co
 }
 
 /// Counts a frame as forwarded or replied once a ring has it, and as dropped (tx_full) if none would:
-/// forward_batch leaves that to its caller.
-void Worker::send(std::size_t port_index, Verdict verdict, std::span<Frame> frames) {
-  uint64_t packets = packets_in(frames);
+/// forward_batch leaves that to its caller. Returns how many were dropped: the last ones.
+uint64_t Worker::send(std::size_t port_index, Verdict verdict, std::span<Frame> frames) {
+  uint64_t packets = packets_in(frames), dropped = 0;
   for (Frame& frame : submit(port_index, frames)) {
     if (!frame.continues()) {
       state_->counters.drop(DropReason::tx_full);
-      --packets;
+      ++dropped;
     }
     umem_->recycle(std::move(frame));
   }
+  packets -= dropped;
   (verdict == Verdict::reply ? state_->counters.replied : state_->counters.forwarded).add(packets);
+  return dropped;
 }
 
 /// Returns true if packets still wait to be sent.

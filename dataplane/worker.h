@@ -17,6 +17,7 @@
 
 #include <tl/expected.hpp>
 
+#include "dataplane/capture_tap.h"
 #include "dataplane/counters.h"
 #include "dataplane/flow_flush.h"
 #include "dataplane/forward.h"
@@ -84,6 +85,9 @@ class Worker {
   /// Gives it others, for start() to begin with.
   void adopt(std::unique_ptr<Umem> umem, std::vector<WorkerPort> ports);
 
+  /// Captures to be served from the next batch on; null: none. The old ones are let go of as a table is: Published::retire().
+  void set_taps(const CaptureTaps* taps) { taps_.store(taps, std::memory_order_seq_cst); }
+
   const WorkerOptions& options() const { return options_; }
   const ForwardState& state() const { return *state_; }
   const LoopCounters& loop() const { return loop_; }
@@ -108,15 +112,18 @@ class Worker {
   void offer(std::size_t ingress, std::span<Frame> frames, std::span<const uint64_t> held_since_ns,
              uint64_t now_ns);
   void dispatch(std::size_t ingress, std::span<Frame> frames, std::span<const Packet> packets,
-                std::span<const Decision> decisions);
+                std::span<Decision> decisions);
+  void offer_watched(const CaptureTaps& taps, std::size_t ingress, std::span<Frame> frames,
+                     std::span<Packet> packets, std::span<Decision> decisions, bool held, uint64_t now_ns);
+  void show_expired(const CaptureTaps& taps, uint64_t now_ns);
   void keep_held(std::span<Frame> frames, std::span<const uint64_t> held_since_ns, uint64_t now_ns);
   void offer_held(uint64_t now_ns);
-  void give_up_held();
+  void give_up_held(uint64_t now_ns);
   void cut(std::span<Frame> frames, const Packet& packet);
   std::span<Frame> submit(std::size_t port_index, std::span<Frame> frames);
   [[gnu::cold, gnu::noinline]] void send_in_pieces(const Packet& packet, const ParsedPacket& parsed,
-                                                   const Decision& decision);
-  void send(std::size_t port_index, Verdict verdict, std::span<Frame> frames);
+                                                   Decision& decision);
+  uint64_t send(std::size_t port_index, Verdict verdict, std::span<Frame> frames);
   bool finish_round(bool more);
   void drain();
   uint64_t rest_ns() const;
@@ -141,6 +148,7 @@ class Worker {
   std::array<std::size_t, kMaxInterfaces> port_of_interface_{};  // kNoPort where this worker has none
   int wake_fd_ = -1;                                             // eventfd: ends a sleep
   uint64_t housekept_ns_ = 0;
+  std::atomic<const CaptureTaps*> taps_{nullptr};
   std::atomic<bool> stop_{false};
   std::atomic<bool> pinned_{false};
   std::atomic<uint64_t> generation_{0};

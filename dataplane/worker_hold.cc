@@ -37,11 +37,13 @@ void Worker::offer_held(uint64_t now_ns) {
       left -= n;
     }
   }
-  drop_held(state_->counters, held_.give_up(now_ns, *umem_));
+  give_up_held(now_ns);
 }
 
-void Worker::give_up_held() {
-  drop_held(state_->counters, held_.give_up(UINT64_MAX, *umem_));
+void Worker::give_up_held(uint64_t now_ns) {
+  if (const CaptureTaps* taps = taps_.load(std::memory_order_seq_cst); taps != nullptr) [[unlikely]]
+    show_expired(*taps, now_ns);
+  drop_held(state_->counters, held_.give_up(now_ns, *umem_));
 }
 
 }  // namespace xebec
