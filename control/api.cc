@@ -16,7 +16,10 @@
 #include "control/access.h"
 #include "control/api_answer.h"
 #include "control/api_backend.h"
+#include "control/api_capture.h"
 #include "control/api_config.h"
+#include "control/api_doctor.h"
+#include "control/api_events.h"
 #include "control/api_flow.h"
 #include "control/endpoint.h"
 #include "control/explain.h"
@@ -184,6 +187,11 @@ HttpResponse stats(const Call& call) {
                       {"backends", backend_rows}});
 }
 
+/// Names this run of the daemon.
+std::string epoch_of(const Controller& controller) {
+  return fmt::format("{}-{}", getpid(), controller.started_at().time_since_epoch().count());
+}
+
 HttpResponse read(const Call& call) {
   Controller& c = call.controller;
   if (call.is("GET", {"status"})) return answer(200, report_status(c));
@@ -209,6 +217,7 @@ HttpResponse read(const Call& call) {
   if (call.is("GET", {"health"}) || call.is("GET", {"health", "history"})) return health(call);
   if (call.is("GET", {"health", "checks", "*"})) return single_check(call);
   if (call.is("GET", {"stats"})) return stats(call);
+  if (call.is("GET", {"events"})) return report_events(c.event_log(), epoch_of(c), call.request);
   if (call.path.front() == "config") return read_config_resource(call);
   if (call.path.front() == "flows") return read_flow_resource(call);
   return failure(404, "not_found", fmt::format("{}: no such resource", call.request.path),
@@ -264,6 +273,11 @@ HttpResponse not_permitted(const HttpRequest& request) {
                  fmt::format("root, the daemon's user and members of the group {} may", kWriteGroup));
 }
 
+void log_change(const HttpRequest& request, int status) {
+  spdlog::info("api: {} {} by uid {} pid {}: {}", request.method, printable(request.path), request.uid,
+               request.pid, status);
+}
+
 std::vector<std::string> split(const std::string& path) {
   std::vector<std::string> parts;
   std::size_t at = 0;
@@ -285,13 +299,22 @@ HttpResponse handle_api_request(Controller& controller, const HttpRequest& reque
                    "everything is below /v1");
   }
   call.path.erase(call.path.begin());
+  const bool reads = request.method == "GET";
+  const bool silent = reads || (!call.path.empty() && call.path.back() == "read");  // nothing is changed by it
+  if (reads || is_permitted(request)) {
+    for (const auto handle : {handle_capture_request, handle_doctor_request}) {
+      if (auto response = handle(controller, request, call.path)) {
+        if (!silent) log_change(request, response->status);
+        return *response;
+      }
+    }
+  }
   if (request.method == "GET") return read(call);
   if (!request.if_match.empty() && !call.has_known_tag())
     return failure(400, "usage",
                    fmt::format("If-Match: {} is not one ETag in quotes, nor *", request.if_match));
   HttpResponse response = is_permitted(request) ? write(call) : not_permitted(request);
-  spdlog::info("api: {} {} by uid {} pid {}: {}", request.method, printable(request.path), request.uid,
-               request.pid, response.status);
+  log_change(request, response.status);
   response.etag = '"' + controller.config_tag() + '"';
   return response;
 } catch (const std::exception& e) {

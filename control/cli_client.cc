@@ -92,8 +92,8 @@ CliError daemon_error(long status, const CliJson& answer) {
 
 }  // namespace
 
-tl::expected<Answer, CliError> Client::request(const std::string& method, const std::string& path,
-                                               const std::string& body, const std::string& tag) const {
+tl::expected<Client::Reply, CliError> Client::perform(const std::string& method, const std::string& path,
+                                                      const std::string& body, const std::string& tag) const {
   constexpr std::size_t kLongestSocket = 107;  // sun_path, unix(7)
   if (socket_.size() > kLongestSocket) {
     return tl::unexpected(
@@ -106,7 +106,7 @@ tl::expected<Answer, CliError> Client::request(const std::string& method, const 
       tag.empty() ||
       (headers && curl_slist_append(headers.get(), fmt::format("If-Match: \"{}\"", tag).c_str()));
   if (!curl || !headers || !tagged) return tl::unexpected(CliError{"failed", "libcurl: out of memory", ""});
-  Answer answer;
+  Reply reply;
   CURL* c = curl.get();
   curl_easy_setopt(c, CURLOPT_UNIX_SOCKET_PATH, socket_.c_str());
   curl_easy_setopt(c, CURLOPT_URL, ("http://xebec" + path).c_str());
@@ -117,7 +117,7 @@ tl::expected<Answer, CliError> Client::request(const std::string& method, const 
   curl_easy_setopt(c, CURLOPT_CUSTOMREQUEST, method.c_str());
   curl_easy_setopt(c, CURLOPT_HTTPHEADER, headers.get());
   curl_easy_setopt(c, CURLOPT_WRITEFUNCTION, append);
-  curl_easy_setopt(c, CURLOPT_WRITEDATA, &answer.body);
+  curl_easy_setopt(c, CURLOPT_WRITEDATA, &reply.body);
   if (method != "GET" && method != "DELETE") {
     curl_easy_setopt(c, CURLOPT_POSTFIELDSIZE_LARGE, static_cast<curl_off_t>(body.size()));
     curl_easy_setopt(c, CURLOPT_POSTFIELDS, body.data());
@@ -125,8 +125,16 @@ tl::expected<Answer, CliError> Client::request(const std::string& method, const 
   if (const CURLcode code = curl_easy_perform(c); code != CURLE_OK) {
     return tl::unexpected(transport_error(c, code, socket_, timeout_s_));
   }
-  long status = 0;
-  curl_easy_getinfo(c, CURLINFO_RESPONSE_CODE, &status);
+  curl_easy_getinfo(c, CURLINFO_RESPONSE_CODE, &reply.status);
+  return reply;
+}
+
+tl::expected<Answer, CliError> Client::request(const std::string& method, const std::string& path,
+                                               const std::string& body, const std::string& tag) const {
+  auto reply = perform(method, path, body, tag);
+  if (!reply) return tl::unexpected(reply.error());
+  const long status = reply->status;
+  Answer answer{std::move(reply->body), {}};
   answer.json = CliJson::parse(answer.body, nullptr, /*allow_exceptions=*/false);
   if (!answer.json.is_object()) {
     return tl::unexpected(CliError{code_of(status) == "permission" ? "permission" : "failed",
@@ -135,6 +143,15 @@ tl::expected<Answer, CliError> Client::request(const std::string& method, const 
   }
   if (status < 200 || status > 299) return tl::unexpected(daemon_error(status, answer.json));
   return answer;
+}
+
+tl::expected<std::string, CliError> Client::request_raw(const std::string& method, const std::string& path,
+                                                        const std::string& body) const {
+  auto reply = perform(method, path, body, {});
+  if (!reply) return tl::unexpected(reply.error());
+  if (reply->status >= 200 && reply->status <= 299) return std::move(reply->body);
+  const CliJson json = CliJson::parse(reply->body, nullptr, /*allow_exceptions=*/false);
+  return tl::unexpected(daemon_error(reply->status, json.is_object() ? json : CliJson::object()));
 }
 
 std::string percent_encode(std::string_view text) {

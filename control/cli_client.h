@@ -25,8 +25,18 @@ class Client {
   /// words. `tag`: of the configuration that the request was made from; another by now is the error "conflict".
   tl::expected<Answer, CliError> request(const std::string& method, const std::string& path,
                                          const std::string& body = {}, const std::string& tag = {}) const;
+  /// The same of an answer that is no JSON unless it is an error.
+  tl::expected<std::string, CliError> request_raw(const std::string& method, const std::string& path,
+                                                  const std::string& body) const;
 
  private:
+  struct Reply {
+    long status = 0;
+    std::string body;
+  };
+  tl::expected<Reply, CliError> perform(const std::string& method, const std::string& path,
+                                        const std::string& body, const std::string& tag) const;
+
   std::string socket_;
   double timeout_s_;
 };

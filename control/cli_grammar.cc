@@ -16,9 +16,13 @@
 #include <fmt/format.h>
 #include <CLI/CLI.hpp>
 
+#include "control/cli_capture.h"
 #include "control/cli_completion.h"
 #include "control/cli_daemon_grammar.h"
+#include "control/cli_doctor.h"
 #include "control/cli_error.h"
+#include "control/cli_monitor.h"
+#include "control/cli_top.h"
 #include "control/cli_verbs.h"
 #include "control/config_fields.h"
 #include "control/grammar_json.h"
@@ -32,7 +36,8 @@ struct Line {
   bool json = false;
   bool pretty = false;
   std::string output;
-  std::string service, address, endpoint, source, by;
+  std::string service, address, endpoint, source;
+  StatsArguments stats;
   WhichFlow flow;
   std::string file = "/etc/xebec/xebec.json";
   std::vector<std::string> settings;
@@ -45,6 +50,10 @@ struct Line {
   ExplainArguments explain;
   DaemonArguments daemon;
   std::string shell;
+  CaptureArguments capture;
+  MonitorArguments monitor;
+  TopArguments top;
+  DoctorArguments doctor;
   std::function<VerbResult(const Verbs&)> verb;
 };
 
@@ -274,11 +283,15 @@ void add_other_objects(CLI::App& app, Line& line) {
   list_by_default(worker, line, workers);
   add_verb(worker, "list", "All workers", {"show", "ls"}, line, workers);
 
-  CLI::App* stats = add_verb(&app, "stats", "Counters since start", {}, line,
-                             [&line](const Verbs& verbs) { return verbs.stats(line.service, line.by); });
-  stats->add_option("SVC", line.service, "a service: its backends' counters");
-  stats->add_option("--by", line.by, "one row for each")
+  CLI::App* stats = add_verb(&app, "stats", "Counters since start, or what a second brings", {}, line,
+                             [&line](const Verbs& verbs) { return verbs.stats(line.stats); });
+  stats->add_option("SVC", line.stats.service, "a service: its backends' counters");
+  stats->add_option("--by", line.stats.by, "one row for each")
       ->check(CLI::IsMember({"backend", "worker", "drop-reason"}));
+  stats->add_flag("--rate", line.stats.rate, "the increase a second, measured over one or over -w");
+  stats->add_option("-w,--watch", line.stats.every_s, "again every so many seconds, until Ctrl-C")
+      ->check(CLI::Range(0.1, 86400.0));
+  stats->add_option("--count", line.stats.count, "with -w: so often")->check(CLI::Range(1, 1000000000));
 
   add_verb(&app, "reload", "Have the daemon read its files again", {}, line,
            [](const Verbs& verbs) { return verbs.reload(); });
@@ -302,9 +315,26 @@ void add_completion(CLI::App& app, Line& line) {
       ->group("");
 }
 
+/// What goes on until it is told to end.
+void add_watching(CLI::App& app, Line& line) {
+  add_capture_verb(app, line.capture)->callback([&line] {
+    line.verb = [&line](const Verbs&) { return capture(line.options, line.capture); };
+  });
+  add_monitor_verb(app, line.monitor)->callback([&line] {
+    line.verb = [&line](const Verbs&) { return monitor(line.options, line.monitor); };
+  });
+  add_top_verb(app, line.top)->callback([&line] {
+    line.verb = [&line](const Verbs&) { return top(line.options, line.top); };
+  });
+  add_doctor_verb(app, line.doctor)->callback([&line] {
+    line.verb = [&line](const Verbs&) { return examine(line.options, line.doctor); };
+  });
+}
+
 void add_options(CLI::App& app, Line& line) {
   app.add_flag("-j,--json", line.json, "JSON: the daemon's answer as it came");
   app.add_flag("-p,--pretty", line.pretty, "JSON with line breaks");
+  app.add_flag("-s,--statistics", line.options.statistics, "tables with all counters, exactly");
   app.add_option("-o,--output", line.output, "form of the output")
       ->check(CLI::IsMember({"table", "json", "tsv"}));
   app.add_option("--socket", line.options.socket, "the daemon's socket")
@@ -407,6 +437,7 @@ int run_cli(int argc, const char* const* argv) {
   add_explain(app, line);
   add_daemon_verbs(app, line.options, line.daemon, line.verb);
   add_completion(app, line);
+  add_watching(app, line);
 
   if (argc > 2 && argv[1] == std::string_view(kCompleteWord)) {
     curl_global_init(CURL_GLOBAL_NOTHING);

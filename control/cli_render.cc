@@ -108,7 +108,8 @@ std::string table_of(const std::vector<Field>& fields, const CliJson& rows, Rend
       table.add(std::move(cells));
     }
   }
-  return options.tsv ? table.tsv() : table.aligned(options.colour);
+  if (options.tsv) return table.tsv();
+  return options.statistics ? table.aligned_exact(options.colour) : table.aligned(options.colour);
 }
 
 std::string endpoint_of(const CliJson& service) {
@@ -245,20 +246,6 @@ CliJson drop_rows(const CliJson& drops) {
 }
 
 }  // namespace
-
-const CliJson& value_at(const CliJson& object, const std::string& path) {
-  static const CliJson nothing;
-  const CliJson* value = &object;
-  for (std::size_t at = 0; at <= path.size();) {
-    const std::size_t end = std::min(path.find('/', at), path.size());
-    if (!value->is_object()) return nothing;
-    const auto found = value->find(path.substr(at, end - at));
-    if (found == value->end()) return nothing;
-    value = &*found;
-    at = end + 1;
-  }
-  return *value;
-}
 
 std::string flattened_tsv(const std::string& prefix, const CliJson& value) {
   if (!value.is_object()) return fmt::format("{}\t{}\n", printable(prefix), printable(exact(value)));

@@ -12,6 +12,7 @@ namespace xebec {
 struct RenderOptions {
   bool tsv = false;
   bool colour = false;
+  bool statistics = false;  ///< tables with the columns and the exact values of TSV
 };
 
 std::string render_status(const CliJson& answer, RenderOptions options);

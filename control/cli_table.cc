@@ -72,10 +72,23 @@ void TextTable::add(std::vector<Cell> cells) {
 }
 
 std::string TextTable::aligned(bool colour) const {
+  return aligned(colour, Column::Where::tsv,
+                 [](const Cell& cell) -> const std::string& { return cell.shown; });
+}
+
+std::string TextTable::aligned_exact(bool colour) const {
+  static const std::string nothing = "-";
+  return aligned(colour, Column::Where::table, [](const Cell& cell) -> const std::string& {
+    return cell.exact.empty() ? nothing : cell.exact;
+  });
+}
+
+std::string TextTable::aligned(bool colour, Column::Where left_out,
+                               const std::string& (*text_in)(const Cell&)) const {
   std::vector<std::size_t> widths;
   for (std::size_t c = 0; c < columns_.size(); ++c) {
     std::size_t width = columns_[c].title.size();
-    for (const auto& row : rows_) width = std::max(width, width_of(row[c].shown));
+    for (const auto& row : rows_) width = std::max(width, width_of(text_in(row[c])));
     widths.push_back(width);
   }
   std::string out;
@@ -83,7 +96,7 @@ std::string TextTable::aligned(bool colour) const {
     std::string blanks;  // held back until something follows: no blank at a line's end
     bool first = true;
     for (std::size_t c = 0; c < columns_.size(); ++c) {
-      if (columns_[c].where == Column::Where::tsv) continue;
+      if (columns_[c].where == left_out) continue;
       if (!first) blanks += "  ";
       first = false;
       const std::string text = text_of(c);
@@ -104,7 +117,7 @@ std::string TextTable::aligned(bool colour) const {
   add_line([&](std::size_t c) { return heading(columns_[c].title); },
            [](std::size_t) { return std::string_view("\x1b[1m"); });
   for (const auto& row : rows_) {
-    add_line([&](std::size_t c) { return row[c].shown; },
+    add_line([&](std::size_t c) { return text_in(row[c]); },
              [&](std::size_t c) { return escape_of(row[c].style); });
   }
   return out;

@@ -40,10 +40,14 @@ class TextTable {
 
   /// Two blanks between columns, no blank at a line's end. `colour`: ANSI, for a terminal.
   std::string aligned(bool colour) const;
+  /// The columns and values of tsv(), for an eye; "-" where there is nothing.
+  std::string aligned_exact(bool colour) const;
   /// A header line, then one line a row; exact values.
   std::string tsv() const;
 
  private:
+  std::string aligned(bool colour, Column::Where left_out, const std::string& (*text_in)(const Cell&)) const;
+
   std::vector<Column> columns_;
   std::vector<std::vector<Cell>> rows_;
 };

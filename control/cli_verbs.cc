@@ -14,6 +14,7 @@
 #include "control/cli_arguments.h"
 #include "control/cli_file.h"
 #include "control/cli_render.h"
+#include "control/cli_renderer.h"
 
 namespace xebec {
 namespace {
@@ -36,14 +37,6 @@ std::string services_path(const std::string& service) {
   return "/v1/services/" + percent_encode(service);
 }
 
-/// An array that an answer has to have.
-tl::expected<CliJson, CliError> list_in(const CliJson& answer, const std::string& key) {
-  const CliJson& list = value_at(answer, key);
-  if (list.is_array()) return list;
-  return tl::unexpected(CliError{"failed", fmt::format("the daemon's answer: has no list \"{}\"", key),
-                                 "-j shows the answer as it is"});
-}
-
 }  // namespace
 
 Verbs::Verbs(CliOptions options)
@@ -60,48 +53,37 @@ void Verbs::print(const Answer& answer, const std::string& text) const {
   }
 }
 
-/// `render` makes text of the answer. JSON goes out as it came, whatever is in it.
-template <typename Render>
-VerbResult Verbs::show(const std::string& path, const std::string& schema, Render&& render) const {
-  const auto answer = client_.request("GET", path);
-  if (!answer) return tl::unexpected(answer.error());
+RenderOptions Verbs::render_options() const {
+  return {options_.output == Output::tsv, colour_, options_.statistics};
+}
+
+/// JSON goes out as it came, whatever is in it; for everything else it has to be what is rendered.
+tl::expected<Answer, CliError> Verbs::fetch(const std::string& path, const std::string& schema) const {
+  auto answer = client_.request("GET", path);
+  if (!answer || options_.output == Output::json) return answer;
+  const CliJson& got = value_at(answer->json, "schema");
+  if (got == schema) return answer;
+  return tl::unexpected(CliError{"failed",
+                                 fmt::format("the daemon's answer: is {}, not {}", got.dump(), schema),
+                                 "xebec and xebecd are of different versions; -j shows the answer as it is"});
+}
+
+VerbResult Verbs::print_rendered(const Answer& answer, const Renderer& render) const {
   if (options_.output == Output::json) {
-    print(*answer, "");
+    print(answer, "");
     return 0;
   }
-  const CliJson& got = value_at(answer->json, "schema");
-  if (got != schema) {
-    return tl::unexpected(
-        CliError{"failed", fmt::format("the daemon's answer: is {}, not {}", got.dump(), schema),
-                 "xebec and xebecd are of different versions; -j shows the answer as it is"});
-  }
-  tl::expected<std::string, CliError> text =
-      render(answer->json, RenderOptions{options_.output == Output::tsv, colour_});
+  const auto text = render(answer.json, render_options());
   if (!text) return tl::unexpected(text.error());
-  print(*answer, *text);
+  print(answer, *text);
   return 0;
 }
 
-namespace {
-
-using Rendering = tl::expected<std::string, CliError>;
-
-/// A renderer of the rows of one list.
-auto rows_of(const char* key, std::string (*render)(const CliJson&, RenderOptions)) {
-  return [key, render](const CliJson& answer, RenderOptions options) -> Rendering {
-    const auto rows = list_in(answer, key);
-    if (!rows) return tl::unexpected(rows.error());
-    return render(*rows, options);
-  };
+VerbResult Verbs::show(const std::string& path, const std::string& schema, const Renderer& render) const {
+  const auto answer = fetch(path, schema);
+  if (!answer) return tl::unexpected(answer.error());
+  return print_rendered(*answer, render);
 }
-
-/// A renderer of the whole answer.
-auto whole(std::string (*render)(const CliJson&, RenderOptions)) {
-  return
-      [render](const CliJson& answer, RenderOptions options) -> Rendering { return render(answer, options); };
-}
-
-}  // namespace
 
 VerbResult Verbs::status() const {
   const auto answer = client_.request("GET", "/v1/status");
@@ -111,7 +93,7 @@ VerbResult Verbs::status() const {
     return tl::unexpected(CliError{"failed", "the daemon's answer: does not say whether it is healthy",
                                    "xebec and xebecd are of different versions?"});
   }
-  print(*answer, render_status(answer->json, RenderOptions{options_.output == Output::tsv, colour_}));
+  print(*answer, render_status(answer->json, render_options()));
   return healthy.get<bool>() ? 0 : 1;
 }
 
@@ -149,28 +131,6 @@ VerbResult Verbs::which(const std::string& service, const std::string& source, c
   if (!flow.destination.empty()) path += "&dst=" + percent_encode(flow.destination);
   if (!flow.protocol.empty()) path += "&protocol=" + percent_encode(flow.protocol);
   return show(path, "xebec.which/1", whole(render_which));
-}
-
-VerbResult Verbs::stats(const std::string& service, const std::string& by) const {
-  if (!service.empty()) {
-    if (by == "worker" || by == "drop-reason") {
-      return tl::unexpected(
-          CliError{"usage", fmt::format("--by {}: is counted for the whole daemon, not per service", by),
-                   "leave the service out, or use --by backend"});
-    }
-    return show("/v1/backends?service=" + percent_encode(service), "xebec.backend-list/1",
-                rows_of("backends", render_stats_by_backend));
-  }
-  if (by == "worker")
-    return show("/v1/workers", "xebec.worker-list/1", rows_of("workers", render_stats_by_worker));
-  if (by == "backend")
-    return show("/v1/stats", "xebec.stats/1", rows_of("backends", render_stats_by_backend));
-  if (by == "drop-reason") {
-    return show("/v1/stats", "xebec.stats/1", [](const CliJson& answer, RenderOptions options) -> Rendering {
-      return render_drops(value_at(answer, "packets/drops"), options);
-    });
-  }
-  return show("/v1/stats", "xebec.stats/1", whole(render_stats));
 }
 
 // ---- Changes ----
@@ -269,7 +229,7 @@ VerbResult Verbs::check_backend(const std::string& service, const std::string& a
     answer = client_.request("GET", path);
     if (!answer) return tl::unexpected(answer.error());
   }
-  print(*answer, render_check(answer->json, RenderOptions{options_.output == Output::tsv, colour_}));
+  print(*answer, render_check(answer->json, render_options()));
   return value_at(answer->json, "result") == "good" ? 0 : 1;
 }
 

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -10,6 +11,7 @@
 
 #include "control/cli_client.h"
 #include "control/cli_error.h"
+#include "control/cli_render.h"
 
 namespace xebec {
 
@@ -22,7 +24,8 @@ enum class Output : uint8_t { table, json, tsv };
 
 struct CliOptions {
   Output output = Output::table;
-  bool pretty = false;  ///< JSON with line breaks
+  bool pretty = false;      ///< JSON with line breaks
+  bool statistics = false;  ///< -s: all counters, exactly
   std::string socket = "/run/xebec/xebec.sock";
   double timeout_s = 10;
 };
@@ -35,6 +38,15 @@ struct ExplainArguments {
   std::string capture;
   std::string write;  ///< file for what leaves; empty: none
   uint32_t mtu = 0;   ///< of the egress interface, without a daemon; 0: not given
+};
+
+/// What `stats` is asked.
+struct StatsArguments {
+  std::string service;  ///< empty: all
+  std::string by;       ///< "", "backend", "worker" or "drop-reason"
+  bool rate = false;    ///< a second's increase instead of the sum since start
+  double every_s = 0;   ///< again and again; 0: once
+  uint64_t count = 0;   ///< so often; 0: without end
 };
 
 /// The exit code of a verb that has done what it was asked; most say 0, `status` says 1 for degraded.
@@ -99,12 +111,12 @@ class Verbs {
   VerbResult health_history(const std::string& service, const std::string& address) const;
   VerbResult list_interfaces() const;
   VerbResult list_workers() const;
-  /// `service`: empty for all. `by`: "", "backend", "worker" or "drop-reason".
-  VerbResult stats(const std::string& service, const std::string& by) const;
   // control/cli_flow.cc
   VerbResult list_flows(const FlowArguments& arguments) const;
   VerbResult count_flows(const FlowArguments& arguments) const;
   VerbResult flush_flows(const FlowArguments& arguments) const;
+  /// control/cli_stats.cc
+  VerbResult stats(const StatsArguments& arguments) const;
   /// Needs no daemon. "-" is standard input.
   VerbResult check_config(const std::string& file) const;
   /// control/cli_config.cc
@@ -122,8 +134,11 @@ class Verbs {
   VerbResult explain(const ExplainArguments& arguments) const;
 
  private:
-  template <typename Render>
-  VerbResult show(const std::string& path, const std::string& schema, Render&& render) const;
+  using Renderer = std::function<tl::expected<std::string, CliError>(const CliJson&, RenderOptions)>;
+  VerbResult show(const std::string& path, const std::string& schema, const Renderer& render) const;
+  tl::expected<Answer, CliError> fetch(const std::string& path, const std::string& schema) const;
+  VerbResult print_rendered(const Answer& answer, const Renderer& render) const;
+  RenderOptions render_options() const;
   VerbResult show_explanation(const CliJson& json, const std::string& body) const;
   VerbResult explain_offline(const ExplainArguments& arguments) const;
   VerbResult explain_capture(const ExplainArguments& arguments, const Config& config,

@@ -96,6 +96,7 @@ Controller::Controller(EventLoop& loop, Options options)
       history_(config_, "start", std::chrono::system_clock::now()),
       run_id_(std::random_device()()),
       builder_(options.hash_seed),
+      doctor_(loop),
       started_at_(std::chrono::steady_clock::now()) {}
 
 tl::expected<std::unique_ptr<Controller>, StartError> Controller::start(EventLoop& loop, Options options,
@@ -110,6 +111,8 @@ tl::expected<std::unique_ptr<Controller>, StartError> Controller::start(EventLoo
   auto engine = Engine::start(self->config_, preflight);
   if (!engine) return tl::unexpected(engine.error());
   self->engine_ = std::move(*engine);
+  self->captures_ =
+      std::make_unique<Captures>(loop, *self->engine_, [c = self.get()] { c->schedule_reclaim(); });
   self->follow_xdp_features();
   self->follow_channels();
   self->look_after_queues();
@@ -117,6 +120,8 @@ tl::expected<std::unique_ptr<Controller>, StartError> Controller::start(EventLoo
   self->health_ = std::make_unique<HealthMonitor>(
       loop, make_probe_starter(loop, *self->curl_), [c = self.get()] { c->on_health_change(); },
       std::random_device()());
+  self->health_->on_transition(
+      [c = self.get()](const HealthEntry& entry, const HealthTransition& t) { c->note_health(entry, t); });
   self->follow_destinations();
   self->follow_drains(nullptr);
   if (auto r = self->rebuild(); !r) return tl::unexpected(StartError{1, r.error(), {}});
@@ -227,6 +232,7 @@ tl::expected<void, std::string> Controller::rebuild() {
       spdlog::warn("backend {} of {}: not usable: {}", key.second.to_string(), key.first, status.why);
     }
   }
+  note_table(before);
   schedule_reclaim();
   return published;
 }
@@ -267,6 +273,7 @@ void Controller::look_after_queues() {
     return link && link->up && link->carrier;
   });
   look_at_balance();
+  problem_watch_.look(problems(), event_log_);
   care_timer_ = loop_.after(kCareInterval, [this] {
     care_timer_ = 0;
     look_after_queues();
@@ -308,6 +315,7 @@ void Controller::follow_destinations() {
 
 void Controller::on_network_change() {
   if (engine_ == nullptr) return;  // still starting: start() builds the first table itself
+  watch_network();
   const NetworkView view = network();
   if (SeenNetwork{hops_->all(), view.links, view.vlans, view.own} == seen_) return;
   if (auto r = rebuild(); !r) spdlog::error("table not updated after a network change: {}", r.error());
@@ -366,6 +374,7 @@ ChangeResult Controller::apply(Config wanted, const ChangeTerms& terms) {
   report.generation = builder_.generation();
   commit_to_history(terms, report);
   follow_drains(terms.whole ? &standing : nullptr);
+  note_change(terms.by, report);
   for (const auto& [key, status] : builder_.status()) {
     if (!status.usable) {
       report.warnings.push_back(

@@ -12,16 +12,20 @@
 #include <tl/expected.hpp>
 
 #include "control/admin_orders.h"
+#include "control/captures.h"
 #include "control/change.h"
 #include "control/config.h"
 #include "control/config_file.h"
 #include "control/config_history.h"
 #include "control/curl_loop.h"
+#include "control/doctor.h"
 #include "control/drains.h"
 #include "control/engine.h"
 #include "control/event_loop.h"
 #include "control/health_monitor.h"
 #include "control/host_addresses.h"
+#include "control/event_log.h"
+#include "control/network_watch.h"
 #include "control/next_hops.h"
 #include "control/table_builder.h"
 #include "control/worker_balance.h"
@@ -97,6 +101,10 @@ class Controller {
   const TableBuilder& builder() const { return builder_; }
   const NextHops& next_hops() const { return *hops_; }
   const HealthMonitor& health() const { return *health_; }
+  Captures& captures() { return *captures_; }
+  Doctor& doctor() { return doctor_; }
+  const EventLog& event_log() const { return event_log_; }
+  const std::set<IpAddress>& own_addresses() const { return addresses_->all(); }
   const EventLoop& loop() const { return loop_; }
   std::chrono::steady_clock::time_point started_at() const { return started_at_; }
 
@@ -133,6 +141,11 @@ class Controller {
   void look_after_queues();
   void look_at_balance();
   void follow_channels();
+  /// Notes what has happened in the event_log (controller_events.cc).
+  void watch_network();
+  void note_change(const std::string& by, const ChangeReport& report);
+  void note_health(const HealthEntry& entry, const HealthTransition& transition);
+  void note_table(const std::map<std::pair<std::string, IpAddress>, BackendStatus>& before);
   void on_network_change();
   /// What the last table was built from, to tell whether a change of the network changes it.
   struct SeenNetwork {
@@ -161,11 +174,16 @@ class Controller {
   std::unique_ptr<NextHops> hops_;
   std::unique_ptr<HostAddresses> addresses_;
   std::unique_ptr<Engine> engine_;
+  std::unique_ptr<Captures> captures_;  // at the engine's workers
   std::unique_ptr<CurlLoop> curl_;
   std::unique_ptr<HealthMonitor> health_;  // its probes use curl_
   std::map<uint32_t, std::pair<std::pair<std::string, IpAddress>, BackendTotals>>
       baselines_;  // by backend id
   SeenNetwork seen_;
+  Doctor doctor_;
+  EventLog event_log_;
+  ProblemWatch problem_watch_;
+  NetworkWatch network_watch_;
   EventLoop::TimerId reclaim_timer_ = 0;
   std::unique_ptr<XdpFeatureEvents> feature_events_;  // null: the kernel does not tell
   EventLoop::WatchId feature_watch_ = 0;

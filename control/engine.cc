@@ -404,6 +404,12 @@ tl::expected<void, StartError> Engine::start_worker(Worker& worker) {
   return {};
 }
 
+void Engine::set_taps(std::size_t worker, std::shared_ptr<const CaptureTaps> taps) {
+  taps_.resize(workers_.size());
+  workers_[worker]->set_taps(taps.get());
+  if (auto old = std::exchange(taps_[worker], std::move(taps)); old) tables_->retire(std::move(old));
+}
+
 tl::expected<void, std::string> Engine::steer(const std::vector<SteeredService>& services) {
   tl::expected<void, std::string> result;
   for (ServedInterface& i : interfaces_) {

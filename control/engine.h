@@ -78,6 +78,8 @@ class Engine {
   tl::expected<void, std::string> set_macs(const std::vector<ServedLink>& links);
   /// Frees tables no worker can hold any more; returns how many still wait.
   std::size_t reclaim() { return tables_->reclaim(); }
+  /// Captures of one worker from now on; null: none. The old ones wait for reclaim().
+  void set_taps(std::size_t worker, std::shared_ptr<const CaptureTaps> taps);
   const Table& table() const { return tables_->current(); }
   /// Asks the kernel anew which drivers take redirected packets, and has the injectors act on it. False: it would not
   /// say of one, which sends by the ring until asked again.
@@ -149,6 +151,7 @@ class Engine {
   };
   std::map<uint32_t, Retry> retries_;  // by worker that was opened anew
   std::vector<std::unique_ptr<Worker>> workers_;
+  std::vector<std::shared_ptr<const CaptureTaps>> taps_;  // by worker
   std::vector<SteeredService> steered_;
   ReplyRules replies_;
 };

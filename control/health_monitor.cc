@@ -134,6 +134,7 @@ void HealthMonitor::record(HealthEntry& entry, Health from) {
   spdlog::log(to == Health::down ? spdlog::level::warn : spdlog::level::info,
               "health: backend {} of {}: {}: {}", entry.check.backend.to_string(), entry.check.service,
               to_string(to), entry.reason);
+  if (hear_) hear_(entry, entry.history.back());
   if (from == Health::unknown && to == Health::up) return;  // counted as up already
   if (announce_timer_ != 0) return;
   const Clock::time_point at = std::max(now_(), announced_ + kHealthChangeInterval);

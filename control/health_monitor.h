@@ -56,6 +56,11 @@ class HealthMonitor {
   HealthMonitor& operator=(const HealthMonitor&) = delete;
   ~HealthMonitor();
 
+  /// Hears of each change of a backend's health at once.
+  void on_transition(std::function<void(const HealthEntry&, const HealthTransition&)> hear) {
+    hear_ = std::move(hear);
+  }
+
   /// Replaces the set of checks. One that is there again unchanged goes on as if nothing had happened; a changed
   /// one keeps its state until its first result; what is not in the set is forgotten.
   void follow(const std::vector<HealthCheck>& checks);
@@ -93,6 +98,7 @@ class HealthMonitor {
   EventLoop& loop_;
   HealthRunner runner_;
   std::function<void()> on_change_;
+  std::function<void(const HealthEntry&, const HealthTransition&)> hear_;
   HealthClock now_;
   std::mt19937_64 random_;
   std::map<HealthCheck::Key, Watched> watched_;

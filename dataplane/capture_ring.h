@@ -25,16 +25,16 @@ namespace xebec {
 /// What is told of a captured packet. Names and addresses, no indices: the table that they belonged to may be gone when this
 /// is read.
 struct CaptureRecord {
-  uint64_t time_ns = 0;   ///< since the epoch
-  uint32_t length = 0;    ///< of the whole packet
-  uint32_t captured = 0;  ///< bytes of it that follow
-  uint16_t interface = 0; ///< it came in by, or went out by if `sent`: index into the daemon's interfaces
-  uint16_t egress = 0;    ///< of a packet that is forwarded
+  uint64_t time_ns = 0;    ///< since the epoch
+  uint32_t length = 0;     ///< of the whole packet
+  uint32_t captured = 0;   ///< bytes of it that follow
+  uint16_t interface = 0;  ///< it came in by, or went out by if `sent`: index into the daemon's interfaces
+  uint16_t egress = 0;     ///< of a packet that is forwarded
   Verdict verdict = Verdict::drop;
   DropReason reason = DropReason::not_ip;
   FlowOrigin origin = FlowOrigin::none;
-  bool sent = false;         ///< the packet as it left
-  bool to_client = false;    ///< a backend's reply
+  bool sent = false;       ///< the packet as it left
+  bool to_client = false;  ///< a backend's reply
   bool has_backend = false;
   uint8_t service_length = 0;
   IpAddress backend;

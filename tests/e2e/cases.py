@@ -27,6 +27,7 @@ SANITIZED = {
     "injects_ipip_ipv4_in_ipv6", "forwards_packets_of_mtu_9000_ipip_on_2_queues", "translates_dnat_on_2_queues",
     "translates_nat_on_2_queues", "translates_dnat_between_two_interfaces", "ipip_adds_exactly_an_outer_header_ipv4_in_ipv4", "vlan_tags_are_kept",
     "malformed_packets_are_dropped_each_with_one_reason", "echo_to_a_vip_is_answered_with_a_right_checksum",
+    "captured_drops_have_the_reason_that_explain_tells", "doctor_names_what_is_wrong_with_backends_and_host",
     "prefixes_ranges_and_protocols_have_their_own_backends", "quic_connections_keep_their_backend_whatever_their_address",
     "denied_sources_are_dropped_from_the_moment_of_the_change",
     "threads_keep_no_right_that_they_do_not_need", "tells_systemd_how_it_is_and_lives_only_while_every_worker_moves",

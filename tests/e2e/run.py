@@ -7,6 +7,7 @@ import sys
 import time
 
 import cases
+import test_capture
 import test_change
 import test_client_address
 import test_explain
@@ -26,6 +27,7 @@ import test_quic
 import test_real_servers
 import test_sctp
 import test_services
+import test_watch
 
 SKIPPED = 77  # what CTest takes for "did not run"
 

@@ -658,7 +658,7 @@ class CliTest(unittest.TestCase):
     def test_usage_errors_exit_2_and_say_what_was_meant(self):
         for args, message, hint in (
                 ([], "command line: needs one of: status, interface, worker, stats, reload, service, backend, health, flow, config, "
-                     "explain, start, stop, restart, debug, completion",
+                     "explain, start, stop, restart, debug, completion, capture, monitor, top, doctor",
                  "xebec --help"),
                 (["config"], "config: needs one of: check, show, diff, apply, confirm, rollback, history, save, schema", "xebec config --help"),
                 (["servce"], 'command line: "servce" is not expected here', 'did you mean "service"?'),

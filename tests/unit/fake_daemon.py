@@ -11,6 +11,7 @@ class FakeDaemon:
         self.path = path
         self.if_match = []  # headers of that name, of the requests that had one
         self.requests = []  # (method, path with query, body)
+        self.turns = {}  # (method, path with query) -> [(status, bytes)]
         self.answers = {}  # (method, path with query) -> (status, bytes)
         self.released = threading.Event()  # answers of ("GET", "/v1/hang") wait for it
         self.hanging = set()
@@ -32,7 +33,7 @@ class FakeDaemon:
                 if key in fake.hanging:
                     fake.released.wait(60)
                     return
-                status, answer = fake.answers.get(key, (404, error_body("not_found", f"{self.path}: no such resource")))
+                status, answer = fake.next_answer(key)
                 try:
                     self.send_response(status)
                     self.send_header("Content-Length", str(len(answer)))
@@ -53,6 +54,17 @@ class FakeDaemon:
 
     def answer(self, method, path, body, status=200):
         self.answers[(method, path)] = (status, body if isinstance(body, bytes) else (json.dumps(body) + "\n").encode())
+
+    def answer_in_turn(self, method, path, *bodies):
+        """A body a request; from the last one on, that."""
+        for body in bodies:
+            self.answer(method, path, body)
+            self.turns.setdefault((method, path), []).append(self.answers[(method, path)])
+
+    def next_answer(self, key):
+        if turns := self.turns.get(key):
+            return turns.pop(0) if len(turns) > 1 else turns[0]
+        return self.answers.get(key, (404, error_body("not_found", f"{key[1]}: no such resource")))
 
     def close(self):
         self.released.set()

@@ -1,0 +1,152 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""What an operator sees of a daemon at work: top in a real terminal, the stream of events, the doctor."""
+import json
+import os
+import shlex
+import signal
+
+import peers
+from cases import case, expect, expect_equal
+from daemon import config
+from lab import VIP, run, wait_until
+from peers import Process
+from terminal import Terminal
+
+
+def tool(daemon, *args):
+    return [os.path.join(daemon.programs, "xebec"), "--socket", daemon.socket, *args]
+
+
+@case()
+def top_shows_rates_obeys_keys_and_survives_a_restart(env):
+    with env.lab() as lab:
+        peers.serve(lab)
+        with env.daemon(lab) as daemon, Terminal(lab) as terminal:
+            load = peers.http_load(lab, 4)
+            terminal.type(shlex.join(tool(daemon, "top", "-d", "0.2")) + "; echo exit=$?")
+            screen = terminal.wait_for("healthy  lab: xebecd", "[1 services]", "q quit")
+            expect("web4" in screen.splitlines()[4], f"the service with the load stands first:\n{screen}")
+            colour = terminal.screen(colours=True)
+            expect("\x1b[32m" in colour, "healthy is green")
+            terminal.keys("2")
+            terminal.wait_for("[2 backends]", lab.backends[0].address[4])
+            terminal.keys("/")
+            terminal.keys("-l", "udp6")
+            terminal.wait_for("/udp6_", absent=("web4",))
+            terminal.keys("Escape")
+            terminal.wait_for("web4", absent=("/udp6",))
+            terminal.keys("4")
+            terminal.wait_for("[4 drops]", "REASON")
+            terminal.keys("h")
+            terminal.wait_for("sort the other way round")
+            terminal.keys("h", "3", "p")
+            terminal.wait_for("[3 workers]", "[paused]")
+            terminal.keys("p")
+            terminal.resize(30, 5)
+            terminal.wait_for("30x5: too small")
+            terminal.resize(100, 30)
+            terminal.wait_for("[3 workers]", absent=("too small",))
+            load.stop()
+            daemon.stop()
+            terminal.wait_for("trying again")
+            daemon.start()
+            terminal.wait_for("healthy  lab: xebecd", absent=("trying again",))
+            terminal.keys("q")
+            terminal.wait_for("exit=0", absent=("q quit",))
+            for sig in (signal.SIGINT, signal.SIGTERM):
+                terminal.type("clear; " + shlex.join(tool(daemon, "top")) + "; echo left=$?; stty -a | grep -o ' echo '")
+                terminal.wait_for("q quit")
+                os.kill(terminal.pid_of("xebec"), sig)
+                terminal.wait_for("left=0", " echo\n", absent=("q quit",))
+            plain = run(*tool(daemon, "top", "backends", "--once")).stdout
+            expect("\x1b" not in plain and lab.backends[0].address[4] in plain, f"a plain frame:\n{plain}")
+        with env.daemon(lab) as daemon, Terminal(lab, NO_COLOR="1") as terminal:
+            terminal.type(shlex.join(tool(daemon, "top")))
+            terminal.wait_for("healthy  lab: xebecd")
+            expect("\x1b[32m" not in terminal.screen(colours=True), "NO_COLOR is obeyed")
+
+
+def events(monitor):
+    return [json.loads(line) for line in monitor.said().splitlines() if line.startswith("{")]
+
+
+@case()
+def monitor_tells_of_changes_health_links_and_restarts(env):
+    with env.lab(backends=2) as lab:
+        servers = peers.serve(lab)
+        settings = config(lab, families=(4,))
+        settings["defaults"] = {"health": {"type": "tcp", "interval_ms": 200, "timeout_ms": 200, "rise": 1, "fall": 2}}
+        settings["services"] = [s for s in settings["services"] if s["name"] == "web4"]
+        with env.daemon(lab, settings) as daemon:
+            monitor = Process(lab, lab.lb.ns, *tool(daemon, "-j", "monitor", "--since", "all"), name="monitor")
+
+            def told(what, **fields):
+                def found():
+                    return [e for e in events(monitor) if all(e.get(k) == v for k, v in fields.items())]
+                return wait_until(found, lambda: f"the monitor to tell of {what}: {monitor.said()}")[0]
+
+            told("the first table", type="table")
+            one = lab.backends[1].address[4]
+            servers[lab.backends[1].role].end(signal.SIGKILL)
+            down = told("the backend that died", type="health", backend=one, to="down")
+            expect("refused" in down["reason"], f"why it is down: {down}")
+            told("its leaving the table", type="backend", backend=one, usable=False)
+            told("the problem", type="problem", there=True)
+            daemon.cli("backend", "delete", "web4", one)
+            change = told("the change", type="config")
+            expect("uid 0 pid" in change["by"] and change["paths"] == [f"services/web4/backends/{one}"], f"the change: {change}")
+            told("the problem's end", type="problem", there=False)
+            lab.router.ip("link set p_lb down")
+            told("the cable", type="link", interface="eth0", carrier=False)
+            lab.router.ip("link set p_lb up")
+            told("the cable's return", type="link", interface="eth0", carrier=True)
+            numbers = [e["sequence"] for e in events(monitor)]
+            expect_equal(numbers, list(range(1, len(numbers) + 1)), "sequence numbers")
+            only = run(*tool(daemon, "monitor", "--once", "--type", "health")).stdout.splitlines()
+            expect(only and all("  health  " in line for line in only), f"only health: {only}")
+            daemon.stop()
+            daemon.write(settings)
+            daemon.launch()
+            told("another daemon", type="monitor", text="another daemon than before")
+            expect_equal(monitor.end(signal.SIGINT), 0, "exit code of the monitor")
+            daemon.cli("backend", "delete", "web4", one)
+
+
+@case()
+def doctor_names_what_is_wrong_with_backends_and_host(env):
+    with env.lab() as lab:
+        good, arp, bare, tunnel = lab.backends
+        arp.ns.sysctl(net__ipv4__conf__all__arp_ignore=0)
+        bare.ns.ip(f"addr del {VIP[4]}/32 dev lo")
+        settings = config(lab, families=(4,))
+        row = {b.role: {"address": b.address[4]} for b in lab.backends}
+        row[tunnel.role]["mode"] = "ipip"
+        settings["services"] = [{"name": "web", "vip": VIP[4], "port": 80, "protocol": "tcp", "backends": list(row.values())}]
+        with env.daemon(lab, settings) as daemon:
+            done = lab.lb.ns.run(*tool(daemon, "-j", "doctor"), check=False)
+            findings = json.loads(done.stdout)["findings"]
+            expect_equal(done.returncode, 1, "exit code where something is to be mended")
+
+            def of(backend, level):
+                return [f for f in findings if f["about"] == "backend" and f["level"] == level
+                        and f["text"].startswith(f"backend {backend.address[4]} of web:")]
+
+            def told(backend, level, text, mend=""):
+                found = of(backend, level)
+                expect(len(found) == 1 and text in found[0]["text"] and mend in found[0]["mend"],
+                       lambda: f"{backend.role}: {found}\n{done.stdout}")
+
+            told(good, "ok", "takes packets to")
+            expect_equal(of(good, "fail"), [], "what is wrong with the good one")
+            told(arp, "fail", "answers ARP requests", "arp_ignore=1")
+            told(bare, "fail", "does not hold the VIP", f"ip address add {VIP[4]}/32 dev lo")
+            told(tunnel, "fail", "no tunnel device for ipip", "tunl0")
+            host = [f["text"] for f in findings if f["about"] == "host"]
+            expect(any("the shim is attached" in t for t in host), f"the host: {host}")
+            # Mended as it says, they are well.
+            arp.ns.sysctl(net__ipv4__conf__all__arp_ignore=1)
+            bare.ns.ip(f"addr add {VIP[4]}/32 dev lo")
+            findings = json.loads(lab.lb.ns.run(*tool(daemon, "-j", "doctor", "web"), check=False).stdout)["findings"]
+            expect_equal((of(arp, "fail"), of(bare, "fail")), ([], []), "what is wrong after mending")
+        alone = lab.lb.ns.run(os.path.join(env.programs, "xebec"), "doctor", "-i", "eth0", check=False)
+        expect("eth0: driver veth" in alone.stdout and "no XDP program" in alone.stdout, f"without a daemon:\n{alone.stdout}{alone.stderr}")
