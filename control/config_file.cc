@@ -12,6 +12,7 @@
 #include <memory>
 
 #include <fmt/format.h>
+#define XXH_INLINE_ALL  // the library is header only here
 #include <xxhash.h>
 
 namespace xebec {
