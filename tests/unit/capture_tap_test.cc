@@ -20,6 +20,17 @@ using test::HeapFrame;
 constexpr const char* kVip = "203.0.113.10";
 constexpr uint64_t kTime = 1'700'000'000'123'456'789;
 
+/// What a case asks for; what it is silent about is as without.
+struct Asked {
+  uint64_t reasons = 0;
+  std::string service{};
+  std::optional<IpAddress> backend{};
+  uint32_t snaplen = kMaxCapturedBytes;
+  uint32_t sample = 1;
+  bool sent = false;
+  CaptureFilter filter() const { return {reasons, service, backend, snaplen, sample, sent}; }
+};
+
 struct Captured {
   CaptureRecord record;
   Bytes bytes;
@@ -45,8 +56,8 @@ class CaptureTapTest : public testing::Test {
   }
 
   // One batch, as a worker has it; `unsent` packets of it do not fit the ring.
-  std::vector<Captured> offer(CaptureFilter filter, const std::vector<Bytes>& batch, std::size_t unsent = 0) {
-    CaptureTap tap(std::move(filter), 1 << 16);
+  std::vector<Captured> offer(const Asked& asked, const std::vector<Bytes>& batch, std::size_t unsent = 0) {
+    CaptureTap tap(asked.filter(), 1 << 16);
     std::vector<std::unique_ptr<HeapFrame>> frames;
     std::vector<Packet> packets;
     for (const Bytes& bytes : batch) {
@@ -174,7 +185,7 @@ TEST_F(CaptureTapTest, JoinsThePiecesOfAPacketInSeveralFrames) {
   Bytes whole(170);
   std::iota(whole.begin(), whole.end(), uint8_t{0});
   for (const uint32_t snaplen : {1000u, 170u, 160u, 130u, 100u, 60u}) {
-    CaptureTap tap({.snaplen = snaplen}, 4096);
+    CaptureTap tap(Asked{.snaplen = snaplen}.filter(), 4096);
     const Decision decision{.reason = DropReason::martian};
     tap.before({&packet, 1});
     tap.decided({&packet, 1}, {&decision, 1});
@@ -191,7 +202,7 @@ TEST_F(CaptureTapTest, ShowsAHeldFragmentOnceItsFateIsKnown) {
   HeapFrame frame(bytes);
   const Packet packet = frame.packet();
   const Decision held{.verdict = Verdict::hold, .reason = DropReason::fragment_unknown};
-  CaptureTap tap({.reasons = bit_of(DropReason::fragment_unknown)}, 4096);
+  CaptureTap tap(Asked{.reasons = bit_of(DropReason::fragment_unknown)}.filter(), 4096);
   tap.before({&packet, 1});
   tap.decided({&packet, 1}, {&held, 1});
   tap.done(*table, {&packet, 1}, {&held, 1}, kTime);
@@ -214,7 +225,7 @@ TEST_F(CaptureTapTest, FindsEachDropReasonByItsBit) {
       every.push_back({.verdict = Verdict::drop, .reason = static_cast<DropReason>(i)});
     HeapFrame frame(bytes);
     const std::vector<Packet> packets(every.size(), frame.packet());
-    CaptureTap tap({.reasons = bit_of(reason)}, 1 << 14);
+    CaptureTap tap(Asked{.reasons = bit_of(reason)}.filter(), 1 << 14);
     tap.before(packets);
     tap.decided(packets, every);
     tap.done(*table, packets, every, kTime);

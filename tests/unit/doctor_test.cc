@@ -74,7 +74,7 @@ TEST(DoctorFindings, FollowFromWhatWasSeen) {
     EXPECT_THAT(found[0].text, HasSubstr(row.text)) << row.name;
     EXPECT_THAT(found[0].text, HasSubstr("backend 10.0.0.1 of web")) << row.name;
     EXPECT_THAT(found[0].mend, HasSubstr(row.mend)) << row.name;
-    if (*row.mend == '\0') EXPECT_EQ(found[0].mend, "") << row.name;
+    EXPECT_EQ(found[0].mend.empty(), *row.mend == '\0') << row.name;
   }
 }
 
