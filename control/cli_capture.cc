@@ -28,7 +28,7 @@ using Clock = std::chrono::steady_clock;
 constexpr std::chrono::milliseconds kPause{50};
 constexpr std::size_t kManyBytes = 256 * 1024;
 
-CliError usage(std::string message, std::string hint = {}) {
+CliError wrong_option(std::string message, std::string hint = {}) {
   return {"usage", "capture: " + message, std::move(hint)};
 }
 
@@ -39,7 +39,7 @@ tl::expected<uint32_t, CliError> parse_sample(std::string_view text) {
   uint32_t n = 0;
   const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), n);
   if (error == std::errc() && end == digits.data() + digits.size() && n != 0) return n;
-  return tl::unexpected(usage(fmt::format("--sample {}: is not 1/N", text), "--sample 1/100"));
+  return tl::unexpected(wrong_option(fmt::format("--sample {}: is not 1/N", text), "--sample 1/100"));
 }
 
 tl::expected<CliJson, CliError> body_of(const CaptureArguments& a) {
@@ -66,7 +66,8 @@ using File = std::unique_ptr<std::FILE, Close>;
 tl::expected<File, CliError> open_file(const std::string& name) {
   if (name == "-") {
     if (isatty(STDOUT_FILENO) == 0) return File(stdout);
-    return tl::unexpected(usage("-w -: standard output is a terminal", "xebec capture -w - | tshark -r -"));
+    return tl::unexpected(
+        wrong_option("-w -: standard output is a terminal", "xebec capture -w - | tshark -r -"));
   }
   File file(std::fopen(name.c_str(), "wbe"));
   if (file) return file;

@@ -24,7 +24,7 @@ namespace xebec {
 namespace {
 
 namespace fs = std::filesystem;
-using Words = std::vector<std::string>;
+using Arguments = std::vector<std::string>;
 using std::chrono::milliseconds;
 
 milliseconds patience(const DaemonArguments& arguments) {
@@ -38,8 +38,8 @@ struct Ended {
 };
 
 /// Runs a program with our streams. The error is the errno of what kept it from starting.
-tl::expected<Ended, int> run_program(const Words& words, const std::string& directory, milliseconds patience,
-                                     bool quiet = false) {
+tl::expected<Ended, int> run_program(const Arguments& words, const std::string& directory,
+                                     milliseconds patience, bool quiet = false) {
   std::vector<char*> argv;
   for (const std::string& word : words) argv.push_back(const_cast<char*>(word.c_str()));
   argv.push_back(nullptr);
@@ -98,8 +98,8 @@ std::string socket_of(const DaemonArguments& arguments) {
   return absolute(socket_path(arguments.socket, configured, arguments.instance));
 }
 
-Words options_of(const DaemonArguments& a) {
-  Words words;
+Arguments options_of(const DaemonArguments& a) {
+  Arguments words;
   const auto add = [&words](const char* option, const std::string& value) {
     if (value.empty()) return;
     words.emplace_back(option);
@@ -114,8 +114,8 @@ Words options_of(const DaemonArguments& a) {
   return words;
 }
 
-Words with(std::string first, std::initializer_list<const char*> then, const Words& last) {
-  Words words{std::move(first)};
+Arguments with(std::string first, std::initializer_list<const char*> then, const Arguments& last) {
+  Arguments words{std::move(first)};
   words.insert(words.end(), then.begin(), then.end());
   words.insert(words.end(), last.begin(), last.end());
   return words;
@@ -190,7 +190,7 @@ int report(const CliOptions& options, const char* what, pid_t pid, const std::st
   return 0;
 }
 
-VerbResult launch(const CliOptions& options, const Words& daemon_options, const std::string& directory,
+VerbResult launch(const CliOptions& options, const Arguments& daemon_options, const std::string& directory,
                   const std::string& socket, milliseconds patience) {
   const std::string xebecd = find_xebecd();
   if (xebecd.empty()) return tl::unexpected(no_xebecd());
@@ -263,7 +263,7 @@ VerbResult restart_daemon(const CliOptions& options, const DaemonArguments& argu
   if (const std::string unit = process.unit(); !unit.empty() && systemd_runs())
     return systemctl("restart", unit, arguments);
   if (!process.shares_our_network()) return tl::unexpected(runs_elsewhere(process));
-  Words words = options_of(arguments);
+  Arguments words = options_of(arguments);
   std::string directory;
   if (!arguments.says_how()) {  // as it was started
     words = process.arguments();
@@ -294,7 +294,7 @@ VerbResult debug_daemon(const CliOptions& options, const DaemonArguments& argume
   DaemonArguments debug = arguments;
   if (debug.log.empty()) debug.log = "stderr";
   if (debug.log_level.empty()) debug.log_level = "debug";
-  const Words words = with(xebecd, {"--foreground"}, options_of(debug));
+  const Arguments words = with(xebecd, {"--foreground"}, options_of(debug));
   std::vector<char*> argv;
   for (const std::string& word : words) argv.push_back(const_cast<char*>(word.c_str()));
   argv.push_back(nullptr);

@@ -157,26 +157,22 @@ std::string dns_name_fault(std::string_view name) {
   }
 }
 
-void report_at(const ValidationSink& sink, const std::string& pointer, std::string message) {
-  if (!message.empty() && sink.usable(pointer)) sink.report(pointer, std::move(message));
-}
-
 /// What a value says alone.
 void check_values(const HealthConfig& h, const std::string& at, const ValidationSink& sink) {
   if (h.path) {
-    report_at(sink, at + "/path",
-              h.path->starts_with('/') ? http_text_fault(*h.path)
-                                       : fmt::format("{} does not begin with \"/\"", quote(*h.path)));
+    sink.report_at(at + "/path", h.path->starts_with('/')
+                                     ? http_text_fault(*h.path)
+                                     : fmt::format("{} does not begin with \"/\"", quote(*h.path)));
   }
-  if (h.host) report_at(sink, at + "/host", host_fault(*h.host));
+  if (h.host) sink.report_at(at + "/host", host_fault(*h.host));
   if (h.expect_body && (h.expect_body->empty() || h.expect_body->size() > kMaxHttpText)) {
-    report_at(sink, at + "/expect_body", fmt::format("must have 1 to {} bytes", kMaxHttpText));
+    sink.report_at(at + "/expect_body", fmt::format("must have 1 to {} bytes", kMaxHttpText));
   }
   if (h.payload && h.payload->size() > kMaxDatagram)
-    report_at(sink, at + "/payload", fmt::format("is longer than {} bytes", kMaxDatagram));
+    sink.report_at(at + "/payload", fmt::format("is longer than {} bytes", kMaxDatagram));
   if (h.expect && h.expect->size() > kMaxDatagram)
-    report_at(sink, at + "/expect", fmt::format("is longer than {} bytes", kMaxDatagram));
-  if (h.dns_name) report_at(sink, at + "/dns_name", dns_name_fault(*h.dns_name));
+    sink.report_at(at + "/expect", fmt::format("is longer than {} bytes", kMaxDatagram));
+  if (h.dns_name) sink.report_at(at + "/dns_name", dns_name_fault(*h.dns_name));
 }
 
 std::string names_of(const std::vector<HealthType>& types) {
@@ -271,28 +267,26 @@ void check_health(const HealthConfig& written, const HealthConfig& in_force, boo
   check_values(written, at, sink);
   if (!sink.usable(at + "/type")) return;
   if (!in_force.type) {
-    return report_at(sink, at + "/type",
-                     "missing, here and in what it inherits from: tcp, http, ... or none");
+    return sink.report_at(at + "/type", "missing, here and in what it inherits from: tcp, http, ... or none");
   }
   const HealthSettings all = settle(in_force);
   if (all.type == HealthType::none) return;
   for (const OwnKey& own : own_keys(written)) {
     if (!own.written || std::find(own.types.begin(), own.types.end(), all.type) != own.types.end()) continue;
-    report_at(sink, at + "/" + own.key,
-              fmt::format("means nothing to a check of type {}, only to {}", to_string(all.type),
-                          names_of(own.types)));
+    sink.report_at(at + "/" + own.key, fmt::format("means nothing to a check of type {}, only to {}",
+                                                   to_string(all.type), names_of(own.types)));
   }
   if (all.timeout_ms > all.interval_ms) {
-    report_at(sink, at + (written.timeout_ms ? "/timeout_ms" : "/interval_ms"),
-              fmt::format("a timeout of {} ms is longer than the interval, {} ms: checks would overlap",
-                          all.timeout_ms, all.interval_ms));
+    sink.report_at(at + (written.timeout_ms ? "/timeout_ms" : "/interval_ms"),
+                   fmt::format("a timeout of {} ms is longer than the interval, {} ms: checks would overlap",
+                               all.timeout_ms, all.interval_ms));
   }
   if (all.type == HealthType::dns && all.dns_name.empty())
-    report_at(sink, at + "/dns_name", "missing; a check of type dns asks for a name");
+    sink.report_at(at + "/dns_name", "missing; a check of type dns asks for a name");
   if (all.method == HttpMethod::head && !all.expect_body.empty())
-    report_at(sink, at + "/method", "HEAD is answered without a body, and \"expect_body\" wants one");
+    sink.report_at(at + "/method", "HEAD is answered without a body, and \"expect_body\" wants one");
   if (!port_known && all.port == 0 && all.type != HealthType::icmp)
-    report_at(sink, at + "/port", "missing: the service takes any port, so the check has to say which");
+    sink.report_at(at + "/port", "missing: the service takes any port, so the check has to say which");
 }
 
 }  // namespace xebec

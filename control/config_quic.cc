@@ -79,13 +79,9 @@ std::string text_of(const ServerId& id) {
   return hex(id.bytes.data(), id.length);
 }
 
-void report_at(const ValidationSink& sink, const std::string& pointer, std::string message) {
-  if (!message.empty() && sink.usable(pointer)) sink.report(pointer, std::move(message));
-}
-
 void check_lb_configs(const QuicConfig& quic, const std::string& at, const ValidationSink& sink) {
   if (quic.configs.empty())
-    return report_at(sink, at + "/configs", "missing or empty: without one no connection id can be read");
+    return sink.report_at(at + "/configs", "missing or empty: without one no connection id can be read");
   std::map<uint8_t, std::size_t> seen;
   for (std::size_t i = 0; i < quic.configs.size(); ++i) {
     const QuicLbConfig& config = quic.configs[i];
@@ -93,15 +89,14 @@ void check_lb_configs(const QuicConfig& quic, const std::string& at, const Valid
     if (!sink.usable(here)) continue;
     const auto [first, inserted] = seen.emplace(config.rotation, i);
     if (!inserted)
-      report_at(sink, here + "/rotation",
-                fmt::format("{} is that of {}, too", config.rotation,
-                            sink.shown(pointer_to(at + "/configs", first->second))));
+      sink.report_at(here + "/rotation", fmt::format("{} is that of {}, too", config.rotation,
+                                                     sink.shown(pointer_to(at + "/configs", first->second))));
     const unsigned block = config.server_id_length + unsigned{config.nonce_length};
     if (sink.usable(here + "/server_id_length") && sink.usable(here + "/nonce_length") &&
         block > kMaxQuicBlock)
-      report_at(sink, here + "/nonce_length",
-                fmt::format("server id and nonce are {} bytes together, and a connection id holds {}", block,
-                            kMaxQuicBlock));
+      sink.report_at(here + "/nonce_length",
+                     fmt::format("server id and nonce are {} bytes together, and a connection id holds {}",
+                                 block, kMaxQuicBlock));
   }
 }
 
@@ -204,30 +199,30 @@ void check_quic(const ServiceConfig& service, const std::string& at, const Valid
   }
   const bool by_id = service.hash == HashInput::quic;
   if (by_id && !service.quic)
-    report_at(sink, at + "/hash",
-              "\"quic\" needs the object \"quic\", which says how connection ids are to be read");
-  if (!by_id && service.quic) report_at(sink, at + "/quic", "means nothing unless \"hash\" is \"quic\"");
+    sink.report_at(at + "/hash",
+                   "\"quic\" needs the object \"quic\", which says how connection ids are to be read");
+  if (!by_id && service.quic) sink.report_at(at + "/quic", "means nothing unless \"hash\" is \"quic\"");
   if (by_id && service.protocol != kProtoUdp && service.protocol != kProtoAny)
-    report_at(sink, at + "/hash", "\"quic\" is of UDP, and the service is not");
+    sink.report_at(at + "/hash", "\"quic\" is of UDP, and the service is not");
   if (service.quic && service.quic->format == QuicFormat::quic_lb)
     check_lb_configs(*service.quic, at + "/quic", sink);
   if (service.quic && service.quic->format == QuicFormat::katran && !service.quic->configs.empty())
-    report_at(sink, at + "/quic/configs", "are of format quic-lb; Katran's ids have nothing to configure");
+    sink.report_at(at + "/quic/configs", "are of format quic-lb; Katran's ids have nothing to configure");
 
   std::map<ServerId, std::string> seen;
   const auto check_one = [&](const BackendConfig& backend, const std::string& where) {
     const std::string here = where + "/server_id";
     if (!sink.usable(here) || backend.server_ids.empty()) return;
-    if (!service.quic) return report_at(sink, here, "means nothing unless the service has \"quic\"");
+    if (!service.quic) return sink.report_at(here, "means nothing unless the service has \"quic\"");
     for (const ServerId& id : backend.server_ids) {
       if (std::string fault = id_fault(*service.quic, id); !fault.empty()) {
-        report_at(sink, here, std::move(fault));
+        sink.report_at(here, std::move(fault));
         continue;
       }
       const auto [first, inserted] = seen.emplace(canonical(service.quic->format, id), where);
       if (!inserted)
-        report_at(sink, here,
-                  fmt::format("{} is that of {}, too", quote(text_of(id)), sink.shown(first->second)));
+        sink.report_at(here,
+                       fmt::format("{} is that of {}, too", quote(text_of(id)), sink.shown(first->second)));
     }
   };
   for (std::size_t i = 0; i < service.backends.size(); ++i)
@@ -258,8 +253,8 @@ void check_hidden_keys(const Config& config, const ValidationSink& sink) {
     const auto& configs = config.services[i].quic->configs;
     for (std::size_t k = 0; k < configs.size(); ++k) {
       if (!configs[k].key_hidden) continue;
-      report_at(
-          sink, pointer_to(pointer_to("/services", i) + "/quic/configs", k) + "/key",
+      sink.report_at(
+          pointer_to(pointer_to("/services", i) + "/quic/configs", k) + "/key",
           "\"hidden\" is how a key is shown, and here there is none that it could stand for: 32 hex digits");
     }
   }

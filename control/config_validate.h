@@ -18,6 +18,11 @@ struct ValidationSink {
   std::function<bool(const std::string& pointer)> usable;
   /// The pointer as the operator knows it, for messages.
   std::function<std::string(const std::string& pointer)> shown;
+
+  /// Reports what is wrong with a value, if anything is and the value was read.
+  void report_at(const std::string& pointer, std::string message) const {
+    if (!message.empty() && usable(pointer)) report(pointer, std::move(message));
+  }
 };
 
 void check_config(const Config& config, const ValidationSink& sink);

@@ -20,19 +20,13 @@
 #include "control/irq_affinity.h"
 #include "control/libbpf_log.h"
 #include "control/netdev.h"
+#include "control/text_file.h"
 
 namespace xebec {
 namespace {
 
 using Level = Finding::Level;
 using Ports = std::pair<uint32_t, uint32_t>;
-
-std::string first_line(const std::string& path) {
-  std::ifstream file(path);
-  std::string line;
-  std::getline(file, line);
-  return line;
-}
 
 std::optional<Ports> ports_in(std::string_view text) {
   Ports ports{0, 0};

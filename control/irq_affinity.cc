@@ -13,6 +13,7 @@
 #include <fmt/format.h>
 
 #include "control/cpu_plan.h"
+#include "control/text_file.h"
 
 namespace xebec {
 namespace {
@@ -24,13 +25,6 @@ constexpr std::size_t kCommandsShown = 4;
 
 std::string affinity_file(const std::string& root, uint32_t irq) {
   return fmt::format("{}/proc/irq/{}/smp_affinity_list", root, irq);
-}
-
-std::string first_line(const std::string& path) {
-  std::ifstream file(path);
-  std::string line;
-  std::getline(file, line);
-  return line;
 }
 
 /// 0, or the errno. The kernel takes or refuses the value at the write.

@@ -35,7 +35,7 @@ constexpr std::size_t kRoutesPerTurn = 512;
 constexpr Clock::duration kLinkSettles = 100ms;
 // Nothing tells of an ICMP redirect or of what we have not thought of.
 constexpr Clock::duration kRecheck = 10s;
-constexpr Clock::duration kRetry = 1s;      // of lookups the kernel did not answer
+constexpr Clock::duration kAskAgain = 1s;   // of lookups the kernel did not answer
 constexpr Clock::duration kResync = 100ms;  // between two readings of everything after lost notifications
 constexpr int kDumpAttempts = 3;
 
@@ -266,7 +266,7 @@ bool KernelNextHops::read_links() {
 void KernelNextHops::resync() {
   last_resync_ = Clock::now();
   resync_at_.reset();
-  if (!read_links()) resync_at_ = last_resync_ + kRetry;
+  if (!read_links()) resync_at_ = last_resync_ + kAskAgain;
   all_stale_ = true;
   neighbours_.look_again(last_resync_);
 }
@@ -313,7 +313,7 @@ void KernelNextHops::look_up_routes() {
       });
   // As long a pause as the work took: route churn may have half of the control thread, not all of it.
   const auto end = Clock::now();
-  routes_at_ = unanswered ? end + kRetry : end + (end - begin);
+  routes_at_ = unanswered ? end + kAskAgain : end + (end - begin);
 }
 
 void KernelNextHops::set_route(const IpAddress& destination, const RouteAnswer& route) {

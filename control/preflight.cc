@@ -13,6 +13,7 @@
 #include "bpf/abi.h"
 #include "control/libbpf_log.h"
 #include "control/netdev.h"
+#include "control/text_file.h"
 
 namespace xebec {
 namespace {
@@ -35,13 +36,6 @@ uint64_t effective_capabilities() {
     if (line.starts_with("CapEff:")) return std::stoull(line.substr(7), nullptr, 16);
   }
   return 0;
-}
-
-std::string read_first_line(const std::string& path) {
-  std::ifstream file(path);
-  std::string line;
-  std::getline(file, line);
-  return line;
 }
 
 }  // namespace
@@ -87,10 +81,10 @@ void check_host(Preflight& out) {
   } else {
     out.fail(fmt::format("missing capabilities: {}", fmt::join(missing, ", ")), "run as root, or grant them");
   }
-  if (read_first_line("/proc/sys/net/core/bpf_jit_enable") == "0") {
+  if (first_line("/proc/sys/net/core/bpf_jit_enable") == "0") {
     out.warn("the BPF JIT is off: the shim is interpreted", "sysctl -w net.core.bpf_jit_enable=1");
   }
-  const std::string huge = read_first_line("/sys/kernel/mm/hugepages/hugepages-2048kB/free_hugepages");
+  const std::string huge = first_line("/sys/kernel/mm/hugepages/hugepages-2048kB/free_hugepages");
   if (huge.empty() || huge == "0") {
     out.ok(
         "no free hugepages: packet memory is on ordinary pages, with transparent hugepages where the kernel "

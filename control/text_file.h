@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cerrno>
+#include <fstream>
 #include <string>
 
 #include <tl/expected.hpp>
@@ -16,5 +17,13 @@ struct FileError {
 
 /// Regular files up to 64 MiB: the control thread reads them while it serves.
 tl::expected<std::string, FileError> read_text_file(const std::string& path);
+
+/// Of a file below /proc or /sys; empty if it cannot be read.
+inline std::string first_line(const std::string& path) {
+  std::ifstream file(path);
+  std::string line;
+  std::getline(file, line);
+  return line;
+}
 
 }  // namespace xebec
