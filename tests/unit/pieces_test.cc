@@ -2,6 +2,8 @@
 // IPv4 packets that are cut: every piece is judged like a packet of its own, and together they are what came.
 #include "dataplane/pieces.h"
 
+#include <algorithm>
+
 #include <gtest/gtest.h>
 
 #include "tests/unit/forward_world.h"
@@ -198,8 +200,8 @@ TEST_F(PiecesTest, OfAPacketInSeveralFramesAreTheSame) {
   Bytes whole = frame_with(payload);
   const Cut one = send(whole);
   ASSERT_EQ(one.pieces.size(), 6u);
-  Bytes first(kFrameHeadroom);
-  first.insert(first.end(), whole.begin(), whole.begin() + 3000);
+  Bytes first(kFrameHeadroom + 3000);
+  std::copy_n(whole.begin(), 3000, first.begin() + kFrameHeadroom);
   std::span<const uint8_t> rest[] = {{whole.data() + 3000, 100}, {whole.data() + 3100, whole.size() - 3100}};
   Packet packet{.data = first.data() + kFrameHeadroom,
                 .length = 3000,
