@@ -73,7 +73,7 @@ HttpResponse report_events(const EventLog& event_log, const std::string& epoch, 
   if (*last_s != 0) {
     constexpr uint64_t kYear = 366 * 86400;
     behind = event_log.last_before(std::chrono::system_clock::now() -
-                                 std::chrono::seconds(std::min(*last_s, kYear)));
+                                   std::chrono::seconds(std::min(*last_s, kYear)));
   }
   if (request.query.contains("now")) behind = event_log.last();
   const EventLog::Excerpt excerpt = event_log.behind(behind, kMostEvents, *types);

@@ -92,9 +92,9 @@ void add_service_object(CLI::App& app, Line& line) {
       ->required();
   add->add_option(
       "KEY=VALUE", line.settings,
-      "mode=dsr-l2|ipip|gue|gre|vxlan|dnat|nat hash=5-tuple|source|source-destination table_size=PRIME "
-      "stateless=true|false mss_clamp=auto|off|BYTES client_address=none|toa|proxy-v2 allow=PREFIX,... "
-      "deny=PREFIX,... fail=drop|open "
+      "mode=dsr-l2|ipip|gue|gre|vxlan|dnat|nat algorithm=maglev hash=5-tuple|source|source-destination "
+      "table_size=PRIME stateless=true|false mss_clamp=auto|off|BYTES fragment=true|false "
+      "client_address=none|toa|proxy-v2 allow=PREFIX,... deny=PREFIX,... fail=drop|open "
       "backend=ADDR[:PORT],...");
 
   CLI::App* set = add_verb(object, "set", "Change a service", {}, line, [&line](const Verbs& verbs) {
@@ -166,12 +166,13 @@ void add_backend_object(CLI::App& app, Line& line) {
                           return verbs.add_backend(line.service, line.address, line.settings);
                         }))
       ->add_option("KEY=VALUE", line.settings,
-                   "weight=0..1000 admin=ready|drain|maint mode=dsr-l2|ipip mac=aa:bb:cc:dd:ee:ff");
+                   "weight=0..1000 admin=ready|drain|maint mode=dsr-l2|ipip|gue|gre|vxlan|dnat|nat "
+                   "mac=aa:bb:cc:dd:ee:ff vlan=1..4094|keep|none port=PORT server_id=HEX");
   with_backend(add_verb(object, "set", "Change a backend", {}, line,
                         [&line](const Verbs& verbs) {
                           return verbs.set_backend(line.service, line.address, line.settings);
                         }))
-      ->add_option("KEY=VALUE", line.settings, "weight=, admin=, mode=, mac= as for add")
+      ->add_option("KEY=VALUE", line.settings, "weight=, admin=, mode=, mac=, vlan=, server_id= as for add")
       ->required();
   add_drain_verbs(object, line);
   with_backend(

@@ -24,19 +24,19 @@ void Controller::note_change(const std::string& by, const ChangeReport& report) 
   if (paths.size() > kShown) text += fmt::format(" and {} more;", paths.size() - kShown);
   text.pop_back();
   event_log_.add("config", std::move(text),
-               {{"by", by}, {"generation", report.generation}, {"paths", paths}});
+                 {{"by", by}, {"generation", report.generation}, {"paths", paths}});
 }
 
 void Controller::note_health(const HealthEntry& entry, const HealthTransition& t) {
   const std::string backend = entry.check.backend.to_string();
   event_log_.add("health",
-               fmt::format("backend {} of {}: {} -> {}: {}", backend, entry.check.service, to_string(t.from),
-                           to_string(t.to), t.reason),
-               {{"service", entry.check.service},
-                {"backend", backend},
-                {"from", to_string(t.from)},
-                {"to", to_string(t.to)},
-                {"reason", t.reason}});
+                 fmt::format("backend {} of {}: {} -> {}: {}", backend, entry.check.service,
+                             to_string(t.from), to_string(t.to), t.reason),
+                 {{"service", entry.check.service},
+                  {"backend", backend},
+                  {"from", to_string(t.from)},
+                  {"to", to_string(t.to)},
+                  {"reason", t.reason}});
 }
 
 /// A table was published; `before`: the backends as the last one had them.

@@ -52,9 +52,10 @@ bool reserved(std::string_view list, Ports ports) {
 }
 
 bool uses_mode(const Config& config, Mode mode) {
+  const auto has = [mode](const BackendConfig& b) { return b.mode == mode; };
   return std::any_of(config.services.begin(), config.services.end(), [&](const ServiceConfig& s) {
-    return s.mode == mode || std::any_of(s.backends.begin(), s.backends.end(),
-                                         [&](const BackendConfig& b) { return b.mode == mode; });
+    return s.mode == mode || std::any_of(s.backends.begin(), s.backends.end(), has) ||
+           std::any_of(s.fallback.begin(), s.fallback.end(), has);
   });
 }
 

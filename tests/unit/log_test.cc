@@ -79,6 +79,7 @@ TEST_F(LogRateTest, TellsKindsApart) {
 
 TEST_F(LogRateTest, LeavesOutNoLineOfTheAudit) {
   EXPECT_EQ(admitted(1000, 0ms, "api: PATCH /v1/services/web by uid {} pid 7: 200"), 1000u);
+  EXPECT_EQ(admitted(1000, 0ms, "audit: uid {} pid 7: change services/web/backends/10.0.0.1/weight"), 1000u);
 }
 
 TEST_F(LogRateTest, KeepsABoundedNumberOfKinds) {
