@@ -26,7 +26,8 @@ def packets(received, **drops):
 
 def stats(received, *backends, **drops):
     return {"schema": "xebec.stats/1", "packets": packets(received, **drops), "services": [],
-            "backends": [{"service": "web", "address": a, "packets": n, "bytes": 10 * n, "new_flows": 0} for a, n in backends]}
+            "backends": [{"service": "web", "address": a, "packets": n, "bytes": 10 * n, "new_flows": 0,
+                          "flows": 12, "open_flows": 3} for a, n in backends]}
 
 
 def block(kind, body):
@@ -99,8 +100,8 @@ class WatchTest(unittest.TestCase):
     def test_statistics_shows_all_counters_exactly(self):
         self.daemon.answer("GET", "/v1/stats", stats(1, ("10.0.0.1", 1_234_567)))
         self.assertEqual(self.text_of("stats", "--by", "backend", "-s"),
-                         "SERVICE  ADDRESS   PACKETS     BYTES  NEW FLOWS\n"
-                         "web      10.0.0.1  1234567  12345670          0\n")
+                         "SERVICE  ADDRESS   PACKETS     BYTES  NEW FLOWS  FLOWS  OPEN FLOWS\n"
+                         "web      10.0.0.1  1234567  12345670          0     12  3\n")
 
     # Captures
 

@@ -47,7 +47,7 @@ CliJson sample(uint64_t n) {
          {{"received", 1000 * n},
           {"received_bytes", 100'000 * n},
           {"forwarded", 900 * n},
-          {"replied", 0},
+          {"replied", 0u},
           {"dropped", 100 * n},
           {"drops", {{"no_service", 90 * n}, {"martian", 10 * n}}}}}}},
       {"services", {service("api", 100 * n, 2), service("web", 800 * n, 1), service("dns", 0, 2)}},
