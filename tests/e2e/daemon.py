@@ -110,6 +110,14 @@ class Daemon:
 
     def http(self, method, path, body=None):
         """A request to the control socket without the tool: (status, answer)."""
+        status, text = self.raw(method, path, body)
+        return status, json.loads(text)
+
+    def get(self, path):
+        """The body of a page of the control socket."""
+        return self.raw("GET", path)[1].decode()
+
+    def raw(self, method, path, body=None):
         connection = http.client.HTTPConnection("localhost")
         connection.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         connection.sock.settimeout(10 * netns.PATIENCE)
@@ -117,7 +125,7 @@ class Daemon:
         try:
             connection.request(method, path, body)
             answer = connection.getresponse()
-            return answer.status, json.loads(answer.read())
+            return answer.status, answer.read()
         finally:
             connection.close()
 

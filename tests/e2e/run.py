@@ -20,6 +20,7 @@ import test_icmp
 import test_inject
 import test_jumbo
 import test_life
+import test_metrics
 import test_nat
 import test_operations
 import test_packets
