@@ -15,7 +15,11 @@ target_compile_definitions(xebec_options INTERFACE
 set(CMAKE_CXX_FLAGS_RELWITHDEBINFO "-O2 -g1 -DNDEBUG")
 set(CMAKE_CXX_FLAGS_DEBUG "-g1")
 if(XEBEC_SANITIZE)
-  target_compile_options(xebec_options INTERFACE -fsanitize=${XEBEC_SANITIZE} -fno-sanitize-recover=all -O1)
+  # The data plane (XEBEC_HOT) has every check and some optimisation. The rest has neither -O1 nor the checks at each access of
+  # memory, of which AddressSanitizer does the essential part: compiling it takes half the time (19 s of 35 for a test).
+  target_compile_options(xebec_options INTERFACE -fsanitize=${XEBEC_SANITIZE} -fno-sanitize-recover=all
+    $<$<BOOL:$<TARGET_PROPERTY:XEBEC_HOT>>:-O1>
+    "$<$<NOT:$<BOOL:$<TARGET_PROPERTY:XEBEC_HOT>>>:-fno-sanitize=null$<COMMA>alignment$<COMMA>object-size$<COMMA>vptr$<COMMA>nonnull-attribute$<COMMA>returns-nonnull-attribute>")
   target_link_options(xebec_options INTERFACE -fsanitize=${XEBEC_SANITIZE})
 else()
   # The oldest CPU the hot path is tuned for has SSE4.2; everything newer is chosen at run time.
