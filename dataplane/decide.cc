@@ -52,6 +52,7 @@ class Decider {
   bool is_within_limit();
   uint64_t pick_hash() const;
   uint32_t pick() const;
+  uint32_t pick_new();
   uint32_t pick_for_unknown(FlowOrigin& origin);
   bool choose(uint32_t backend_id, FlowOrigin origin);
   void choose_new(const FlowHit& stale);
@@ -103,16 +104,28 @@ uint32_t Decider::pick() const {
   return index == MaglevTable::kNone ? Table::kNone : service.backend_ids[index];
 }
 
+// By the service's algorithm. It costs what it costs: no packet of a known flow comes here.
+uint32_t Decider::pick_new() {
+  const Service& service = table_.services()[decision_.service];
+  if (is_by_hash(service.algorithm)) return pick();
+  if (!state_.picker.seeded())
+    state_.picker.seed(table_.secret().hash(&state_.worker, sizeof state_.worker) | 1);
+  const FlowLoads loads{state_.flows.counts(), state_.fleet, state_.workers};
+  const uint16_t index = state_.picker.pick(service, decision_.service, pick_hash(), loads);
+  return index == MaglevTable::kNone ? Table::kNone : service.backend_ids[index];
+}
+
 // Nothing is remembered of it. If it cannot open a connection it belongs to one that some table placed: if that was
 // before the last change, and the backend of then still takes packets, it goes on there. Not if this worker had to let a
 // new connection go unremembered since: such ones were placed by the array of now, and nothing tells them apart.
 uint32_t Decider::pick_for_unknown(FlowOrigin& origin) {
+  if (!has_connections(parsed_.key.protocol) || opens_connection(parsed_.tcp_flags)) return pick_new();
+  // By the lookup array whatever the algorithm: then at least all packets of all such flows are treated alike, on every node.
   const uint32_t current = pick();
   const uint32_t service = decision_.service;
   const PreviousLookup* previous = table_.services()[service].previous.get();
   if (previous == nullptr || now_ns_ >= previous->until_ns) return current;
   if (state_.forgot_ns >= previous->replaced_ns) return current;
-  if (!has_connections(parsed_.key.protocol) || opens_connection(parsed_.tcp_flags)) return current;
   const uint16_t index = previous->lookup->pick(pick_hash());
   if (index == MaglevTable::kNone) return current;
   const uint32_t before = previous->backend_ids[index];
@@ -141,14 +154,17 @@ bool Decider::choose(uint32_t backend_id, FlowOrigin origin) {
 void Decider::choose_new(const FlowHit& stale) {
   if (!stale.found() && !is_within_limit()) return;
   FlowOrigin origin = stale.found() ? FlowOrigin::moved : FlowOrigin::created;
-  const uint32_t backend_id = stale.found() ? pick() : pick_for_unknown(origin);
+  const uint32_t backend_id = stale.found() ? pick_new() : pick_for_unknown(origin);
   // Nothing is remembered while the next hop is not known: the sender's next try looks again.
   if (!choose(backend_id, origin)) return;
   if (stale.found()) {
     state_.flows.move(stale.slot, backend_id);
     return;
   }
-  if (!remember(backend_id) && origin == FlowOrigin::created) decision_.origin = FlowOrigin::unremembered;
+  if (remember(backend_id) || origin != FlowOrigin::created) return;
+  decision_.origin = FlowOrigin::unremembered;
+  // What comes after it will come out of nowhere, and go by the lookup array: so does this one.
+  if (!is_by_hash(table_.services()[decision_.service].algorithm)) choose(pick(), FlowOrigin::unremembered);
 }
 
 // The flow, at `backend_id`. False: there is no place for it.

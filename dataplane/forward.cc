@@ -437,6 +437,7 @@ void sweep_flows(const Table& table, ForwardState& state, uint64_t now_ns) {
 
 ForwardState::ForwardState(const FlowTableConfig& flow_config, NatTables* shared_nat, uint32_t number)
     : flows(flow_config),
+      picker(number),
       own_nat(shared_nat != nullptr ? nullptr : std::make_unique<NatTables>(NatTableConfig{}, 1)),
       nat(shared_nat != nullptr ? shared_nat : own_nat.get()),
       worker(number) {}

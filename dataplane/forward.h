@@ -15,10 +15,12 @@
 
 #include "dataplane/counters.h"
 #include "dataplane/drop_reason.h"
+#include "dataplane/fleet_counts.h"
 #include "dataplane/flow_table.h"
 #include "dataplane/fragment_table.h"
 #include "dataplane/limits.h"
 #include "dataplane/parse.h"
+#include "dataplane/picker.h"
 #include "dataplane/rate_limit.h"
 #include "dataplane/rewrite.h"
 #include "dataplane/table.h"
@@ -95,6 +97,8 @@ struct ForwardState {
   RateLimit echo_replies{0, 0};  ///< the table says how many of both
   RateLimit icmp_errors{0, 0};
   SourceRates new_flows;
+  FleetCounts fleet;  ///< the control thread tells here what others have
+  Picker picker;
   uint32_t workers = 1;  ///< that share the services' rate limits
   std::unique_ptr<NatTables> own_nat;
   NatTables* nat;

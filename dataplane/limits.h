@@ -69,6 +69,10 @@ inline constexpr uint32_t kMaxBackends = 131072;
 
 inline constexpr uint32_t kMaxWeight = 1000;
 
+/// Bounded-load Maglev: a backend is given at most so much of its share of the flows. At 125 the fullest has a quarter more than
+/// its share, and most flows still go where their hash says (tests/unit/picker_test.cc has both).
+inline constexpr uint32_t kDefaultLoadFactorPercent = 125;
+
 /// For so long after a change of a service's backends, a connection that nobody remembers goes where the lookup array
 /// of before the change had it (Table, PreviousLookup). Every connection that sends a packet within the time is
 /// remembered again by then; a longer one would help the idle and wrong those opened since that were forgotten.

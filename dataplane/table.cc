@@ -6,6 +6,7 @@
 #include <bit>
 #include <functional>
 #include <map>
+#include <numeric>
 #include <stdexcept>
 #include <tuple>
 #include <utility>
@@ -82,6 +83,7 @@ class Checker {
          service.quic ? service.quic->servers() : std::span<const QuicRoutes::Server>())
       require(server.backend < parts_.backends.size(), service,
               "a server id means a backend that is out of range");
+    if (!is_by_hash(service.algorithm)) check_turns(service);
     if (service.previous) check_previous(service);
   }
 
@@ -97,6 +99,23 @@ class Checker {
       require(named[i] == 0 || parts_.backends[ids[i]].usable, service,
               "a lookup slot names a backend that is not usable");
     }
+  }
+
+  // Of weight 0 nothing may be divided by, and turns are followed blindly, too.
+  void check_turns(const Service& service) const {
+    for (const uint32_t id : service.backend_ids)
+      require(parts_.backends[id].usable, service,
+              "it lists a backend that is not usable, and its algorithm may pick any");
+    const std::size_t backends = service.backend_ids.size();
+    require(!service.stateless, service, "it is stateless, and its algorithm does not go by hash alone");
+    require(service.turns != nullptr, service, "its list of turns is missing");
+    require(service.weights.size() == backends, service, "it has not a weight for each backend");
+    for (const uint32_t weight : service.weights)
+      require(weight > 0 && weight <= kMaxWeight, service, "a weight is out of range");
+    require(service.turns->empty() == service.lookup->empty(), service,
+            "its turns are not its lookup array's");
+    for (const uint16_t turn : *service.turns)
+      require(turn < backends, service, "a turn is beyond its backends");
   }
 
   // Whether its backends still take packets is asked packet by packet.
@@ -169,6 +188,7 @@ Table::Table(TableParts parts) : parts_(std::move(parts)) {
   widen_filter();
   for (Service& s : parts_.services) {
     s.exceptional = s.stateless || s.sources != nullptr || s.quic != nullptr;
+    s.weight_sum = std::accumulate(s.weights.begin(), s.weights.end(), uint64_t{0});
     s.limit_key = parts_.secret.hash(s.name.data(), s.name.size());
   }
 }

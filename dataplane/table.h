@@ -13,6 +13,7 @@
 #include <string>
 #include <vector>
 
+#include "dataplane/algorithm.h"
 #include "dataplane/flow_key.h"
 #include "dataplane/hash_input.h"
 #include "dataplane/ip_address.h"
@@ -136,6 +137,14 @@ struct Service {
   NewFlowLimit limit;
   uint64_t limit_key =
       0;  ///< whose tokens those are: of the name, so that they outlive a change. Table sets it
+
+  // Of new flows alone, and behind what every packet reads.
+  Algorithm algorithm = Algorithm::maglev;  ///< `lookup` is there whatever it is
+  uint32_t load_factor_percent = 0;         ///< maglev_bounded: a backend's part is so much of its share
+  std::shared_ptr<const std::vector<uint16_t>>
+      turns;                      ///< make_turns(weights), for all that do not go by hash alone
+  std::vector<uint32_t> weights;  ///< of backend_ids, for the same; none is 0
+  uint64_t weight_sum = 0;        ///< Table sets it
 
   ServiceMatch match() const { return {{vip, vip_length}, port, last_port, protocol}; }
 };

@@ -90,6 +90,8 @@ class Worker {
 
   const WorkerOptions& options() const { return options_; }
   const ForwardState& state() const { return *state_; }
+  /// Where the control thread tells this worker what all have; running or not.
+  FleetCounts& fleet() { return state_->fleet; }
   const LoopCounters& loop() const { return loop_; }
   /// Orders to forget flows are left here; a worker that sleeps hears of one when it wakes.
   FlowFlush& flush() { return flush_; }
