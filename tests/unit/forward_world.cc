@@ -7,59 +7,19 @@
 #include <cstring>
 #include <stdexcept>
 
+#include "tests/unit/frame_reading.h"
+#include "tests/unit/translation_judge.h"
+
 namespace xebec::test {
 namespace {
 
 constexpr uint32_t kLookupSize = 251;
-
-std::size_t get16(const Bytes& b, std::size_t at) {
-  return std::size_t{b.at(at)} << 8 | b.at(at + 1);
-}
-
-Bytes part(const Bytes& b, std::size_t begin, std::size_t length) {
-  if (begin + length > b.size()) throw std::out_of_range("part of a frame");
-  const auto first = b.begin() + static_cast<std::ptrdiff_t>(begin);
-  return {first, first + static_cast<std::ptrdiff_t>(length)};
-}
-
-std::size_t ip_begin(const Bytes& frame) {
-  std::size_t at = 12;
-  for (int tags = 0; tags < 2 && (get16(frame, at) == 0x8100 || get16(frame, at) == 0x88a8); ++tags) at += 4;
-  return at + 2;
-}
-
-bool is_v4_packet(const Bytes& frame, std::size_t ip) {
-  return frame.at(ip) >> 4 == 4;
-}
-
-std::size_t ip_size(const Bytes& frame, std::size_t ip) {
-  return is_v4_packet(frame, ip) ? get16(frame, ip + 2) : 40 + get16(frame, ip + 4);
-}
-
-// True if the sum over pseudo header and segment says so. `ip`, `l4`: where they begin; `length`: of the
-// segment.
-bool l4_checksum_right(const Bytes& frame, std::size_t ip, std::size_t l4, std::size_t length,
-                       uint8_t protocol) {
-  const bool v4 = is_v4_packet(frame, ip);
-  Bytes covered;
-  if (!(v4 && protocol == kProtoIcmp)) {
-    covered = part(frame, ip + (v4 ? 12 : 8), v4 ? 8 : 32);
-    covered.insert(covered.end(),
-                   {0, protocol, static_cast<uint8_t>(length >> 8), static_cast<uint8_t>(length)});
-  }
-  const Bytes segment = part(frame, l4, length);
-  covered.insert(covered.end(), segment.begin(), segment.end());
-  return internet_checksum(covered) == 0;
-}
 
 std::string judge_outer(const Bytes& out, std::size_t ip, const Bytes& received, const Backend& backend) {
   const std::size_t inner = ip_size(received, ip);
   const bool inner_v4 = is_v4_packet(received, ip);
   const std::size_t tos = inner_v4 ? received.at(ip + 1) : (get16(received, ip) >> 4 & 0xff);
   const uint8_t protocol = inner_v4 ? 4 : 41;
-  const auto raw = [](const IpAddress& a) {
-    return a.is_v4() ? Bytes(a.bytes.begin() + 12, a.bytes.end()) : Bytes(a.bytes.begin(), a.bytes.end());
-  };
   if (backend.address.is_v4()) {
     if (get16(out, ip - 2) != 0x0800) return "EtherType is not that of the outer header";
     if (out.at(ip) != 0x45 || out.at(ip + 1) != tos) return "outer version, length or TOS";
@@ -67,16 +27,16 @@ std::string judge_outer(const Bytes& out, std::size_t ip, const Bytes& received,
     if (get16(out, ip + 4) != 0 || get16(out, ip + 6) != 0x4000) return "outer id or fragment bits";
     if (out.at(ip + 8) != 64 || out.at(ip + 9) != protocol) return "outer TTL or protocol";
     if (internet_checksum(part(out, ip, 20)) != 0) return "outer header checksum";
-    if (part(out, ip + 12, 4) != raw(backend.tunnel_source)) return "outer source";
-    if (part(out, ip + 16, 4) != raw(backend.address)) return "outer destination";
+    if (part(out, ip + 12, 4) != on_wire(backend.tunnel_source)) return "outer source";
+    if (part(out, ip + 16, 4) != on_wire(backend.address)) return "outer destination";
     return "";
   }
   if (get16(out, ip - 2) != 0x86dd) return "EtherType is not that of the outer header";
   if (get16(out, ip) >> 4 != (0x600 | tos)) return "outer version or traffic class";
   if (get16(out, ip + 4) != inner) return "outer payload length";
   if (out.at(ip + 6) != protocol || out.at(ip + 7) != 64) return "outer next header or hop limit";
-  if (part(out, ip + 8, 16) != raw(backend.tunnel_source)) return "outer source";
-  if (part(out, ip + 24, 16) != raw(backend.address)) return "outer destination";
+  if (part(out, ip + 8, 16) != on_wire(backend.tunnel_source)) return "outer source";
+  if (part(out, ip + 24, 16) != on_wire(backend.address)) return "outer destination";
   return "";
 }
 
@@ -104,10 +64,7 @@ std::string judge_inner(Bytes received, const Bytes& inner, std::size_t ip) {
 }
 
 std::string judge_tail(const Bytes& out, std::size_t end) {
-  if (out.size() != std::max<std::size_t>(end, kMinFrameLength)) return "the frame has a wrong length";
-  const bool zeros = std::all_of(out.begin() + static_cast<std::ptrdiff_t>(end), out.end(),
-                                 [](uint8_t b) { return b == 0; });
-  return zeros ? "" : "padding is not zero";
+  return std::string(tail_fault(out, end));
 }
 
 std::string judge_forwarded(const Bytes& received, const Bytes& out, const Backend& backend) {
@@ -163,7 +120,8 @@ std::string judge_reply(const Bytes& received, const Bytes& out) {
 }
 
 // An ICMP error about what was received: whose words are RFC 1191's or RFC 4443's, from its destination to its source.
-std::string judge_error(const Bytes& received, const Bytes& out, const Backend& backend) {
+// backend: of a packet that was on its way to one.
+std::string judge_error(const Bytes& received, const Bytes& out, DropReason reason, const Backend* backend) {
   const std::size_t ip = ip_begin(received);
   const bool v4 = is_v4_packet(received, ip);
   const std::size_t header = v4 ? 20 : 40;
@@ -184,10 +142,15 @@ std::string judge_error(const Bytes& received, const Bytes& out, const Backend& 
   if (!l4_checksum_right(out, ip, icmp, 8 + quoted, v4 ? kProtoIcmp : kProtoIcmpv6))
     return "error: ICMP checksum";
   if (part(out, icmp + 8, quoted) != part(received, ip, quoted)) return "error: it quotes something else";
+  if (reason == DropReason::ttl_expired) {
+    const bool right = out.at(icmp) == (v4 ? 11 : 3) && out.at(icmp + 1) == 0 && received.at(ip + (v4 ? 8 : 7)) == 1;
+    return right ? "" : "error: type or code";
+  }
   if (out.at(icmp) != (v4 ? 3 : 2) || out.at(icmp + 1) != (v4 ? 4 : 0)) return "error: type or code";
-  const std::size_t overhead = backend.mode == Mode::dsr_l2 ? 0 : backend.address.is_v4() ? 20 : 40;
+  if (backend == nullptr) return "error: too big for a client";
+  const std::size_t overhead = !is_tunnel(backend->mode) ? 0 : backend->address.is_v4() ? 20 : 40;
   const std::size_t path =
-      v4 ? backend.next_hop.mtu - overhead : std::max<std::size_t>(backend.next_hop.mtu - overhead, 1280);
+      v4 ? backend->next_hop.mtu - overhead : std::max<std::size_t>(backend->next_hop.mtu - overhead, 1280);
   if (get16(out, icmp + 4) != 0 || get16(out, icmp + 6) != path) return "error: MTU";
   if (ip_size(received, ip) <= path) return "error: it would have fitted";
   return "";
@@ -271,15 +234,20 @@ std::string judge(const Bytes& received, const Decision& decision, const Packet&
   const Bytes out = bytes_of(sent);
   switch (decision.verdict) {
     case Verdict::forward: {
+      if (decision.to_client) return judge_translated(received, out, nullptr, table);
       if (decision.backend >= table.backends().size()) return "forwarded to no backend";
       const Backend& backend = table.backends()[decision.backend];
       if (!backend.usable || !backend.next_hop.resolved) return "forwarded to a backend that takes no packet";
       if (decision.interface != backend.next_hop.interface) return "forwarded from the wrong interface";
+      if (is_nat(backend.mode)) return judge_translated(received, out, &backend, table);
       return judge_forwarded(received, out, backend);
     }
-    case Verdict::reply:
-      if (decision.reason != DropReason::too_big) return judge_reply(received, out);
-      return judge_error(received, out, table.backends()[decision.backend]);
+    case Verdict::reply: {
+      if (decision.reason != DropReason::too_big && decision.reason != DropReason::ttl_expired)
+        return judge_reply(received, out);
+      const bool to_backend = decision.backend < table.backends().size();
+      return judge_error(received, out, decision.reason, to_backend ? &table.backends()[decision.backend] : nullptr);
+    }
     case Verdict::cut:
       return "it is to be cut, and its pieces are judged each for itself";
     case Verdict::hold:
