@@ -55,15 +55,17 @@ class Process:
 
 
 class Peer(Process):
-    """peer.py, spoken to over its stdin and stdout."""
+    """A program of ours, spoken to over its stdin and stdout."""
+
+    program = "peer.py"
 
     def __init__(self, lab, namespace, *args):
         # The end of stdin ends a peer; a server of a lab that is to outlive us has to ignore it.
         forever = ["--forever"] if lab.survive and args[0] == "serve" else []
-        super().__init__(lab, namespace, sys.executable, os.path.join(HERE, "peer.py"), *map(str, args), *forever,
-                         stdin=subprocess.PIPE, stdout=subprocess.PIPE, name="peer-" + args[0])
+        super().__init__(lab, namespace, sys.executable, os.path.join(HERE, self.program), *map(str, args), *forever,
+                         stdin=subprocess.PIPE, stdout=subprocess.PIPE, name=f"{self.program.removesuffix('.py')}-{args[0]}")
         self.buffer = b""
-        self.hear(30)
+        self.first_word = self.hear(30)
 
     def tell(self, command):
         self.process.stdin.write(command.encode() + b"\n")
@@ -89,6 +91,17 @@ class Peer(Process):
         """Stops a load; returns its last report."""
         self.tell("stop")
         return self.hear()
+
+
+class Crowd(Peer):
+    program = "crowd.py"
+
+    def look_until_done(self, look, interval_s=0.2):
+        """Its next word, and what look() said until then."""
+        seen = [look()]
+        while not select.select([self.process.stdout], [], [], interval_s)[0]:
+            seen.append(look())
+        return self.hear(), seen
 
 
 def serve(lab, vips=VIP, own=False):
