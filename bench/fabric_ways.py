@@ -7,12 +7,15 @@ PORTS = [ways.IPERF, ways.APART, ways.TOGETHER]
 
 
 def start(lab, options, way):
-    """way: direct, ring, inject, in-kernel, nftables, haproxy, nginx; Xebec's also with the poll mode, as ring-busy."""
+    """way: direct, ring, inject, in-kernel, nftables, haproxy, nginx; Xebec's also with the poll mode, as ring-busy, or with a
+    mode that translates, as inject-nat. Without one it is dsr-l2."""
     if way == "direct":
         return ways.towards(lab, lab.backend_host)
-    engine, _, poll = way.partition("-")
+    engine, _, how = way.partition("-")
     if engine in ("ring", "inject"):
-        return ways.xebec(lab, options.programs, engine, PORTS, poll=poll or "adaptive")
+        if how in ("nat", "dnat"):
+            return ways.translating(lab, options.programs, how, engine, PORTS)
+        return ways.xebec(lab, options.programs, engine, PORTS, poll=how or "adaptive")
     if way == "in-kernel":
         return ways.in_kernel(lab, options.programs, PORTS, frags=lab.mtu > 1500)
     by_name = {"nftables": ways.nftables, "haproxy": ways.haproxy, "nginx": ways.nginx}

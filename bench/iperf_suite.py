@@ -16,11 +16,15 @@ TARGETS = {(1500, "tcp-1", "inject", "in-kernel"): 1.2, (1500, "tcp-4", "inject"
            (9000, "tcp-1", "ring", "in-kernel"): 1.0, (9000, "tcp-4", "ring", "in-kernel"): 1.0,
            (1500, "tcp-1", "inject", "haproxy"): 1.15, (1500, "tcp-4", "inject", "haproxy"): 1.15,
            (9000, "tcp-1", "ring", "haproxy"): 1.15, (9000, "tcp-4", "ring", "haproxy"): 1.15}
+# Translation beside what needs none, and beside a kernel that translates both ends, too.
+TRANSLATING = {"nat": ("dsr-l2", "nftables"), "dnat": ("dsr-l2",)}
+WITHIN_OF_DSR = 0.85
 
 
 def rows_of(mtu):
     rows = []
     for case in (*STREAMS, "udp"):
+        rows += translating_rows_of(mtu, case)
         engines = ("inject", "ring") if mtu == 1500 else ("ring",)  # a live frame holds no packet of MTU 9000
         pairs = [("inject", "ring")][:len(engines) - 1] + [(ours, peer) for peer in PEERS for ours in engines]
         for ours, peer in pairs:
@@ -30,6 +34,20 @@ def rows_of(mtu):
             rows.append(Spec(name, "Gbit/s", Figure(ours, case, "gbps"), Figure(peer, case, "gbps"),
                              TARGETS.get((mtu, case, ours, peer))))
             rows.append(Spec(name + "-cpu", "CPU s/GB", Figure(ours, case, "cpu"), Figure(peer, case, "cpu"),
+                             more_is_better=False))
+    return rows
+
+
+def translating_rows_of(mtu, case):
+    engine = "inject" if mtu == 1500 else "ring"
+    rows = []
+    for mode, peers in TRANSLATING.items():
+        for peer in peers:
+            ours, other = f"{engine}-{mode}", engine if peer == "dsr-l2" else peer
+            name = f"iperf3-{mtu}/{case}/{mode}-vs-{peer}"
+            rows.append(Spec(name, "Gbit/s", Figure(ours, case, "gbps"), Figure(other, case, "gbps"),
+                             WITHIN_OF_DSR if peer == "dsr-l2" else None))
+            rows.append(Spec(name + "-cpu", "CPU s/GB", Figure(ours, case, "cpu"), Figure(other, case, "cpu"),
                              more_is_better=False))
     return rows
 

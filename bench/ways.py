@@ -34,12 +34,12 @@ def program(lab, namespace, *command, name=None):
         lab.processes.remove(process)
 
 
-def settings_of(lab, transmit, ports, poll="adaptive", flows=1 << 18):
+def settings_of(lab, transmit, ports, poll="adaptive", flows=1 << 18, mode="dsr-l2"):
     """A configuration. On the fabric the one backend is found by ARP, on the pair all are only MAC addresses."""
     backends = getattr(lab, "backends")
     rows = [{"address": b[0], "mac": b[1]} if isinstance(b, tuple) else {"address": b.address[4]} for b in backends]
     services = [{"name": f"bench-{port}-{protocol}", "vip": VIP[4], "port": port, "protocol": protocol,
-                 "backends": rows} for port in ports for protocol in TCP_UDP]
+                 "mode": mode, "backends": rows} for port in ports for protocol in TCP_UDP]
     return {"version": 1, "instance": "bench", "hash_seed": SEED,
             "flow_table": {"capacity": flows, "max_inserts_per_s": 100_000_000},
             "interfaces": [{"name": "eth0", "cpus": str(last_cpu()), "poll": poll, "transmit": transmit}],
@@ -78,6 +78,20 @@ def xebec(lab, programs, transmit, ports, **options):
             lab.processes.append(daemon.process)
             raise
         yield daemon
+
+
+@contextlib.contextmanager
+def translating(lab, programs, mode, transmit, ports):
+    """Xebec, both directions through it: with dnat the backend knows no other way to the client."""
+    route = f"{lab.client.address[4]}/32 via {lab.lb.address[4]}"
+    if mode == "dnat":
+        lab.backend_host.ns.ip(f"route add {route}")
+    try:
+        with xebec(lab, programs, transmit, ports, mode=mode) as daemon:
+            yield daemon
+    finally:
+        if mode == "dnat":
+            lab.backend_host.ns.ip(f"route del {route}")
 
 
 def service_arguments(ports):
