@@ -11,6 +11,23 @@ PATHS = {("status",): "/v1/status", ("stats",): "/v1/stats", ("worker", "list"):
 
 
 class VmDaemon(Daemon):
+    def __exit__(self, failed, *rest):
+        if failed is not None:
+            self._tell_counters()
+        super().__exit__(failed, *rest)
+
+    def _tell_counters(self):
+        """Where packets went, or did not: once the machine is gone nobody can ask."""
+        try:
+            for interface in self.ask("interface", "list")["interfaces"]:
+                print(interface["name"], interface["shim"])
+                for queue in interface["queues"]:
+                    print({key: value for key, value in queue.items() if value not in (0, "", False)})
+            for worker in self.ask("worker", "list")["workers"]:
+                print({key: worker[key] for key in ("worker", "asleep", "loop", "frames", "packets")})
+        except (OSError, LabError, KeyError, http.client.HTTPException, json.JSONDecodeError) as error:
+            print(f"no counters: {error}")
+
     def ask(self, *args):
         if args not in PATHS:
             return super().ask(*args)
