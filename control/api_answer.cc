@@ -29,12 +29,6 @@ const JsonNode* repeated_key(const JsonNode& node) {
 
 }  // namespace
 
-bool Call::is(std::string_view method, std::initializer_list<std::string_view> pattern) const {
-  if (request.method != method || path.size() != pattern.size()) return false;
-  return std::equal(pattern.begin(), pattern.end(), path.begin(),
-                    [](std::string_view p, const std::string& s) { return p == "*" || p == s; });
-}
-
 const ServiceConfig* Call::service(const std::string& name) const {
   for (const ServiceConfig& s : controller.config().services) {
     if (s.name == name) return &s;
@@ -97,6 +91,15 @@ HttpResponse failure(const ChangeError& e) {
       break;
   }
   return failure(500, "failed", e.message, e.hint);
+}
+
+HttpResponse no_service(const std::string& name) {
+  return failure(404, "not_found", fmt::format("service {}: there is none of this name", name),
+                 "xebec service list");
+}
+
+HttpResponse not_an_address(const std::string& text) {
+  return failure(400, "usage", fmt::format("backend: {} is not an IP address", text));
 }
 
 Json rows_of(const std::vector<ConfigChange>& diff) {

@@ -2,7 +2,7 @@
 // What the handlers of the API (docs/api.md) share: a request on its way through the routes, and the forms of an answer.
 #pragma once
 
-#include <initializer_list>
+#include <cstdint>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -16,15 +16,16 @@
 
 namespace xebec {
 
+/// Of a drain's deadline and of the wait for a confirmation, 24 hours (docs/api.md): a longer one means something else.
+inline constexpr uint64_t kLongestTermMs = 24 * 3'600'000;
+
 /// One request on its way through the routes.
 struct Call {
   Controller& controller;
   const HttpRequest& request;
-  std::vector<std::string> path;  ///< split, without "v1"
+  std::vector<std::string> path;  ///< its segments, without "v1"
 
-  /// "*" stands for any segment.
-  bool is(std::string_view method, std::initializer_list<std::string_view> pattern) const;
-  const ServiceConfig* service(const std::string& name) const;
+  const ServiceConfig* service(const std::string& name) const;  ///< nullptr if there is none
   /// nullptr if the query does not have it.
   const std::string* asked(const std::string& name) const;
   /// Present and not "0".
@@ -39,6 +40,8 @@ HttpResponse answer(const ChangeResult& result, int status);
 HttpResponse failure(int status, std::string_view code, std::string_view message, std::string_view hint = {},
                      const Diagnostics& diagnostics = {});
 HttpResponse failure(const ChangeError& error);
+HttpResponse no_service(const std::string& name);
+HttpResponse not_an_address(const std::string& text);  ///< a backend is named by one
 Json rows_of(const std::vector<ConfigChange>& diff);
 
 /// A body under the rules of a file: bounded depth, before anything recursive touches it, and no key twice.

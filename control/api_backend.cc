@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
-#include "control/api_backend.h"
+// Backends: what there is, and changes of one.
+#include "control/api_routes.h"
 
-#include <algorithm>
 #include <chrono>
 
 #include <fmt/format.h>
@@ -9,15 +9,32 @@
 namespace xebec {
 namespace {
 
-// As long as a confirmation: longer ones mean something else.
-constexpr uint64_t kLongestDrainMs = 24 * 3'600'000;
-
-int64_t milliseconds(std::chrono::steady_clock::duration duration) {
-  return std::chrono::duration_cast<std::chrono::milliseconds>(duration).count();
+HttpResponse list(const Call& call) {
+  const std::string* wanted = call.asked("service");
+  if (wanted != nullptr && call.service(*wanted) == nullptr) return no_service(*wanted);
+  Json rows = Json::array();
+  for (const ServiceConfig& s : call.controller.config().services) {
+    if (wanted != nullptr && *wanted != s.name) continue;
+    for (auto& row : report_backends(call.controller, s)) rows.push_back(row);
+  }
+  return answer(200, {{"schema", "xebec.backend-list/1"}, {"backends", rows}});
 }
 
-HttpResponse drain(const Call& call, const IpAddress& address, bool then_remove) {
-  const auto deadline_ms = number_in_query(call, "deadline_ms", 0, kLongestDrainMs);
+HttpResponse add(const Call& call) {
+  const auto body = parse_body(call.request.body);
+  return body ? answer(call.controller.add_backend(call.path[1], *body, call.terms()), 201) : body.error();
+}
+
+HttpResponse set(const Call& call) {
+  const auto address = IpAddress::parse(call.path[3]);
+  if (!address) return not_an_address(call.path[3]);
+  const auto body = parse_body(call.request.body);
+  if (!body) return body.error();
+  return answer(call.controller.set_backend(call.path[1], *address, *body, call.terms()), 200);
+}
+
+HttpResponse drain_address(const Call& call, const IpAddress& address, bool then_remove) {
+  const auto deadline_ms = number_in_query(call, "deadline_ms", 0, kLongestTermMs);
   if (!deadline_ms) return deadline_ms.error();
   Drains::Order order;
   order.then_remove = then_remove;
@@ -25,35 +42,29 @@ HttpResponse drain(const Call& call, const IpAddress& address, bool then_remove)
   return answer(call.controller.drain_backend(call.path[1], address, order, call.terms()), 200);
 }
 
-}  // namespace
-
-HttpResponse change_backend(const Call& call) {
-  Controller& c = call.controller;
+HttpResponse drain(const Call& call) {
   const auto address = IpAddress::parse(call.path[3]);
-  if (!address) return failure(400, "usage", fmt::format("backend: {} is not an IP address", call.path[3]));
-  if (call.path.size() == 5) return drain(call, *address, false);
-  if (call.request.method == "DELETE") {
-    if (call.flag("drain")) return drain(call, *address, true);
-    return answer(c.remove_backend(call.path[1], *address, call.terms()), 200);
-  }
-  const auto body = parse_body(call.request.body);
-  if (!body) return body.error();
-  return answer(c.set_backend(call.path[1], *address, *body, call.terms()), 200);
+  return address ? drain_address(call, *address, false) : not_an_address(call.path[3]);
 }
 
-Json report_drain(const Controller& controller, const std::string& service, const IpAddress& address) {
-  const Drain* drain = controller.drains().find({service, address});
-  if (drain == nullptr) return nullptr;
-  const auto now = std::chrono::steady_clock::now();
-  Json remaining = nullptr;
-  if (drain->deadline && drain->phase == Drain::Phase::draining)
-    remaining = std::max<int64_t>(milliseconds(*drain->deadline - now), 0);
-  return {{"phase", drain->phase == Drain::Phase::drained ? "drained" : "draining"},
-          {"flows", drain->flows},
-          {"flows_at_start", drain->flows_at_start},
-          {"elapsed_ms", milliseconds(now - drain->since)},
-          {"remaining_ms", remaining},
-          {"then_delete", drain->then_remove}};
+HttpResponse remove(const Call& call) {
+  const auto address = IpAddress::parse(call.path[3]);
+  if (!address) return not_an_address(call.path[3]);
+  if (call.flag("drain")) return drain_address(call, *address, true);
+  return answer(call.controller.remove_backend(call.path[1], *address, call.terms()), 200);
+}
+
+}  // namespace
+
+std::span<const Route> backend_routes() {
+  static constexpr Route kRoutes[] = {
+      {"GET", "backends", Access::read, list},
+      {"POST", "services/*/backends", Access::change, add},
+      {"PATCH", "services/*/backends/*", Access::change, set},
+      {"DELETE", "services/*/backends/*", Access::change, remove},
+      {"POST", "services/*/backends/*/drain", Access::change, drain},
+  };
+  return kRoutes;
 }
 
 }  // namespace xebec

@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: BSD-2-Clause
-#include "control/api_capture.h"
+// Captures: begun with a filter, read piece by piece as pcapng, stopped.
+#include "control/api_routes.h"
 
 #include <algorithm>
-#include <charconv>
 
 #include <fmt/format.h>
 
-#include "control/api_answer.h"
 #include "control/config_fields.h"
 
 namespace xebec {
@@ -81,9 +80,7 @@ tl::expected<void, HttpResponse> read_key(const Config& config, const std::strin
     const bool known = std::any_of(config.services.begin(), config.services.end(),
                                    [&](const ServiceConfig& s) { return s.name == filter.service; });
     if (known) return {};
-    return Refusal(failure(404, "not_found",
-                           fmt::format("service {}: there is none of this name", filter.service),
-                           "xebec service list"));
+    return Refusal(no_service(filter.service));
   }
   if (key == "backend" && value.is_string()) {
     filter.backend = IpAddress::parse(value.get<std::string>());
@@ -97,51 +94,61 @@ tl::expected<void, HttpResponse> read_key(const Config& config, const std::strin
                 "reasons, service, backend, snaplen, sample, count, sent; docs/api.md");
 }
 
-HttpResponse start(Controller& controller, const HttpRequest& request) {
-  const Json body = Json::parse(request.body, nullptr, /*allow_exceptions=*/false);
+HttpResponse start(const Call& call) {
+  const auto parsed = parse_body(call.request.body);
+  if (!parsed) return parsed.error();
+  const Json body = *parsed;
   if (!body.is_object()) return failure(400, "usage", "capture: the body is no JSON object");
   CaptureOptions options;
   for (const auto& [key, value] : body.items()) {
-    if (const auto read = read_key(controller.config(), key, value, options); !read) return read.error();
+    if (const auto read = read_key(call.controller.config(), key, value, options); !read) return read.error();
   }
-  options.comment =
-      fmt::format("xebec capture {} for uid {} pid {}",
-                  body.dump(-1, ' ', true, Json::error_handler_t::replace), request.uid, request.pid);
-  const auto number = controller.captures().start(std::move(options));
+  options.comment = fmt::format("xebec capture {} for uid {} pid {}",
+                                body.dump(-1, ' ', true, Json::error_handler_t::replace), call.request.uid,
+                                call.request.pid);
+  const auto number = call.controller.captures().start(std::move(options));
   if (!number) return failure(409, "conflict", number.error(), "GET /v1/captures lists them");
   return answer(201, {{"schema", "xebec.capture/1"},
                       {"capture", *number},
                       {"read_within_seconds", Captures::kPatience.count()}});
 }
 
-HttpResponse list(Controller& controller) {
+HttpResponse list(const Call& call) {
   Json rows = Json::array();
-  for (const Captures::Running& r : controller.captures().running()) {
+  for (const Captures::Running& r : call.controller.captures().running()) {
     rows.push_back({{"capture", r.number}, {"comment", r.comment}, {"packets", r.written}, {"lost", r.lost}});
   }
   return answer(200, {{"schema", "xebec.capture-list/1"}, {"captures", rows}});
 }
 
-}  // namespace
-
-std::optional<HttpResponse> handle_capture_request(Controller& controller, const HttpRequest& request,
-                                                   const std::vector<std::string>& path) {
-  if (path.empty() || path.front() != "captures") return std::nullopt;
-  if (path.size() == 1 && request.method == "GET") return list(controller);
-  if (path.size() == 1 && request.method == "POST") return start(controller, request);
-  const bool reads = path.size() == 3 && path[2] == "read" && request.method == "POST";
-  const bool stops = path.size() == 2 && request.method == "DELETE";
-  if (!reads && !stops) return std::nullopt;
-  uint64_t number = 0;
-  const std::string& text = path[1];
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+/// What was captured since the last piece, by `take`: Captures::read or Captures::stop.
+HttpResponse piece(const Call& call, std::optional<std::string> (Captures::*take)(uint64_t)) {
+  const auto number = decimal(call.path[1]);
   std::optional<std::string> blocks;
-  if (error == std::errc() && end == text.data() + text.size())
-    blocks = reads ? controller.captures().read(number) : controller.captures().stop(number);
+  if (number) blocks = (call.controller.captures().*take)(*number);
   if (!blocks)
-    return failure(404, "not_found", fmt::format("capture {}: there is none of this number", text),
+    return failure(404, "not_found", fmt::format("capture {}: there is none of this number", call.path[1]),
                    fmt::format("one that is not read for {} s ends", Captures::kPatience.count()));
   return HttpResponse{200, std::move(*blocks), "application/x-pcapng"};
+}
+
+HttpResponse read(const Call& call) {
+  return piece(call, &Captures::read);
+}
+HttpResponse stop(const Call& call) {
+  return piece(call, &Captures::stop);
+}
+
+}  // namespace
+
+std::span<const Route> capture_routes() {
+  static constexpr Route kRoutes[] = {
+      {"GET", "captures", Access::read, list},
+      {"POST", "captures", Access::change, start},
+      {"POST", "captures/*/read", Access::look, read},
+      {"DELETE", "captures/*", Access::change, stop},
+  };
+  return kRoutes;
 }
 
 }  // namespace xebec

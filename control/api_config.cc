@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
-#include "control/api_config.h"
+// The configuration as a whole: read, replaced, checked, confirmed, taken back, saved.
+#include "control/api_routes.h"
 
 #include <chrono>
 
@@ -9,15 +10,6 @@
 
 namespace xebec {
 namespace {
-
-// Nobody is away from his terminal for longer and expects the change to be pending still.
-constexpr uint64_t kLongestConfirmMs = 24 * 3'600'000;
-
-HttpResponse no_resource(const Call& call) {
-  return failure(404, "not_found",
-                 fmt::format("{} {}: no such resource", call.request.method, call.request.path),
-                 "docs/api.md lists them");
-}
 
 HttpResponse tagged(const Call& call, HttpResponse response) {
   response.etag = '"' + call.controller.config_tag() + '"';
@@ -62,7 +54,7 @@ HttpResponse history(const Call& call) {
 HttpResponse put(const Call& call) {
   const auto config = read_config(call.request.body, "(request)", HiddenKeys::allowed);
   if (!config) return failure(422, "invalid_config", "configuration rejected", {}, config.error());
-  const auto confirm_ms = number_in_query(call, "confirm_within_ms", 0, kLongestConfirmMs);
+  const auto confirm_ms = number_in_query(call, "confirm_within_ms", 0, kLongestTermMs);
   if (!confirm_ms) return confirm_ms.error();
   ChangeTerms terms = call.terms();
   terms.whole = true;
@@ -75,6 +67,10 @@ HttpResponse check(const Call& call) {
   const auto config = read_config(call.request.body, "(request)", HiddenKeys::allowed);
   if (!config) return failure(422, "invalid_config", "configuration rejected", {}, config.error());
   return answer(200, {{"schema", "xebec.check/1"}, {"ok", true}});
+}
+
+HttpResponse confirm(const Call& call) {
+  return answer(call.controller.confirm(call.terms()), 200);
 }
 
 HttpResponse rollback(const Call& call) {
@@ -95,19 +91,17 @@ HttpResponse save(const Call& call) {
 
 }  // namespace
 
-HttpResponse read_config_resource(const Call& call) {
-  if (call.is("GET", {"config"})) return show(call);
-  if (call.is("GET", {"config", "history"})) return history(call);
-  return no_resource(call);
-}
-
-HttpResponse write_config_resource(const Call& call) {
-  if (call.is("PUT", {"config"})) return put(call);
-  if (call.is("POST", {"config", "check"})) return check(call);
-  if (call.is("POST", {"config", "confirm"})) return answer(call.controller.confirm(call.terms()), 200);
-  if (call.is("POST", {"config", "rollback"})) return rollback(call);
-  if (call.is("POST", {"config", "save"})) return save(call);
-  return no_resource(call);
+std::span<const Route> config_routes() {
+  static constexpr Route kRoutes[] = {
+      {"GET", "config", Access::read, show},
+      {"GET", "config/history", Access::read, history},
+      {"PUT", "config", Access::change, put},
+      {"POST", "config/check", Access::look, check},
+      {"POST", "config/confirm", Access::change, confirm},
+      {"POST", "config/rollback", Access::change, rollback},
+      {"POST", "config/save", Access::change, save},
+  };
+  return kRoutes;
 }
 
 }  // namespace xebec

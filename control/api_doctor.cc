@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: BSD-2-Clause
-#include "control/api_doctor.h"
+// The doctor: an examination of backends through the data path, and what it has found so far.
+#include "control/api_routes.h"
 
 #include <algorithm>
-#include <charconv>
 
 #include <fmt/format.h>
 
-#include "control/api_answer.h"
+#include "control/config_fields.h"
 
 namespace xebec {
 namespace {
@@ -43,14 +43,11 @@ Json report(uint64_t number, const Doctor::Report& found) {
   return {{"schema", "xebec.doctor/1"}, {"doctor", number}, {"done", found.done}, {"findings", rows}};
 }
 
-HttpResponse examine(Controller& controller, const HttpRequest& request) {
-  const auto asked = request.query.find("service");
-  const std::string service = asked == request.query.end() ? "" : asked->second;
-  const auto& services = controller.config().services;
-  if (!service.empty() && std::none_of(services.begin(), services.end(),
-                                       [&](const ServiceConfig& s) { return s.name == service; }))
-    return failure(404, "not_found", fmt::format("service {}: there is none of this name", service),
-                   "xebec service list");
+HttpResponse examine(const Call& call) {
+  Controller& controller = call.controller;
+  const std::string* asked = call.asked("service");
+  const std::string service = asked == nullptr ? "" : *asked;
+  if (!service.empty() && call.service(service) == nullptr) return no_service(service);
   std::vector<DoctorLink> links;
   for (const ServedInterface& i : controller.engine().interfaces()) {
     const auto link = controller.next_hops().link(i.ifindex);
@@ -62,21 +59,22 @@ HttpResponse examine(Controller& controller, const HttpRequest& request) {
   return answer(202, report(*number, *controller.doctor().find(*number)));
 }
 
+HttpResponse findings(const Call& call) {
+  const auto number = decimal(call.path[1]);
+  const Doctor::Report* found = number ? call.controller.doctor().find(*number) : nullptr;
+  if (found == nullptr)
+    return failure(404, "not_found", fmt::format("doctor {}: there is none of this number", call.path[1]));
+  return answer(200, report(*number, *found));
+}
+
 }  // namespace
 
-std::optional<HttpResponse> handle_doctor_request(Controller& controller, const HttpRequest& request,
-                                                  const std::vector<std::string>& path) {
-  if (path.empty() || path.front() != "doctor") return std::nullopt;
-  if (path.size() == 1 && request.method == "POST") return examine(controller, request);
-  if (path.size() != 2 || request.method != "GET") return std::nullopt;
-  uint64_t number = 0;
-  const std::string& text = path[1];
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
-  const bool whole = error == std::errc() && end == text.data() + text.size();
-  const Doctor::Report* found = whole ? controller.doctor().find(number) : nullptr;
-  if (found == nullptr)
-    return failure(404, "not_found", fmt::format("doctor {}: there is none of this number", text));
-  return answer(200, report(number, *found));
+std::span<const Route> doctor_routes() {
+  static constexpr Route kRoutes[] = {
+      {"POST", "doctor", Access::change, examine},
+      {"GET", "doctor/*", Access::read, findings},
+  };
+  return kRoutes;
 }
 
 }  // namespace xebec

@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: BSD-2-Clause
-#include "control/api_flow.h"
+// Flows: what the workers remember, told in pieces, and forgotten by order.
+#include "control/api_routes.h"
 
 #include <algorithm>
-#include <chrono>
 
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
 
 #include "control/config_fields.h"
+#include "dataplane/clock.h"
 #include "dataplane/flow_reader.h"
 
 namespace xebec {
@@ -19,18 +20,6 @@ constexpr uint64_t kRows = 1'000;
 
 // Looked at for one answer: 6 MB of a worker's table, a few milliseconds of the control thread.
 constexpr uint32_t kBucketsAtOnce = 1u << 15;
-
-HttpResponse no_resource(const Call& call) {
-  return failure(404, "not_found",
-                 fmt::format("{} {}: no such resource", call.request.method, call.request.path),
-                 "docs/api.md lists them");
-}
-
-uint64_t monotonic_ns() {
-  return static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::nanoseconds>(
-                                   std::chrono::steady_clock::now().time_since_epoch())
-                                   .count());
-}
 
 std::string endpoint(const IpAddress& address, Be16 port) {
   return address.is_v4() ? fmt::format("{}:{}", address.to_string(), port.host())
@@ -56,13 +45,10 @@ tl::expected<FlowFilter, HttpResponse> filter_of(const Call& call) {
   const std::string* backend = call.asked("backend");
   if (service == nullptr && backend == nullptr) return filter;
   if (service != nullptr && call.service(*service) == nullptr) {
-    return tl::unexpected(failure(404, "not_found",
-                                  fmt::format("service {}: there is none of this name", *service),
-                                  "xebec service list"));
+    return tl::unexpected(no_service(*service));
   }
   const auto address = backend != nullptr ? IpAddress::parse(*backend) : std::nullopt;
-  if (backend != nullptr && !address)
-    return tl::unexpected(failure(400, "usage", fmt::format("backend: {} is not an IP address", *backend)));
+  if (backend != nullptr && !address) return tl::unexpected(not_an_address(*backend));
   filter.backends.emplace();
   for (const auto& [key, status] : call.controller.builder().status()) {
     if (service != nullptr && key.first != *service) continue;
@@ -183,6 +169,10 @@ HttpResponse flush_state(const Call& call, int status) {
       {{"schema", "xebec.flow-flush/1"}, {"done", done}, {"flows", flows}, {"translations", mappings}});
 }
 
+HttpResponse last_flush(const Call& call) {
+  return flush_state(call, 200);
+}
+
 HttpResponse flush(const Call& call) {
   const auto filter = filter_of(call);
   if (!filter) return filter.error();
@@ -203,16 +193,14 @@ HttpResponse flush(const Call& call) {
 
 }  // namespace
 
-HttpResponse read_flow_resource(const Call& call) {
-  if (call.is("GET", {"flows"})) return list(call);
-  if (call.is("GET", {"flows", "count"})) return count(call);
-  if (call.is("GET", {"flows", "flush"})) return flush_state(call, 200);
-  return no_resource(call);
-}
-
-HttpResponse write_flow_resource(const Call& call) {
-  if (call.is("POST", {"flows", "flush"})) return flush(call);
-  return no_resource(call);
+std::span<const Route> flow_routes() {
+  static constexpr Route kRoutes[] = {
+      {"GET", "flows", Access::read, list},
+      {"GET", "flows/count", Access::read, count},
+      {"GET", "flows/flush", Access::read, last_flush},
+      {"POST", "flows/flush", Access::change, flush},
+  };
+  return kRoutes;
 }
 
 }  // namespace xebec

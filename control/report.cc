@@ -5,7 +5,7 @@
 
 #include <fmt/format.h>
 
-#include "control/api_backend.h"
+#include "control/report_drain.h"
 #include "control/report_hardware.h"
 #include "control/report_health.h"
 #include "control/report_latency.h"
