@@ -7,6 +7,7 @@
 #include <spdlog/spdlog.h>
 
 #include "control/pcapng.h"
+#include "dataplane/clock.h"
 #include "dataplane/decision_name.h"
 
 namespace xebec {
@@ -14,11 +15,6 @@ namespace {
 
 // Of one answer: a few milliseconds of the control thread.
 constexpr std::size_t kMaxAnswerBytes = std::size_t{4} << 20;
-
-uint64_t time_of_day_ns() {
-  const auto now = std::chrono::system_clock::now().time_since_epoch();
-  return static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::nanoseconds>(now).count());
-}
 
 }  // namespace
 

@@ -2,6 +2,8 @@
 // Netlink sockets on libmnl.
 #include "control/netlink.h"
 
+#include "dataplane/clock.h"
+
 #include <linux/rtnetlink.h>
 #include <poll.h>
 #include <sys/socket.h>
@@ -27,11 +29,7 @@ constexpr int kReceivesPerCall = 64;
 constexpr int kEventBuffer = 4 << 20;
 constexpr int64_t kAnswerDeadlineMs = 1000;
 
-int64_t now_ms() {
-  return std::chrono::duration_cast<std::chrono::milliseconds>(
-             std::chrono::steady_clock::now().time_since_epoch())
-      .count();
-}
+int64_t now_ms() { return static_cast<int64_t>(monotonic_ns() / 1'000'000); }
 
 /// Calls `each` for every message of a datagram.
 template <typename F>

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include "control/supervisor.h"
 
+#include "dataplane/clock.h"
+
 #include <sys/socket.h>
 #include <sys/un.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <cstddef>
@@ -55,9 +56,7 @@ void Supervisor::ready(std::string_view text) const {
 }
 
 void Supervisor::reloading() const {
-  timespec now{};
-  clock_gettime(CLOCK_MONOTONIC, &now);
-  send(fmt::format("RELOADING=1\nMONOTONIC_USEC={}", now.tv_sec * 1'000'000LL + now.tv_nsec / 1000));
+  send(fmt::format("RELOADING=1\nMONOTONIC_USEC={}", monotonic_ns() / 1000));
 }
 
 void Supervisor::stopping() const {

@@ -5,11 +5,11 @@
 #include <bpf/bpf.h>
 #include <linux/bpf.h>
 #include <sched.h>
-#include <time.h>
 
 #include <algorithm>
 #include <cerrno>
 
+#include "dataplane/clock.h"
 #include "dataplane/limits.h"
 
 namespace xebec {
@@ -25,12 +25,6 @@ constexpr uint32_t kKernelBatch = 64;
 
 // What each XDP frame holds before the program writes it; any bytes do.
 constexpr std::array<uint8_t, kInjectTemplateLength> kTemplate{};
-
-uint64_t now_ns() {
-  timespec t;
-  clock_gettime(CLOCK_MONOTONIC, &t);
-  return static_cast<uint64_t>(t.tv_sec) * 1'000'000'000u + static_cast<uint64_t>(t.tv_nsec);
-}
 
 uint32_t load(const uint32_t& written_by_program) {
   return __atomic_load_n(&written_by_program, __ATOMIC_RELAXED);
@@ -114,11 +108,11 @@ InjectPolicy::Way InjectTransmit::choose() {
                          .stalled = resting_ && count_ == count_at_rest_,
                          .full = count_ == gathered_.size(),
                          .ring_busy = ring_->in_flight() != 0},
-                        now_ns());
+                        monotonic_ns());
 }
 
 uint64_t InjectTransmit::rest_ns() const {
-  return resting_ ? policy_.rest_ns(now_ns()) : 0;
+  return resting_ ? policy_.rest_ns(monotonic_ns()) : 0;
 }
 
 void InjectTransmit::inject() {

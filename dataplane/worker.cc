@@ -5,7 +5,6 @@
 #include <signal.h>
 #include <sys/eventfd.h>
 #include <sys/prctl.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -15,6 +14,7 @@
 #include <fmt/format.h>
 
 #include "dataplane/affinity.h"
+#include "dataplane/clock.h"
 #include "dataplane/nat_table.h"
 #include "dataplane/pieces.h"
 
@@ -60,12 +60,6 @@ uint64_t packets_in(std::span<const Frame> frames) {
     decisions[i].reason = DropReason::tx_full;
     --count;
   }
-}
-
-uint64_t coarse_now_ns() {
-  timespec t;
-  clock_gettime(CLOCK_MONOTONIC_COARSE, &t);
-  return static_cast<uint64_t>(t.tv_sec) * 1'000'000'000u + static_cast<uint64_t>(t.tv_nsec);
 }
 
 }  // namespace
@@ -148,7 +142,7 @@ void Worker::run() {
     uint32_t served = 0;
     for (std::size_t i = 0; i < ports_.size(); ++i) served += serve(i);
     if (!held_.empty() && (served == 0 || ++busy_rounds_held_ % kBusyRoundsHeld == 0))
-      offer_held(coarse_now_ns());
+      offer_held(coarse_monotonic_ns());
     // As long as packets come, more are likely behind them; the first empty round sends what has gathered.
     const bool pending = finish_round(served != 0);
     if (latency_.timing()) finish_timing();
@@ -188,21 +182,21 @@ void Worker::drain() {
     reader_.quiescent();
     uint32_t served = 0;
     for (std::size_t i = 0; i < ports_.size(); ++i) served += serve(i);
-    if (!held_.empty()) offer_held(coarse_now_ns());
+    if (!held_.empty()) offer_held(coarse_monotonic_ns());
     const bool pending = finish_round(false);
     if (served == 0 && !pending) return;
   }
 }
 
 void Worker::beat() {
-  const uint64_t now = coarse_now_ns();
+  const uint64_t now = coarse_monotonic_ns();
   for (const WorkerPort& p : ports_) {
     if (p.heartbeat != nullptr) __atomic_store_n(p.heartbeat, now, __ATOMIC_RELAXED);
   }
 }
 
 void Worker::keep_house() {
-  const uint64_t now = coarse_now_ns();
+  const uint64_t now = coarse_monotonic_ns();
   if (now - housekept_ns_ < kHousekeepingNs) return;
   housekept_ns_ = now;
   housekeep(*reader_.get(), *state_, now);
@@ -219,9 +213,9 @@ uint32_t Worker::serve(std::size_t port_index) {
   if (n == 0) return 0;
   const std::span<Frame> received(frames.data(), n);
   if (latency_.due()) [[unlikely]] {
-    offer_timed(port_index, received, coarse_now_ns());
+    offer_timed(port_index, received, coarse_monotonic_ns());
   } else {
-    offer(port_index, received, {}, coarse_now_ns());
+    offer(port_index, received, {}, coarse_monotonic_ns());
   }
   return n;
 }

@@ -1,23 +1,14 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // The worker's sampled timing of packets, dataplane/latency.h.
-#include <time.h>
-
 #include "dataplane/worker.h"
 
+#include "dataplane/clock.h"
+
 namespace xebec {
-namespace {
-
-uint64_t fine_now_ns() {
-  timespec t;
-  clock_gettime(CLOCK_MONOTONIC, &t);
-  return static_cast<uint64_t>(t.tv_sec) * 1'000'000'000u + static_cast<uint64_t>(t.tv_nsec);
-}
-
-}  // namespace
 
 /// Offers a batch, and begins to time the first packet of it that is sent by the first port that sends any.
 void Worker::offer_timed(std::size_t ingress, std::span<Frame> frames, uint64_t now_ns) {
-  const uint64_t began = fine_now_ns();
+  const uint64_t began = monotonic_ns();
   std::array<uint64_t, kMaxInterfaces> accepted{};
   for (std::size_t i = 0; i < ports_.size(); ++i)
     accepted[i] = ports_[i].port->transmit().progress().accepted;
@@ -34,7 +25,7 @@ void Worker::offer_timed(std::size_t ingress, std::span<Frame> frames, uint64_t 
 void Worker::finish_timing() {
   const TransmitEngine& engine = ports_[latency_.port()].port->transmit();
   if (engine.pending() && !latency_.reached(engine.progress().sent)) return;
-  latency_.end(fine_now_ns());
+  latency_.end(monotonic_ns());
 }
 
 }  // namespace xebec

@@ -1,20 +1,10 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // A worker's batches while somebody captures.
-#include <time.h>
-
 #include "dataplane/worker.h"
 
+#include "dataplane/clock.h"
+
 namespace xebec {
-namespace {
-
-/// A file's packets have the time of day. Once a batch, as the rest of a worker has its time.
-uint64_t time_of_day_ns() {
-  timespec t;
-  clock_gettime(CLOCK_REALTIME, &t);
-  return static_cast<uint64_t>(t.tv_sec) * 1'000'000'000u + static_cast<uint64_t>(t.tv_nsec);
-}
-
-}  // namespace
 
 void Worker::offer_watched(const CaptureTaps& taps, std::size_t ingress, std::span<Frame> frames,
                            std::span<Packet> packets, std::span<Decision> decisions, bool held,
