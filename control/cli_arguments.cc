@@ -127,11 +127,11 @@ Argument<uint64_t> parse_duration_ms(const std::string& option, const std::strin
   constexpr struct {
     std::string_view name;
     uint64_t ms;
-  } kUnits[] = {{"ms", 1}, {"", 1000}, {"s", 1000}, {"m", 60'000}, {"h", 3'600'000}};
+  } kUnits[] = {{"ms", 1}, {"", 1000}, {"s", 1000}, {"m", 60'000}, {"h", 3'600'000}, {"d", 86'400'000}};
   for (const auto& u : kUnits) {
     if (unit == u.name && number && *number > 0 && *number <= UINT32_MAX) return *number * u.ms;
   }
-  return usage(fmt::format("{} {}: not a time", option, text), "such as 500ms, 60s, 5m or 1h");
+  return usage(fmt::format("{} {}: not a time", option, text), "such as 500ms, 60s, 5m, 1h or 1d");
 }
 
 namespace {

@@ -28,7 +28,7 @@ Argument<CliJson> parse_backend_address(const std::string& text);
 /// "ADDR:PORT" with a number for a port; returned as it stands.
 Argument<std::string> parse_source(const std::string& text);
 
-/// "500ms", "60s", "60", "5m", "1h" -> milliseconds; more than none.
+/// "500ms", "60s", "60", "5m", "1h", "1d" -> milliseconds; more than none.
 Argument<uint64_t> parse_duration_ms(const std::string& option, const std::string& text);
 
 /// KEY=VALUE with one of `keys`: numbers become numbers, true and false booleans, what stands between commas behind allow

@@ -8,6 +8,7 @@
 #include <fmt/format.h>
 #include <CLI/CLI.hpp>
 
+#include "control/cli_arguments.h"
 #include "control/cli_client.h"
 #include "control/cli_render.h"
 #include "control/cli_stop.h"
@@ -19,23 +20,6 @@ namespace {
 // As soon as an eye would notice.
 constexpr std::chrono::milliseconds kPause{200};
 constexpr std::chrono::milliseconds kRetry{1000};  // while there is no daemon
-
-/// 90s, 10m, 2h, 1d, or seconds.
-tl::expected<uint64_t, CliError> seconds_of(const std::string& text) {
-  std::size_t used = 0;
-  uint64_t number = 0;
-  for (; used < text.size() && used < 9 && text[used] >= '0' && text[used] <= '9'; ++used)
-    number = number * 10 + static_cast<uint64_t>(text[used] - '0');
-  const std::string unit = text.substr(used);
-  const uint64_t factor = unit.empty() || unit == "s" ? 1
-                          : unit == "m"               ? 60
-                          : unit == "h"               ? 3600
-                          : unit == "d"               ? 86400
-                                                      : 0;
-  if (used != 0 && number != 0 && factor != 0) return number * factor;
-  return tl::unexpected(CliError{"usage", fmt::format("monitor: --since {}: is no time", text),
-                                 "--since 10m, 90s, 2h, 1d or all"});
-}
 
 std::string text_at(const CliJson& object, const char* key) {
   const CliJson& value = value_at(object, key);
@@ -53,9 +37,9 @@ class Monitor {
   VerbResult run() {
     std::string query = arguments_.since.empty() && !arguments_.once ? "now=1" : "after=0";
     if (!arguments_.since.empty() && arguments_.since != "all") {
-      const auto seconds = seconds_of(arguments_.since);
-      if (!seconds) return tl::unexpected(seconds.error());
-      query = fmt::format("last_seconds={}", *seconds);
+      const auto ms = parse_duration_ms("monitor: --since", arguments_.since);
+      if (!ms) return tl::unexpected(ms.error());
+      query = fmt::format("last_seconds={}", (*ms + 999) / 1000);
     }
     const StopSignals stop;
     bool gone = false;
