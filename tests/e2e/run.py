@@ -10,6 +10,7 @@ import cases
 import test_capture
 import test_change
 import test_client_address
+import test_day
 import test_explain
 import test_forwarding
 import test_fragments
