@@ -19,16 +19,10 @@ std::string_view name_in(const Words& words, Enum value) {
 }
 
 // Structured bindings: a field added to these structs stops the build here until it is compared as well.
-bool equal(const FlowTimeouts& a, const FlowTimeouts& b) {
-  const auto& [a_established, a_syn, a_fin, a_udp] = a;
-  const auto& [b_established, b_syn, b_fin, b_udp] = b;
-  return a_established == b_established && a_syn == b_syn && a_fin == b_fin && a_udp == b_udp;
-}
-
 bool equal(const FlowTableConfig& a, const FlowTableConfig& b) {
   const auto& [a_capacity, a_timeouts, a_rate] = a;
   const auto& [b_capacity, b_timeouts, b_rate] = b;
-  return a_capacity == b_capacity && equal(a_timeouts, b_timeouts) && a_rate == b_rate;
+  return a_capacity == b_capacity && a_timeouts == b_timeouts && a_rate == b_rate;
 }
 
 }  // namespace

@@ -108,6 +108,7 @@ struct ServiceConfig {
   std::vector<BackendConfig> fallback{};  ///< one at most; takes new flows only while no other backend does
   bool fragment = false;                  ///< IPv4 without DF that is too big: cut, not dropped
   std::optional<QuicConfig> quic{};       ///< with HashInput::quic
+  std::optional<FlowTimeouts> timeouts{};  ///< absent: the defaults'
   bool operator==(const ServiceConfig&) const = default;
 
   ServiceMatch match() const { return {{vip, vip_length}, port, last_port, protocol}; }
@@ -136,6 +137,7 @@ struct ServiceDefaults {
   Mode mode = Mode::dsr_l2;
   uint32_t table_size = kDefaultLookupSize;
   FailPolicy fail = FailPolicy::drop;
+  FlowTimeouts timeouts;
   HealthConfig health{};  ///< inherited when it is used, so that a change of it reaches every service
   bool operator==(const ServiceDefaults&) const = default;
 };

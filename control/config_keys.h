@@ -196,12 +196,8 @@ inline constexpr KeyRule kTopKeys[] = {
     {.name = "services"},
     {.name = "control"},
     {.name = "vips"},
-    {.name = "health", .use = KeyUse::planned},
-    {.name = "metrics", .use = KeyUse::planned},
     {.name = "providers", .use = KeyUse::planned},
     {.name = "announce", .use = KeyUse::planned},
-    {.name = "deny", .use = KeyUse::planned},
-    {.name = "log", .use = KeyUse::planned},
 };
 inline constexpr ObjectRule kTopRule{"configuration", kTopKeys};
 
@@ -296,7 +292,7 @@ inline constexpr KeyRule kServiceKeys[] = {
     {.name = "affinity", .use = KeyUse::planned},
     {.name = "on_down", .use = KeyUse::planned},
     {.name = "drain", .use = KeyUse::planned},
-    {.name = "timeouts", .use = KeyUse::planned},
+    {.name = "timeouts"},
 };
 inline constexpr ObjectRule kServiceRule{"service", kServiceKeys};
 

@@ -124,14 +124,8 @@ void read_defaults(const JsonNode& node, const std::string& pointer, Config& con
     fields.report("table_size",
                   fault);  // once, here, and not again for every service that would have taken it
   }
-  if (const JsonNode* timeouts = fields.expect("timeouts", Kind::object)) {
-    FlowTimeouts& target = config.flows.timeouts;
-    ObjectReader times(*timeouts, pointer_to(pointer, "timeouts"), kTimeoutRule, findings);
-    times.number("tcp_established_s", target.established_s);
-    times.number("tcp_syn_s", target.syn_s);
-    times.number("tcp_fin_s", target.fin_s);
-    times.number("udp_s", target.udp_s);
-  }
+  if (const auto timeouts = read_timeouts(fields, config.defaults.timeouts, findings))
+    config.defaults.timeouts = *timeouts;
 }
 
 void read_flow_table(const JsonNode& node, const std::string& pointer, FlowTableConfig& flows,

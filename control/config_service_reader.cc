@@ -156,6 +156,19 @@ TunnelConfig read_tunnel_node(const JsonNode& node, const std::string& pointer, 
   return tunnel;
 }
 
+std::optional<FlowTimeouts> read_timeouts(ObjectReader& parent, const FlowTimeouts& otherwise,
+                                          Findings& findings) {
+  const JsonNode* node = parent.expect("timeouts", Kind::object);
+  if (node == nullptr) return std::nullopt;
+  FlowTimeouts timeouts = otherwise;
+  ObjectReader times(*node, parent.pointer("timeouts"), kTimeoutRule, findings);
+  times.number("tcp_established_s", timeouts.established_s);
+  times.number("tcp_syn_s", timeouts.syn_s);
+  times.number("tcp_fin_s", timeouts.fin_s);
+  times.number("udp_s", timeouts.udp_s);
+  return timeouts;
+}
+
 BackendConfig read_backend_node(const JsonNode& node, const std::string& pointer,
                                 const ServiceConfig& service, Findings& findings) {
   BackendConfig backend;
@@ -199,6 +212,7 @@ ServiceConfig read_service_node(const JsonNode& node, const std::string& pointer
   fields.flag("stateless", service.stateless);
   service.health = read_health(fields, findings);
   fields.word("fail", service.fail);
+  service.timeouts = read_timeouts(fields, defaults.timeouts, findings);
   if (const JsonNode* tunnel = fields.find("tunnel"))
     service.tunnel = read_tunnel_node(*tunnel, pointer_to(pointer, "tunnel"), findings);
   read_mss_clamp(fields, service.mss_clamp);

@@ -2,6 +2,7 @@
 // The reading of services and backends, in the long form and in the short one of "vips".
 #pragma once
 
+#include <optional>
 #include <string>
 
 #include "control/config_document.h"
@@ -14,6 +15,10 @@ namespace xebec {
 
 /// Of the configuration, a service or a backend alike.
 TunnelConfig read_tunnel_node(const JsonNode& node, const std::string& pointer, Findings& findings);
+
+/// The key "timeouts" of `parent`, if it is there; what it does not say is as in `otherwise`.
+std::optional<FlowTimeouts> read_timeouts(ObjectReader& parent, const FlowTimeouts& otherwise,
+                                          Findings& findings);
 
 ServiceConfig read_service_node(const JsonNode& node, const std::string& pointer,
                                 const ServiceDefaults& defaults, Findings& findings);

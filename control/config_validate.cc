@@ -16,6 +16,7 @@
 #include "control/config_reader.h"
 #include "control/endpoint.h"
 #include "control/service_checks.h"
+#include "control/timeout_classes.h"
 #include "dataplane/maglev.h"
 
 namespace xebec {
@@ -174,6 +175,19 @@ void check_totals(const Config& config, const ValidationSink& sink) {
     report_at(sink, "/services",
               fmt::format("{} backends over all services are more than a daemon serves, {}", backends,
                           kMaxBackends));
+  }
+}
+
+void check_timeouts(const Config& config, const ValidationSink& sink) {
+  std::set<FlowTimeouts> sets;
+  for (std::size_t i = 0; i < config.services.size(); ++i) {
+    const ServiceConfig& service = config.services[i];
+    if (!service.timeouts) continue;
+    const std::string at = pointer_to("/services", i) + "/timeouts";
+    if (service.stateless) report_at(sink, at, "the service is stateless, no flow of it is remembered");
+    const bool is_new = *service.timeouts != config.defaults.timeouts && sets.insert(*service.timeouts).second;
+    if (is_new && sets.size() > kMaxTimeoutSets)
+      report_at(sink, at, fmt::format("more than {} different sets of timeouts beside the defaults", kMaxTimeoutSets));
   }
 }
 
@@ -406,6 +420,7 @@ void check_config(const Config& config, const ValidationSink& sink) {
   check_service_names(config, sink);
   check_service_matches(config, sink);
   check_totals(config, sink);
+  check_timeouts(config, sink);
 }
 
 }  // namespace xebec

@@ -125,6 +125,7 @@ Json write_service(const ServiceConfig& service, bool with_secrets) {
   }
   write_health(service.health, out);
   out["fail"] = to_string(service.fail);
+  if (service.timeouts) out["timeouts"] = write_timeouts(*service.timeouts);
   for (const BackendConfig& fallback : service.fallback) out["fallback"] = write_backend(fallback);
   out["backends"] = Json::array();
   for (const BackendConfig& backend : service.backends) out["backends"].push_back(write_backend(backend));
@@ -144,7 +145,7 @@ Json write_config(const Config& config, bool with_secrets) {
   out["defaults"] = Json{{"table_size", config.defaults.table_size},
                          {"mode", to_string(config.defaults.mode)},
                          {"fail", to_string(config.defaults.fail)},
-                         {"timeouts", write_timeouts(config.flows.timeouts)}};
+                         {"timeouts", write_timeouts(config.defaults.timeouts)}};
   write_health(config.defaults.health, out["defaults"]);
   out["flow_table"] =
       Json{{"capacity", config.flows.capacity}, {"max_inserts_per_s", config.flows.max_inserts_per_s}};

@@ -12,6 +12,7 @@
 
 #include "control/config_quic.h"
 #include "control/netdev.h"
+#include "dataplane/clock.h"
 #include "dataplane/limits.h"
 #include "dataplane/rss.h"
 
@@ -25,13 +26,6 @@ std::string too_long(const std::string& interface, uint32_t mtu) {
   return fmt::format(
       "interface {}: received packets longer than {} bytes are lost until a restart, the MTU is {} now",
       interface, kMaxFrameLength, mtu);
-}
-
-/// Of the workers' clock, CLOCK_MONOTONIC.
-uint64_t monotonic_now_ns() {
-  return static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::nanoseconds>(
-                                   std::chrono::steady_clock::now().time_since_epoch())
-                                   .count());
 }
 
 // Workers pass a quiescent point every round, so a retired table is free microseconds later and the first look
@@ -79,7 +73,7 @@ std::string fixed_part(const std::vector<ConfigChange>& changes) {
   for (const ConfigChange& c : changes) {
     for (const std::string_view part :
          {"interfaces", "hash_seed", "flow_table", "instance", "control", "fallback_verdict", "hugepages",
-          "defaults/timeouts", "nat/ports", "nat/capacity", "nat/timeouts"}) {
+          "nat/ports", "nat/capacity", "nat/timeouts"}) {
       if (std::string_view(c.path).starts_with(part)) return c.path;
     }
   }
@@ -214,7 +208,7 @@ tl::expected<void, std::string> Controller::rebuild() {
       spdlog::warn(too_long(link.name, link.mtu));
   }
   seen_ = {hops_->all(), view.links, view.vlans, view.own};
-  auto table = builder_.build(config_, view, monotonic_now_ns(), health_view(config_));
+  auto table = builder_.build(config_, view, monotonic_ns(), health_view(config_));
   if (!table) return tl::unexpected(table.error());
   const ReplyRules replies = reply_rules_of(**table, config_.nat.table, view.own);
   auto published = engine_->publish(std::move(*table), replies);
@@ -268,7 +262,7 @@ void Controller::follow_channels() {
 
 void Controller::look_after_queues() {
   if (care_timer_ != 0) loop_.cancel(care_timer_);
-  engine_->look_after(monotonic_now_ns() / 1'000'000, [this](int ifindex) {
+  engine_->look_after(monotonic_ns() / 1'000'000, [this](int ifindex) {
     const auto link = hops_->link(ifindex);
     return link && link->up && link->carrier;
   });
@@ -283,7 +277,7 @@ void Controller::look_after_queues() {
 void Controller::look_at_balance() {
   std::vector<uint64_t> received;
   for (const auto& worker : engine_->workers()) received.push_back(worker->state().counters.received.read());
-  if (!balance_.observe(monotonic_now_ns() / 1'000'000, received)) return;
+  if (!balance_.observe(monotonic_ns() / 1'000'000, received)) return;
   if (balance_.warning().empty()) {
     spdlog::info("the packets are spread over the workers again");
   } else {

@@ -9,6 +9,8 @@
 
 #include "control/controller.h"
 
+#include "dataplane/clock.h"
+
 namespace xebec {
 namespace {
 
@@ -81,10 +83,7 @@ tl::expected<std::vector<ServiceImpact>, std::string> Controller::find_impact(co
     return hop != nullptr ? hop : &assumed[address.is_v4() ? 1 : 0];
   };
   TableBuilder trial = builder_;  // with the ids and arrays of now, and nobody sees what it makes of them
-  const auto now = std::chrono::steady_clock::now().time_since_epoch();
-  const auto now_ns =
-      static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::nanoseconds>(now).count());
-  const auto table = trial.build(wanted, view, now_ns, health_view(wanted));
+  const auto table = trial.build(wanted, view, monotonic_ns(), health_view(wanted));
   if (!table) return tl::unexpected(table.error());
   return impact_of(engine_->table(), **table,
                    [this](uint32_t id) { return uint64_t{engine_->flows(id).flows}; });

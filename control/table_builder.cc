@@ -93,6 +93,12 @@ tl::expected<std::unique_ptr<const Table>, std::string> TableBuilder::build(cons
     }
   }
   parts.backends.resize(ids_.end());
+  std::set<FlowTimeouts> timeouts;
+  for (const ServiceConfig& service : config.services) {
+    if (service.timeouts) timeouts.insert(*service.timeouts);
+  }
+  timeout_classes_.assign(config.defaults.timeouts, timeouts);
+  parts.timeouts = timeout_classes_.all();
 
   std::vector<Draft> drafts;
   for (const ServiceConfig& service : config.services) {
@@ -193,6 +199,7 @@ TableBuilder::Draft TableBuilder::draft(const Drafting& all, const ServiceConfig
   s.stateless = service.stateless;
   s.mss_clamp = service.mss_clamp;
   s.fragment = service.fragment;
+  if (service.timeouts) s.timeout_class = timeout_classes_.of(*service.timeouts);
   s.vip_length = service.vip_length;
   s.last_port = service.last_port;
   s.hash_input = service.hash;

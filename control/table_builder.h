@@ -16,6 +16,7 @@
 #include "control/backend_ids.h"
 #include "control/config.h"
 #include "control/next_hops.h"
+#include "control/timeout_classes.h"
 #include "dataplane/table.h"
 
 namespace xebec {
@@ -144,6 +145,7 @@ class TableBuilder {
   uint64_t maglev_seed_;
   uint64_t generation_ = 0;
   BackendIds ids_;
+  TimeoutClasses timeout_classes_;
   std::map<std::string, Cached> lookups_;
   std::map<uint32_t, NextHop> last_hops_;  // by backend id, resolved ones only
   Statuses status_;

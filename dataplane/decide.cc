@@ -170,7 +170,8 @@ void Decider::choose_new(const FlowHit& stale) {
 // The flow, at `backend_id`. False: there is no place for it.
 bool Decider::remember(uint32_t backend_id) {
   const uint64_t forgotten = forgotten_by(state_.flows);
-  const bool placed = state_.flows.insert(parsed_.key, hand_.probe, backend_id, parsed_.tcp_flags, now_ns_);
+  const bool placed = state_.flows.insert(parsed_.key, hand_.probe, backend_id, parsed_.tcp_flags, now_ns_,
+                                          table_.services()[decision_.service].timeout_class);
   if (forgotten_by(state_.flows) != forgotten) state_.forgot_ns = now_ns_;
   return placed;
 }

@@ -48,7 +48,7 @@ static_assert(sizeof(FlowAddresses) == 32);
 struct alignas(64) FlowBucket {
   std::array<uint16_t, kBucketPlaces> tags;      ///< of the hash; 0: the place is free
   std::array<uint8_t, kBucketPlaces> protocols;  ///< IP protocol
-  std::array<uint8_t, kBucketPlaces> states;     ///< FlowState
+  std::array<uint8_t, kBucketPlaces> states;     ///< FlowState, and the timeout class above it
   std::array<uint32_t, kBucketPlaces> seen;      ///< tick of the flow's last packet
   std::array<uint32_t, kBucketPlaces> ports;     ///< source and destination, as on the wire
   std::array<uint32_t, kBucketPlaces> backends;

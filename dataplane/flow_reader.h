@@ -57,10 +57,12 @@ class FlowReader {
     const uint8_t state = peek_at(b.states[i]);
     const auto silence = static_cast<int32_t>(tick - peek_at(b.seen[i]));
     out.backend_id = peek_at(b.backends[i]);
-    if (state >= kFlowStates || silence > static_cast<int32_t>(table_.timeouts_[state])) return false;
+    if ((state & FlowTable::kStateMask) >= kFlowStates ||
+        silence > static_cast<int32_t>(__atomic_load_n(&table_.timeouts_[state], __ATOMIC_RELAXED)))
+      return false;
     const FlowProbe probe = table_.probe(flow_hash(secret_, out.key));
     if (probe.tag != tag || (probe.first != &b && probe.second != &b)) return false;
-    out.state = static_cast<FlowState>(state);
+    out.state = FlowTable::state_in(state);
     out.silent_s = FlowTable::seconds_of(silence);
     return true;
   }

@@ -38,14 +38,22 @@ FlowTable::FlowTable(const FlowTableConfig& config)
       pages_(count_ * sizeof(FlowBucket)),
       buckets_(static_cast<FlowBucket*>(pages_.start())),
       budget_(config.max_inserts_per_s) {
-  auto set = [this](FlowState state, uint32_t seconds) {
-    timeouts_[static_cast<std::size_t>(state)] = timeout_ticks(seconds);
-  };
-  set(FlowState::half_open, config.timeouts.syn_s);
-  set(FlowState::established, config.timeouts.established_s);
-  set(FlowState::picked_up, config.timeouts.established_s);
-  set(FlowState::closing, config.timeouts.fin_s);
-  set(FlowState::datagram, config.timeouts.udp_s);
+  std::array<FlowTimeouts, kTimeoutClasses> classes;
+  classes.fill(config.timeouts);
+  set_timeouts(classes);
+}
+
+void FlowTable::set_timeouts(std::span<const FlowTimeouts> classes) {
+  for (std::size_t c = 0; c < classes.size(); ++c) {
+    const auto set = [&](FlowState state, uint32_t seconds) {
+      put(timeouts_[(c << kClassShift) + static_cast<std::size_t>(state)], timeout_ticks(seconds));
+    };
+    set(FlowState::half_open, classes[c].syn_s);
+    set(FlowState::established, classes[c].established_s);
+    set(FlowState::picked_up, classes[c].established_s);
+    set(FlowState::closing, classes[c].fin_s);
+    set(FlowState::datagram, classes[c].udp_s);
+  }
 }
 
 void FlowTable::forget(Place p) {
@@ -58,7 +66,8 @@ void FlowTable::change_state(Place p, uint8_t tcp_flags) {
   const FlowState state = state_at(p);
   const FlowState next = next_state(state, tcp_flags);
   if (next == state) return;
-  put(p.bucket->states[p.index], static_cast<uint8_t>(next));
+  uint8_t& byte = p.bucket->states[p.index];
+  put(byte, static_cast<uint8_t>((byte & ~kStateMask) | static_cast<uint8_t>(next)));
   if (next == FlowState::closing) counts_.closes(p.bucket->backends[p.index]);
 }
 
@@ -170,7 +179,7 @@ FlowHit FlowTable::peek(const FlowKey& key, const FlowProbe& probe, uint64_t now
 }
 
 bool FlowTable::insert(const FlowKey& key, const FlowProbe& probe, uint32_t backend_id, uint8_t tcp_flags,
-                       uint64_t now_ns) {
+                       uint64_t now_ns, uint8_t timeout_class) {
   const uint32_t tick = tick_of(now_ns);
   if (const Place known = find_live(key, probe, tcp_flags, tick); known.bucket != nullptr) {
     advance(known, tcp_flags, tick);
@@ -191,7 +200,8 @@ bool FlowTable::insert(const FlowKey& key, const FlowProbe& probe, uint32_t back
   FlowBucket& bucket = *place.bucket;
   put(bucket.tags[place.index], probe.tag);
   put(bucket.protocols[place.index], key.protocol);
-  put(bucket.states[place.index], static_cast<uint8_t>(state));
+  put(bucket.states[place.index],
+      static_cast<uint8_t>(uint32_t{timeout_class} << kClassShift | static_cast<uint8_t>(state)));
   put(bucket.seen[place.index], tick);
   put(bucket.ports[place.index], ports_of(key));
   put(bucket.backends[place.index], backend_id);

@@ -11,31 +11,25 @@
 #include <bit>
 #include <cstddef>
 #include <cstdint>
+#include <span>
 
 #include "dataplane/flow_bucket.h"
 #include "dataplane/flow_counts.h"
 #include "dataplane/flow_filter.h"
 #include "dataplane/flow_key.h"
 #include "dataplane/flow_state.h"
+#include "dataplane/flow_timeouts.h"
 #include "dataplane/insert_budget.h"
 #include "dataplane/limits.h"
 #include "dataplane/zero_pages.h"
 
 namespace xebec {
 
-/// Seconds a flow may be silent in each state before its place may be reused.
-struct FlowTimeouts {
-  uint32_t established_s = 3600;
-  uint32_t syn_s = 10;
-  uint32_t fin_s = 10;
-  uint32_t udp_s = 30;
-};
-
 struct FlowTableConfig {
   /// Flows it shall hold at once. A quarter more places are made, 60 bytes a flow, so that a table with this
   /// many flows refuses fewer than 1 in 10,000 for want of a place.
   uint32_t capacity = kDefaultFlowCapacity;
-  FlowTimeouts timeouts;
+  FlowTimeouts timeouts;  ///< of every class, until set_timeouts()
   uint32_t max_inserts_per_s = 1'000'000;  ///< beyond it new flows are forwarded unremembered
 };
 
@@ -109,9 +103,12 @@ class FlowTable {
   /// Taken is an expired one, else a free one, else that of the half-open, closing or once-seen flow which
   /// was silent longest; else one flow may go to its other bucket. An established TCP or live UDP flow never
   /// gives way. A FIN or RST makes nobody give way. A flow that is there after all, because an earlier packet
-  /// of the batch made it, is advanced as by lookup() and gets `backend_id`.
+  /// of the batch made it, is advanced as by lookup() and gets `backend_id`. timeout_class: below kTimeoutClasses.
   bool insert(const FlowKey& key, const FlowProbe& probe, uint32_t backend_id, uint8_t tcp_flags,
-              uint64_t now_ns);
+              uint64_t now_ns, uint8_t timeout_class = 0);
+
+  /// Of the classes from 0 on, at most kTimeoutClasses of them; those behind keep theirs. For flows that are there, too.
+  void set_timeouts(std::span<const FlowTimeouts> classes);
 
   /// Gives a flow found in this batch another backend.
   void move(uint32_t slot, uint32_t backend_id);
@@ -166,7 +163,12 @@ class FlowTable {
   static uint32_t ports_of(const FlowKey& key);
   static bool holds(const FlowBucket& bucket, uint32_t i, const FlowKey& key);
 
-  static FlowState state_at(Place p) { return static_cast<FlowState>(p.bucket->states[p.index]); }
+  /// A place's state byte: the state in the lower bits, the timeout class above.
+  static constexpr uint32_t kClassShift = 3;
+  static constexpr uint8_t kStateMask = (1u << kClassShift) - 1;
+  static_assert(kFlowStates <= 1u << kClassShift && kTimeoutClasses << kClassShift == 256);
+  static FlowState state_in(uint8_t byte) { return static_cast<FlowState>(byte & kStateMask); }
+  static FlowState state_at(Place p) { return state_in(p.bucket->states[p.index]); }
   static int32_t silence(Place p, uint32_t tick) {
     return static_cast<int32_t>(tick - p.bucket->seen[p.index]);
   }
@@ -190,7 +192,7 @@ class FlowTable {
   FlowBucket* buckets_;
   uint32_t swept_to_ = 0;  // the bucket that sweep() looks at next
   FlowCounts counts_;
-  std::array<uint32_t, kFlowStates> timeouts_{};
+  std::array<uint32_t, 256> timeouts_{};  // ticks, by state byte
   InsertBudget budget_;
   FlowTableStats stats_;
 };
@@ -293,7 +295,7 @@ template <typename F>
 void FlowTable::for_each_flow(const F& f) const {
   for (const FlowBucket* bucket = buckets_; bucket != buckets_ + count_; ++bucket) {
     for (uint32_t i = 0; i < kBucketPlaces; ++i) {
-      if (bucket->tags[i] != 0) f(bucket->backends[i], static_cast<FlowState>(bucket->states[i]));
+      if (bucket->tags[i] != 0) f(bucket->backends[i], state_in(bucket->states[i]));
     }
   }
 }

@@ -410,6 +410,14 @@ void forward_all(const Table& table, ForwardState& state, std::span<Packet> pack
   if (table.translates()) count_nat(state);
 }
 
+// Timeouts of services may change with a table.
+void adopt_timeouts(const Table& table, ForwardState& state) {
+  if (state.timeouts_of == table.generation()) [[likely]]
+    return;
+  state.timeouts_of = table.generation();
+  state.flows.set_timeouts(table.timeouts());
+}
+
 // Of a table of the default size all slots are looked at every 8 s: five looks a second by a worker that sleeps.
 constexpr uint32_t kHousekeepingSlots = 1u << 12;
 constexpr uint64_t kHousekeepingNs = 100'000'000;
@@ -444,6 +452,7 @@ ForwardState::ForwardState(const FlowTableConfig& flow_config, NatTables* shared
 ForwardState::~ForwardState() = default;
 
 void housekeep(const Table& table, ForwardState& state, uint64_t now_ns) {
+  adopt_timeouts(table, state);
   sweep_flows(table, state, now_ns);
   if (now_ns - state.nat_kept_ns < kHousekeepingNs) return;
   state.nat_kept_ns = now_ns;
@@ -475,6 +484,7 @@ void forward_held(const Table& table, ForwardState& state, std::span<Packet> pac
   assert(packets.size() <= kBatchSize);
   Counter& held = state.counters.held;
   held.set(held.read() - packets.size());
+  adopt_timeouts(table, state);
   (void)locate_all(table, state, packets, decisions);
   forward_all(table, state, packets, decisions, now_ns);
 }
@@ -483,6 +493,7 @@ void forward_batch(const Table& table, ForwardState& state, std::span<Packet> pa
                    std::span<Decision> decisions, uint64_t now_ns) {
   assert(packets.size() == decisions.size());
   assert(packets.size() <= kBatchSize);
+  adopt_timeouts(table, state);
   const uint64_t bytes = locate_all(table, state, packets, decisions);
   state.counters.received.add(packets.size());
   state.counters.received_bytes.add(bytes);

@@ -106,6 +106,7 @@ struct ForwardState {
   WorkerCounters counters;
   /// When a new connection last went unremembered or was forgotten; then no unknown one has a second chance.
   uint64_t forgot_ns = 0;
+  uint64_t timeouts_of = UINT64_MAX;  ///< generation of the table whose timeouts the flow table has
   uint64_t housekept_ns = 0;  ///< when housekeep() last swept the flow table
   uint64_t nat_kept_ns = 0;   ///< ... looked for expired translations
 

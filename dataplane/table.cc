@@ -44,6 +44,7 @@ class Checker {
   void check() {
     if (parts_.services.size() > kMaxServices) broken("services", "too many");
     if (parts_.backends.size() > kMaxBackends) broken("backends", "too many");
+    if (parts_.timeouts.size() > kTimeoutClasses) broken("timeouts", "too many classes");
     for (uint32_t i = 0; i < parts_.services.size(); ++i) check_service(i);
     for (uint32_t id = 0; id < parts_.backends.size(); ++id) check_backend(id);
   }
@@ -59,6 +60,8 @@ class Checker {
 
   void check_service(uint32_t index) {
     const Service& service = parts_.services[index];
+    require(service.timeout_class == 0 || service.timeout_class < parts_.timeouts.size(), service,
+            "its timeout class is not among the timeouts");
     require(has_ports(service.protocol) || service.protocol == kProtoAny, service,
             "neither TCP, UDP, SCTP nor any protocol");
     require(!is_unspecified(service.vip), service, "it has no address");

@@ -15,6 +15,7 @@
 
 #include "dataplane/algorithm.h"
 #include "dataplane/flow_key.h"
+#include "dataplane/flow_timeouts.h"
 #include "dataplane/hash_input.h"
 #include "dataplane/ip_address.h"
 #include "dataplane/limits.h"
@@ -126,6 +127,7 @@ struct Service {
   bool exceptional = false;
   uint8_t vip_length = IpPrefix::kFullLength;  ///< less: `vip` is the network of a prefix
   bool fragment = false;                       ///< IPv4 without DF that is too big is sent in pieces
+  uint8_t timeout_class = 0;                   ///< index into TableParts::timeouts
   HashInput hash_input = HashInput::five_tuple;
   uint16_t last_port = 0;  ///< of a range; 0: `port` alone
   std::shared_ptr<const MaglevTable>
@@ -161,6 +163,8 @@ struct TableParts {
   std::vector<IpAddress> nat_sources_v6;
   std::array<uint16_t, kMaxInterfaces> mtus{};  ///< of the interfaces; 0: not known, none is kept to
   IcmpPolicy icmp;
+  /// By timeout class, at most kTimeoutClasses; empty: the workers' flow tables keep what they have.
+  std::vector<FlowTimeouts> timeouts;
 };
 
 class Table {
@@ -175,6 +179,7 @@ class Table {
   std::span<const Service> services() const { return parts_.services; }
   std::span<const Backend> backends() const { return parts_.backends; }
   const IcmpPolicy& icmp() const { return parts_.icmp; }
+  std::span<const FlowTimeouts> timeouts() const { return parts_.timeouts; }
   /// True if some usable backend has a mode that puts a header in front of the packet.
   bool encapsulates() const { return encapsulates_; }
   /// True if some backend's replies come through here, whether or not it takes packets at present.

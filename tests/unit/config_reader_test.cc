@@ -89,10 +89,10 @@ TEST(ConfigReader, ReadsEveryKey) {
   EXPECT_EQ(c.interfaces, (std::vector<InterfaceConfig>{eth0, eth1, eth2}));
 
   EXPECT_EQ(c.defaults, (ServiceDefaults{Mode::ipip, 251}));
-  EXPECT_EQ(c.flows.timeouts.established_s, 100u);
-  EXPECT_EQ(c.flows.timeouts.syn_s, 1u);
-  EXPECT_EQ(c.flows.timeouts.fin_s, 2u);
-  EXPECT_EQ(c.flows.timeouts.udp_s, 3u);
+  EXPECT_EQ(c.defaults.timeouts.established_s, 100u);
+  EXPECT_EQ(c.defaults.timeouts.syn_s, 1u);
+  EXPECT_EQ(c.defaults.timeouts.fin_s, 2u);
+  EXPECT_EQ(c.defaults.timeouts.udp_s, 3u);
   EXPECT_EQ(c.flows.capacity, 2048u);
   EXPECT_EQ(c.flows.max_inserts_per_s, 5000u);
   EXPECT_EQ(c.tunnel.source_ipv4, (TunnelSource{*IpAddress::parse("10.0.0.1"), 8}));
@@ -689,7 +689,7 @@ class RandomConfig {
     c.defaults = {static_cast<Mode>(pick(2)), prime()};
     c.flows.capacity = 1024 + pick(100'000);
     c.flows.max_inserts_per_s = 1 + pick(1'000'000);
-    c.flows.timeouts = {1 + pick(604'800), 1 + pick(60), 1 + pick(60), 1 + pick(60)};
+    c.defaults.timeouts = {1 + pick(604'800), 1 + pick(60), 1 + pick(60), 1 + pick(60)};
     c.tunnel = tunnel();
     c.icmp = {pick(1'000'001), pick(1'000'001)};
     if (coin()) c.control.socket = "/run/" + std::to_string(pick(100));
