@@ -137,7 +137,7 @@ struct ServiceDefaults {
   Mode mode = Mode::dsr_l2;
   uint32_t table_size = kDefaultLookupSize;
   FailPolicy fail = FailPolicy::drop;
-  FlowTimeouts timeouts;
+  FlowTimeouts timeouts{};
   HealthConfig health{};  ///< inherited when it is used, so that a change of it reaches every service
   bool operator==(const ServiceDefaults&) const = default;
 };

@@ -88,7 +88,8 @@ TEST(ConfigReader, ReadsEveryKey) {
   eth2.local_mac = MacAddress{{2, 0, 0, 0, 0, 12}};
   EXPECT_EQ(c.interfaces, (std::vector<InterfaceConfig>{eth0, eth1, eth2}));
 
-  EXPECT_EQ(c.defaults, (ServiceDefaults{Mode::ipip, 251}));
+  EXPECT_EQ(c.defaults.mode, Mode::ipip);
+  EXPECT_EQ(c.defaults.table_size, 251u);
   EXPECT_EQ(c.defaults.timeouts.established_s, 100u);
   EXPECT_EQ(c.defaults.timeouts.syn_s, 1u);
   EXPECT_EQ(c.defaults.timeouts.fin_s, 2u);
