@@ -427,10 +427,10 @@ class CliTest(unittest.TestCase):
             self.assertEqual(self.asked()[2], {"admin": verb})
 
     def test_times_have_units(self):
-        for text in ("0s", "5 m", "abc", "-1s", "1d", ""):
+        for text in ("0s", "5 m", "abc", "-1s", "1w", ""):
             done = self.run_tool("backend", "drain", "web", "10.0.1.11", f"--deadline={text}")
             self.assertEqual(done.returncode, 2, f"{text}: {done.stderr}")
-        for text, ms in (("500ms", 500), ("60", 60_000), ("5m", 300_000), ("1h", 3_600_000)):
+        for text, ms in (("500ms", 500), ("60", 60_000), ("5m", 300_000), ("1h", 3_600_000), ("1d", 86_400_000)):
             self.daemon.answer("POST", f"/v1/services/web/backends/10.0.1.11/drain?deadline_ms={ms}", change([]))
             self.assertEqual(self.run_tool("backend", "drain", "web", "10.0.1.11", "--deadline", text).returncode, 0, text)
 
