@@ -9,7 +9,7 @@
 namespace xebec {
 namespace {
 
-HttpResponse list(const Call& call) {
+HttpResponse list_backends(const Call& call) {
   const std::string* wanted = call.asked("service");
   if (wanted != nullptr && call.service(*wanted) == nullptr) return no_service(*wanted);
   Json rows = Json::array();
@@ -20,12 +20,12 @@ HttpResponse list(const Call& call) {
   return answer(200, {{"schema", "xebec.backend-list/1"}, {"backends", rows}});
 }
 
-HttpResponse add(const Call& call) {
+HttpResponse add_backend(const Call& call) {
   const auto body = parse_body(call.request.body);
   return body ? answer(call.controller.add_backend(call.path[1], *body, call.terms()), 201) : body.error();
 }
 
-HttpResponse set(const Call& call) {
+HttpResponse set_backend(const Call& call) {
   const auto address = IpAddress::parse(call.path[3]);
   if (!address) return not_an_address(call.path[3]);
   const auto body = parse_body(call.request.body);
@@ -42,12 +42,12 @@ HttpResponse drain_address(const Call& call, const IpAddress& address, bool then
   return answer(call.controller.drain_backend(call.path[1], address, order, call.terms()), 200);
 }
 
-HttpResponse drain(const Call& call) {
+HttpResponse drain_backend(const Call& call) {
   const auto address = IpAddress::parse(call.path[3]);
   return address ? drain_address(call, *address, false) : not_an_address(call.path[3]);
 }
 
-HttpResponse remove(const Call& call) {
+HttpResponse remove_backend(const Call& call) {
   const auto address = IpAddress::parse(call.path[3]);
   if (!address) return not_an_address(call.path[3]);
   if (call.flag("drain")) return drain_address(call, *address, true);
@@ -58,11 +58,11 @@ HttpResponse remove(const Call& call) {
 
 std::span<const Route> backend_routes() {
   static constexpr Route kRoutes[] = {
-      {"GET", "backends", Access::read, list},
-      {"POST", "services/*/backends", Access::change, add},
-      {"PATCH", "services/*/backends/*", Access::change, set},
-      {"DELETE", "services/*/backends/*", Access::change, remove},
-      {"POST", "services/*/backends/*/drain", Access::change, drain},
+      {"GET", "backends", Access::read, list_backends},
+      {"POST", "services/*/backends", Access::change, add_backend},
+      {"PATCH", "services/*/backends/*", Access::change, set_backend},
+      {"DELETE", "services/*/backends/*", Access::change, remove_backend},
+      {"POST", "services/*/backends/*/drain", Access::change, drain_backend},
   };
   return kRoutes;
 }

@@ -94,7 +94,7 @@ tl::expected<void, HttpResponse> read_key(const Config& config, const std::strin
                 "reasons, service, backend, snaplen, sample, count, sent; docs/api.md");
 }
 
-HttpResponse start(const Call& call) {
+HttpResponse start_capture(const Call& call) {
   const auto parsed = parse_body(call.request.body);
   if (!parsed) return parsed.error();
   const Json body = *parsed;
@@ -113,7 +113,7 @@ HttpResponse start(const Call& call) {
                       {"read_within_seconds", Captures::kPatience.count()}});
 }
 
-HttpResponse list(const Call& call) {
+HttpResponse list_captures(const Call& call) {
   Json rows = Json::array();
   for (const Captures::Running& r : call.controller.captures().running()) {
     rows.push_back({{"capture", r.number}, {"comment", r.comment}, {"packets", r.written}, {"lost", r.lost}});
@@ -122,7 +122,7 @@ HttpResponse list(const Call& call) {
 }
 
 /// What was captured since the last piece, by `take`: Captures::read or Captures::stop.
-HttpResponse piece(const Call& call, std::optional<std::string> (Captures::*take)(uint64_t)) {
+HttpResponse capture_piece(const Call& call, std::optional<std::string> (Captures::*take)(uint64_t)) {
   const auto number = decimal(call.path[1]);
   std::optional<std::string> blocks;
   if (number) blocks = (call.controller.captures().*take)(*number);
@@ -132,21 +132,21 @@ HttpResponse piece(const Call& call, std::optional<std::string> (Captures::*take
   return HttpResponse{200, std::move(*blocks), "application/x-pcapng"};
 }
 
-HttpResponse read(const Call& call) {
-  return piece(call, &Captures::read);
+HttpResponse read_capture(const Call& call) {
+  return capture_piece(call, &Captures::read);
 }
-HttpResponse stop(const Call& call) {
-  return piece(call, &Captures::stop);
+HttpResponse stop_capture(const Call& call) {
+  return capture_piece(call, &Captures::stop);
 }
 
 }  // namespace
 
 std::span<const Route> capture_routes() {
   static constexpr Route kRoutes[] = {
-      {"GET", "captures", Access::read, list},
-      {"POST", "captures", Access::change, start},
-      {"POST", "captures/*/read", Access::look, read},
-      {"DELETE", "captures/*", Access::change, stop},
+      {"GET", "captures", Access::read, list_captures},
+      {"POST", "captures", Access::change, start_capture},
+      {"POST", "captures/*/read", Access::look, read_capture},
+      {"DELETE", "captures/*", Access::change, stop_capture},
   };
   return kRoutes;
 }

@@ -25,7 +25,7 @@ Json unconfirmed_of(const Controller& controller) {
           {"remaining_ms", std::chrono::duration_cast<std::chrono::milliseconds>(left).count()}};
 }
 
-HttpResponse show(const Call& call) {
+HttpResponse show_config(const Call& call) {
   const Controller& c = call.controller;
   return tagged(call, answer(200, {{"schema", "xebec.config/1"},
                                    {"config", write_config(c.config(), false)},
@@ -35,7 +35,7 @@ HttpResponse show(const Call& call) {
                                    {"unconfirmed", unconfirmed_of(c)}}));
 }
 
-HttpResponse history(const Call& call) {
+HttpResponse show_history(const Call& call) {
   Json rows = Json::array();
   for (const ConfigHistory::Entry& entry : call.controller.history().entries()) {
     rows.push_back({{"config_generation", entry.generation},
@@ -51,7 +51,7 @@ HttpResponse history(const Call& call) {
                                    {"unconfirmed", unconfirmed_of(call.controller)}}));
 }
 
-HttpResponse put(const Call& call) {
+HttpResponse put_config(const Call& call) {
   const auto config = read_config(call.request.body, "(request)", HiddenKeys::allowed);
   if (!config) return failure(422, "invalid_config", "configuration rejected", {}, config.error());
   const auto confirm_ms = number_in_query(call, "confirm_within_ms", 0, kLongestTermMs);
@@ -63,17 +63,17 @@ HttpResponse put(const Call& call) {
   return answer(call.controller.apply(*config, terms), 200);
 }
 
-HttpResponse check(const Call& call) {
+HttpResponse check_config_text(const Call& call) {
   const auto config = read_config(call.request.body, "(request)", HiddenKeys::allowed);
   if (!config) return failure(422, "invalid_config", "configuration rejected", {}, config.error());
   return answer(200, {{"schema", "xebec.check/1"}, {"ok", true}});
 }
 
-HttpResponse confirm(const Call& call) {
+HttpResponse confirm_config(const Call& call) {
   return answer(call.controller.confirm(call.terms()), 200);
 }
 
-HttpResponse rollback(const Call& call) {
+HttpResponse roll_back(const Call& call) {
   const auto generation = number_in_query(call, "config_generation", 0, UINT32_MAX);
   if (!generation) return generation.error();
   ChangeTerms terms = call.terms();
@@ -81,7 +81,7 @@ HttpResponse rollback(const Call& call) {
   return answer(call.controller.rollback(*generation, terms), 200);
 }
 
-HttpResponse save(const Call& call) {
+HttpResponse save_config(const Call& call) {
   const auto path = call.controller.save_config(call.flag("force"), call.terms().by);
   if (!path) return failure(path.error());
   return answer(200, {{"schema", "xebec.save/1"},
@@ -93,13 +93,13 @@ HttpResponse save(const Call& call) {
 
 std::span<const Route> config_routes() {
   static constexpr Route kRoutes[] = {
-      {"GET", "config", Access::read, show},
-      {"GET", "config/history", Access::read, history},
-      {"PUT", "config", Access::change, put},
-      {"POST", "config/check", Access::look, check},
-      {"POST", "config/confirm", Access::change, confirm},
-      {"POST", "config/rollback", Access::change, rollback},
-      {"POST", "config/save", Access::change, save},
+      {"GET", "config", Access::read, show_config},
+      {"GET", "config/history", Access::read, show_history},
+      {"PUT", "config", Access::change, put_config},
+      {"POST", "config/check", Access::look, check_config_text},
+      {"POST", "config/confirm", Access::change, confirm_config},
+      {"POST", "config/rollback", Access::change, roll_back},
+      {"POST", "config/save", Access::change, save_config},
   };
   return kRoutes;
 }

@@ -34,7 +34,7 @@ std::vector<DoctorPatient> patients_of(const Controller& controller, const std::
   return patients;
 }
 
-Json report(uint64_t number, const Doctor::Report& found) {
+Json report_examination(uint64_t number, const Doctor::Report& found) {
   constexpr const char* kLevels[] = {"ok", "warn", "fail"};
   Json rows = Json::array();
   for (const Finding& f : found.findings)
@@ -56,7 +56,7 @@ HttpResponse examine(const Call& call) {
   const auto number =
       controller.doctor().examine(patients_of(controller, service), links, controller.own_addresses());
   if (!number) return failure(409, "conflict", number.error());
-  return answer(202, report(*number, *controller.doctor().find(*number)));
+  return answer(202, report_examination(*number, *controller.doctor().find(*number)));
 }
 
 HttpResponse findings(const Call& call) {
@@ -64,7 +64,7 @@ HttpResponse findings(const Call& call) {
   const Doctor::Report* found = number ? call.controller.doctor().find(*number) : nullptr;
   if (found == nullptr)
     return failure(404, "not_found", fmt::format("doctor {}: there is none of this number", call.path[1]));
-  return answer(200, report(*number, *found));
+  return answer(200, report_examination(*number, *found));
 }
 
 }  // namespace

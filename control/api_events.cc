@@ -41,7 +41,7 @@ std::string epoch_of(const Controller& controller) {
   return fmt::format("{}-{}", getpid(), controller.started_at().time_since_epoch().count());
 }
 
-HttpResponse list(const Call& call) {
+HttpResponse list_events(const Call& call) {
   const auto after = number_in_query(call, "after", 0, UINT64_MAX);
   if (!after) return after.error();
   const auto last_s = number_in_query(call, "last_seconds", 0, UINT64_MAX);
@@ -85,7 +85,7 @@ HttpResponse list(const Call& call) {
 
 std::span<const Route> event_routes() {
   static constexpr Route kRoutes[] = {
-      {"GET", "events", Access::read, list},
+      {"GET", "events", Access::read, list_events},
   };
   return kRoutes;
 }

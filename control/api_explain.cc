@@ -52,7 +52,7 @@ tl::expected<void, std::string> read_which_flow(const Call& call, const Service&
   return {};
 }
 
-HttpResponse which(const Call& call) {
+HttpResponse which_backend(const Call& call) {
   const std::string* src = call.asked("src");
   if (src == nullptr) return failure(400, "usage", "which: needs src=ADDRESS:PORT");
   const auto source = parse_endpoint(*src);
@@ -71,7 +71,7 @@ HttpResponse which(const Call& call) {
   return no_service(call.path[1]);
 }
 
-HttpResponse explain(const Call& call) {
+HttpResponse explain_flow(const Call& call) {
   const std::string *src = call.asked("src"), *dst = call.asked("dst");
   if (src == nullptr || dst == nullptr)
     return failure(400, "usage", "explain: needs src=ADDRESS:PORT and dst=VIP:PORT/PROTO");
@@ -89,8 +89,8 @@ HttpResponse explain(const Call& call) {
 
 std::span<const Route> explain_routes() {
   static constexpr Route kRoutes[] = {
-      {"GET", "services/*/which", Access::read, which},
-      {"GET", "explain", Access::read, explain},
+      {"GET", "services/*/which", Access::read, which_backend},
+      {"GET", "explain", Access::read, explain_flow},
   };
   return kRoutes;
 }

@@ -122,7 +122,7 @@ Json row_of(const Controller& controller, const Worker& worker, const FlowSeen& 
           {"worker", worker.options().id}};
 }
 
-HttpResponse list(const Call& call) {
+HttpResponse list_flows(const Call& call) {
   const auto filter = filter_of(call);
   if (!filter) return filter.error();
   const auto cursor = cursor_of(call);
@@ -137,7 +137,7 @@ HttpResponse list(const Call& call) {
   return answer(200, {{"schema", "xebec.flow-list/1"}, {"flows", rows}, {"next", next}});
 }
 
-HttpResponse count(const Call& call) {
+HttpResponse count_flows(const Call& call) {
   const auto filter = filter_of(call);
   if (!filter) return filter.error();
   const auto cursor = cursor_of(call);
@@ -173,7 +173,7 @@ HttpResponse last_flush(const Call& call) {
   return flush_state(call, 200);
 }
 
-HttpResponse flush(const Call& call) {
+HttpResponse flush_flows(const Call& call) {
   const auto filter = filter_of(call);
   if (!filter) return filter.error();
   const bool everything = !filter->source && !filter->backends;
@@ -195,10 +195,10 @@ HttpResponse flush(const Call& call) {
 
 std::span<const Route> flow_routes() {
   static constexpr Route kRoutes[] = {
-      {"GET", "flows", Access::read, list},
-      {"GET", "flows/count", Access::read, count},
+      {"GET", "flows", Access::read, list_flows},
+      {"GET", "flows/count", Access::read, count_flows},
       {"GET", "flows/flush", Access::read, last_flush},
-      {"POST", "flows/flush", Access::change, flush},
+      {"POST", "flows/flush", Access::change, flush_flows},
   };
   return kRoutes;
 }

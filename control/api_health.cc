@@ -13,7 +13,7 @@
 namespace xebec {
 namespace {
 
-HttpResponse checks(const Call& call) {
+HttpResponse list_checks(const Call& call) {
   const std::string* service = call.asked("service");
   if (service != nullptr && call.service(*service) == nullptr) return no_service(*service);
   Controller& c = call.controller;
@@ -28,7 +28,7 @@ HttpResponse checks(const Call& call) {
                       {"checks", rows}});
 }
 
-HttpResponse transitions(const Call& call) {
+HttpResponse list_transitions(const Call& call) {
   const std::string* service = call.asked("service");
   if (service != nullptr && call.service(*service) == nullptr) return no_service(*service);
   std::optional<IpAddress> backend;
@@ -62,8 +62,8 @@ HttpResponse start_check(const Call& call) {
 
 std::span<const Route> health_routes() {
   static constexpr Route kRoutes[] = {
-      {"GET", "health", Access::read, checks},
-      {"GET", "health/history", Access::read, transitions},
+      {"GET", "health", Access::read, list_checks},
+      {"GET", "health/history", Access::read, list_transitions},
       {"GET", "health/checks/*", Access::read, single_check},
       {"POST", "services/*/backends/*/check", Access::change, start_check},
   };

@@ -5,11 +5,11 @@
 namespace xebec {
 namespace {
 
-HttpResponse list(const Call& call) {
+HttpResponse list_services(const Call& call) {
   return answer(200, {{"schema", "xebec.service-list/1"}, {"services", report_services(call.controller)}});
 }
 
-HttpResponse show(const Call& call) {
+HttpResponse show_service(const Call& call) {
   const ServiceConfig* s = call.service(call.path[1]);
   if (s == nullptr) return no_service(call.path[1]);
   return answer(200, {{"schema", "xebec.service/1"},
@@ -18,21 +18,21 @@ HttpResponse show(const Call& call) {
                       {"config", write_service(*s)}});
 }
 
-HttpResponse add(const Call& call) {
+HttpResponse add_service(const Call& call) {
   const auto body = parse_body(call.request.body);
   return body ? answer(call.controller.add_service(*body, call.terms()), 201) : body.error();
 }
 
-HttpResponse set(const Call& call) {
+HttpResponse set_service(const Call& call) {
   const auto body = parse_body(call.request.body);
   return body ? answer(call.controller.set_service(call.path[1], *body, call.terms()), 200) : body.error();
 }
 
-HttpResponse remove(const Call& call) {
+HttpResponse remove_service(const Call& call) {
   return answer(call.controller.remove_service(call.path[1], call.terms()), 200);
 }
 
-HttpResponse reload(const Call& call) {
+HttpResponse reload_files(const Call& call) {
   return answer(call.controller.reload(call.terms()), 200);
 }
 
@@ -40,9 +40,12 @@ HttpResponse reload(const Call& call) {
 
 std::span<const Route> service_routes() {
   static constexpr Route kRoutes[] = {
-      {"GET", "services", Access::read, list},          {"GET", "services/*", Access::read, show},
-      {"POST", "services", Access::change, add},        {"PATCH", "services/*", Access::change, set},
-      {"DELETE", "services/*", Access::change, remove}, {"POST", "reload", Access::change, reload},
+      {"GET", "services", Access::read, list_services},
+      {"GET", "services/*", Access::read, show_service},
+      {"POST", "services", Access::change, add_service},
+      {"PATCH", "services/*", Access::change, set_service},
+      {"DELETE", "services/*", Access::change, remove_service},
+      {"POST", "reload", Access::change, reload_files},
   };
   return kRoutes;
 }

@@ -5,20 +5,20 @@
 namespace xebec {
 namespace {
 
-HttpResponse status(const Call& call) {
+HttpResponse show_status(const Call& call) {
   return answer(200, report_status(call.controller));
 }
 
-HttpResponse interfaces(const Call& call) {
+HttpResponse list_interfaces(const Call& call) {
   return answer(200,
                 {{"schema", "xebec.interface-list/1"}, {"interfaces", report_interfaces(call.controller)}});
 }
 
-HttpResponse workers(const Call& call) {
+HttpResponse list_workers(const Call& call) {
   return answer(200, {{"schema", "xebec.worker-list/1"}, {"workers", report_workers(call.controller)}});
 }
 
-HttpResponse stats(const Call& call) {
+HttpResponse show_stats(const Call& call) {
   Json backend_rows = Json::array();
   for (const ServiceConfig& s : call.controller.config().services) {
     for (const auto& row : report_backends(call.controller, s)) {
@@ -38,10 +38,10 @@ HttpResponse stats(const Call& call) {
 
 std::span<const Route> status_routes() {
   static constexpr Route kRoutes[] = {
-      {"GET", "status", Access::read, status},
-      {"GET", "interfaces", Access::read, interfaces},
-      {"GET", "workers", Access::read, workers},
-      {"GET", "stats", Access::read, stats},
+      {"GET", "status", Access::read, show_status},
+      {"GET", "interfaces", Access::read, list_interfaces},
+      {"GET", "workers", Access::read, list_workers},
+      {"GET", "stats", Access::read, show_stats},
   };
   return kRoutes;
 }
