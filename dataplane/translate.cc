@@ -101,6 +101,45 @@ void translate_sctp(Packet& packet, const ParsedPacket& parsed, const Endpoints&
   std::memcpy(l4 + kSctpChecksumAt, &crc, sizeof crc);
 }
 
+// How many bytes of transport header and payload the quoted packet had, however much of it is quoted; 0 where its length field
+// does not tell, because it is a fragment.
+uint32_t quoted_l4_length(const uint8_t* quoted_l3, const uint8_t* quoted_l4, uint8_t ip_version) {
+  const auto headers = static_cast<uint32_t>(quoted_l4 - quoted_l3);
+  uint32_t length =
+      static_cast<uint32_t>(sizeof(Ipv6Header)) + view_as<Ipv6Header>(quoted_l3)->payload_length.host();
+  if (ip_version == 4) {
+    const auto& ip = *view_as<Ipv4Header>(quoted_l3);
+    if ((ip.fragment.host() & kIpv4MoreFragments) != 0) return 0;
+    length = ip.total_length.host();
+  }
+  return length > headers ? length - headers : 0;
+}
+
+// New ports in a quoted SCTP packet of `length` bytes. A CRC is linear: what it changes by is the CRC of what the ports change by,
+// with as many zeros behind it as the packet had bytes there. So it comes right though the quotation ends before the packet did.
+void replace_quoted_sctp(uint8_t* l4, const uint8_t* end, uint32_t length, const Endpoints& to,
+                         Difference& message) {
+  uint8_t change[4];
+  std::memcpy(change, l4, sizeof change);
+  replace_ports(l4, to, message);
+  uint32_t crc;
+  uint8_t* const field = l4 + kSctpChecksumAt;
+  if (field + sizeof crc > end || length < sizeof(SctpHeader)) return;
+  for (std::size_t i = 0; i < sizeof change; ++i) change[i] ^= l4[i];
+  uint32_t crc_change = crc32c_update(0, change, sizeof change);
+  constexpr uint8_t kZeros[64] = {};
+  for (std::size_t left = length - sizeof change; left > 0;) {
+    const std::size_t step = std::min(left, sizeof kZeros);
+    crc_change = crc32c_update(crc_change, kZeros, step);
+    left -= step;
+  }
+  std::memcpy(&crc, field, sizeof crc);
+  crc ^= crc_change;
+  uint8_t updated[sizeof crc];
+  std::memcpy(updated, &crc, sizeof crc);
+  message.replace(field, updated, sizeof updated);
+}
+
 void lower_sequence(uint8_t* at, uint32_t less, Difference& difference) {
   Be32 number;
   std::memcpy(&number, at, sizeof number);
@@ -156,7 +195,12 @@ void translate_icmp_error(Packet& packet, const ParsedPacket& parsed, const Endp
   message.add(quoted_addresses);
   if (parsed.ip_version == 4) quoted_addresses.apply(view_as<Ipv4Header>(quoted_l3)->checksum.bytes, message);
   Difference quoted_ports;
-  replace_ports(quoted_l4, quoted, quoted_ports);
+  if (parsed.key.protocol == kProtoSctp) {
+    const uint32_t length = quoted_l4_length(quoted_l3, quoted_l4, parsed.ip_version);
+    replace_quoted_sctp(quoted_l4, end, length, quoted, quoted_ports);
+  } else {
+    replace_ports(quoted_l4, quoted, quoted_ports);
+  }
   if (sequence_less != 0)
     lower_sequence(quoted_l4 + offsetof(TcpHeader, sequence), sequence_less, quoted_ports);
   message.add(quoted_ports);

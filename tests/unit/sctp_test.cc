@@ -161,5 +161,55 @@ TEST_F(Sctp, AndOtherProtocolsGoToTheServiceForAnyByTheirAddresses) {
   EXPECT_EQ(name_of(none.reason), "unsupported_protocol") << "it has no port 443";
 }
 
+// The CRC in a quotation covers more than is quoted: it must be the one of the packet as the other side has sent it, with its own ports.
+TEST(TranslatedSctp, IsQuotedWithThePortsAndTheChecksumThatItsSenderKnows) {
+  TableStory story;
+  story.service("203.0.113.10", kProtoSctp, 3868);
+  Backend& backend = story.at(story.backend("10.0.0.1", Mode::nat));
+  backend.tunnel_source = test::address("198.51.100.1");
+  backend.port = 9999;
+  const auto table = story.make();
+  ForwardState state{FlowTableConfig{}};
+  const auto forward = [&](const Bytes& bytes) {
+    const HeapFrame heap(bytes);
+    Packet packet = heap.packet();
+    Decision decision;
+    forward_batch(*table, state, {&packet, 1}, {&decision, 1}, kSecond);
+    EXPECT_EQ(decision.verdict, Verdict::forward) << static_cast<int>(decision.reason);
+    return test::ip_packet_of(test::bytes_of(packet));
+  };
+  const auto error = [](std::string_view to, Bytes quoted, std::size_t length) {
+    quoted.resize(20 + length);
+    return FrameBuilder().ethernet().ipv4("198.51.100.9", to).icmp(3, {.code = 1}).payload(quoted).build();
+  };
+  constexpr std::size_t kIp = 20, kIcmp = 8;
+  const Bytes data = frame(sctp(5000, 3868, 0, true));
+  const Bytes sent = forward(data);
+  // The padding behind a short packet is not its own.
+  const Bytes whole(sent.begin(), sent.begin() + kIp + 16);
+  for (const std::size_t length : {std::size_t{8}, std::size_t{12}, std::size_t{16}}) {
+    const Bytes told = forward(error("198.51.100.1", whole, length));
+    const Bytes quoted(told.begin() + kIp + kIcmp,
+                       told.begin() + kIp + kIcmp + kIp + static_cast<std::ptrdiff_t>(length));
+    const Bytes was = test::ip_packet_of(data);
+    EXPECT_TRUE(std::equal(quoted.begin() + kIp, quoted.end(), was.begin() + kIp))
+        << length << " bytes of it";
+    EXPECT_TRUE(std::equal(quoted.begin() + 12, quoted.begin() + kIp, was.begin() + 12)) << "addresses";
+    EXPECT_EQ(test::internet_checksum(Bytes(told.begin() + kIp, told.begin() + kIp + kIcmp + kIp +
+                                                                    static_cast<std::ptrdiff_t>(length))),
+              0);
+  }
+  // The other way: the backend's answer has reached the client, and a router tells that it could not.
+  Bytes answer = sctp(9999, static_cast<uint16_t>(whole[kIp] << 8 | whole[kIp + 1]), 0, true);
+  const Bytes sent_back = forward(FrameBuilder()
+                                      .ethernet()
+                                      .ipv4("10.0.0.1", "198.51.100.1", {.protocol = kProtoSctp})
+                                      .payload(answer)
+                                      .build());
+  const Bytes told =
+      forward(error("203.0.113.10", Bytes(sent_back.begin(), sent_back.begin() + kIp + 16), 12));
+  EXPECT_TRUE(std::equal(answer.begin(), answer.begin() + 12, told.begin() + kIp + kIcmp + kIp));
+}
+
 }  // namespace
 }  // namespace xebec
