@@ -374,6 +374,31 @@ static __always_inline bool same_address(const struct xebec_address* a, const st
   return words[0] == others[0] && words[1] == others[1] && words[2] == others[2] && words[3] == others[3];
 }
 
+static __always_inline bool is_extension(__u8 header) {
+  return header == IPPROTO_HOPOPTS || header == IPPROTO_ROUTING || header == IPPROTO_DSTOPTS ||
+         header == IPPROTO_FRAGMENT || header == IPPROTO_AH;
+}
+
+/* The transport header of a quoted IPv6 packet. header: length of the headers before it, *protocol: which it is. False: it has
+ * none, or the quotation ends before. */
+static __always_inline bool walk_quoted(struct xdp_md* ctx, __u32 offset, __u8* protocol, __u32* header) {
+  for (int i = 0; i < XEBEC_MAX_IPV6_EXTENSIONS; i++) {
+    struct extension_header extension;
+    if (!is_extension(*protocol)) return true;
+    if (!read_at(ctx, offset + *header, &extension, sizeof(extension))) return false;
+    if (*protocol == IPPROTO_FRAGMENT) {
+      if (extension.offset_flags & bpf_htons(IPV6_OFFSET_MASK)) return false;
+      *header += 8;
+    } else if (*protocol == IPPROTO_AH) {
+      *header += (extension.length + 2) * 4;
+    } else {
+      *header += (extension.length + 1) * 8;
+    }
+    *protocol = extension.next_header;
+  }
+  return !is_extension(*protocol);
+}
+
 /* An ICMP error that quotes what was sent to a backend. offset: of the quoted packet. */
 static __always_inline bool quotes_translated(struct xdp_md* ctx, const struct reply* reply, bool ipv6,
                                               __u32 offset) {
@@ -390,6 +415,7 @@ static __always_inline bool quotes_translated(struct xdp_md* ctx, const struct r
     __builtin_memcpy(&to, &ip.daddr, sizeof(to));
     protocol = ip.nexthdr;
     header = sizeof(ip);
+    if (!walk_quoted(ctx, offset, &protocol, &header)) return false;
   } else {
     struct iphdr ip;
     if (!read_at(ctx, offset, &ip, sizeof(ip)) || ip.ihl < 5) return false;
@@ -401,7 +427,7 @@ static __always_inline bool quotes_translated(struct xdp_md* ctx, const struct r
     protocol = ip.protocol;
     header = ip.ihl * 4;
   }
-  if (protocol != IPPROTO_TCP && protocol != IPPROTO_UDP) return false;
+  if (!has_ports(protocol)) return false;
   /* An error goes to the sender of what it quotes. */
   if (!same_address(&from, &reply->fragment.destination)) return false;
   if (!read_at(ctx, offset + header, &l4, sizeof(l4))) return false;
@@ -509,11 +535,6 @@ static __always_inline enum whose whose_ipv4(struct xdp_md* ctx, void* l3, void*
 static __always_inline bool is_ipv4_mapped(const struct in6_addr* address) {
   return address->in6_u.u6_addr32[0] == 0 && address->in6_u.u6_addr32[1] == 0 &&
          address->in6_u.u6_addr32[2] == bpf_htonl(0xffff);
-}
-
-static __always_inline bool is_extension(__u8 header) {
-  return header == IPPROTO_HOPOPTS || header == IPPROTO_ROUTING || header == IPPROTO_DSTOPTS ||
-         header == IPPROTO_FRAGMENT || header == IPPROTO_AH;
 }
 
 /* What is behind the extension headers, the first of which is `next` at `offset`. */

@@ -76,29 +76,51 @@ bool ShimView::is_translated(const IpAddress& backend, uint8_t protocol, uint16_
   return (how->second & XEBEC_DNAT) != 0 && !replies_.own.contains(to);
 }
 
+namespace {
+
+/// Of a quoted IPv6 packet: what is behind the extension headers, of which `next` is the first; `next` is then what that is.
+/// Empty: no transport header is there.
+Bytes behind_quoted_extensions(Bytes at, uint8_t& next) {
+  for (int i = 0; i < XEBEC_MAX_IPV6_EXTENSIONS && is_extension(next); ++i) {
+    if (at.size() < kExtensionRead) return {};
+    std::size_t length = (at[1] + 1u) * 8;
+    if (next == kProtoFragment) {
+      if ((host16(&at[2]) & 0xfff8) != 0) return {};
+      length = 8;
+    } else if (next == kProtoAh) {
+      length = (at[1] + 2u) * 4;
+    }
+    next = at[0];
+    at = behind(at, length);
+  }
+  return is_extension(next) ? Bytes() : at;
+}
+
+}  // namespace
+
 /// quoted: from its IP header on.
 bool ShimView::quotes_translated(const Reply& reply, bool ipv6, Bytes quoted) const {
   IpAddress from, to;
   uint8_t protocol = 0;
-  std::size_t header = 0;
+  Bytes l4;
   if (ipv6) {
     if (quoted.size() < sizeof(Ipv6Header)) return false;
     const auto* ip = view_as<Ipv6Header>(quoted.data());
     from = IpAddress::from_v6(ip->source);
     to = IpAddress::from_v6(ip->destination);
     protocol = ip->next_header;
-    header = sizeof(Ipv6Header);
+    l4 = behind_quoted_extensions(quoted.subspan(sizeof(Ipv6Header)), protocol);
   } else {
     if (quoted.size() < sizeof(Ipv4Header)) return false;
     const auto* ip = view_as<Ipv4Header>(quoted.data());
-    if (ip->header_length() < sizeof(Ipv4Header) || (ip->fragment.host() & kIpv4OffsetMask) != 0) return false;
+    if (ip->header_length() < sizeof(Ipv4Header) || (ip->fragment.host() & kIpv4OffsetMask) != 0)
+      return false;
     from = IpAddress::from_v4(ip->source);
     to = IpAddress::from_v4(ip->destination);
     protocol = ip->protocol;
-    header = ip->header_length();
+    l4 = behind(quoted, ip->header_length());
   }
-  if (protocol != kProtoTcp && protocol != kProtoUdp) return false;
-  const Bytes l4 = behind(quoted, header);
+  if (protocol != kProtoTcp && protocol != kProtoUdp && protocol != kProtoSctp) return false;
   if (from != reply.destination || l4.size() < kL4Read) return false;
   return is_translated(to, protocol, host16(&l4[2]), from, host16(l4.data()));
 }
@@ -111,7 +133,8 @@ bool ShimView::l4_is_reply(const Reply& reply, uint8_t protocol, bool ipv6, bool
     return error && quotes_translated(reply, ipv6, behind(l4, sizeof(IcmpHeader)));
   }
   if (protocol != kProtoTcp && protocol != kProtoUdp && protocol != kProtoSctp) return false;
-  if (!is_translated(reply.source, protocol, host16(l4.data()), reply.destination, host16(&l4[2]))) return false;
+  if (!is_translated(reply.source, protocol, host16(l4.data()), reply.destination, host16(&l4[2])))
+    return false;
   if (reply.is_fragment)
     fragments_.emplace(reply.source, reply.destination, reply.fragment_id, ipv6 ? uint8_t{0} : protocol);
   return true;

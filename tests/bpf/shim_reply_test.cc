@@ -3,6 +3,8 @@
 // for a client, and never the host's own.
 #include <gtest/gtest.h>
 
+#include "control/shim_view.h"
+#include "dataplane/ip_address.h"
 #include "tests/bpf/loaded_shim.h"
 
 namespace xebec::test {
@@ -103,6 +105,54 @@ TEST_P(ShimReply, IsAlsoAnErrorThatQuotesWhatWasSentToABackend) {
       EXPECT_FALSE(shim_.steers(Bytes(cut.begin(), cut.begin() + static_cast<std::ptrdiff_t>(length))))
           << length;
   }
+}
+
+TEST_P(ShimReply, IsAnErrorAboutSctpAndBehindExtensionHeadersToo) {
+  constexpr uint8_t kSctp = 132;
+  ReplyRules rules;
+  rules.first_port = 10000;
+  rules.last_port = 32767;
+  for (const Family& f : kFamilies) {
+    for (const uint8_t protocol : {kUdp, kSctp}) {
+      shim_.add_nat_backend(f.backend, protocol, 53, XEBEC_NAT);
+      rules.backends[{*IpAddress::parse(f.backend), 53, protocol}] = XEBEC_NAT;
+    }
+    shim_.add_nat_source(f.source, rules.first_port, rules.last_port);
+    rules.sources.insert(*IpAddress::parse(f.source));
+  }
+  const auto table = table_of({});
+  ShimView view(*table, {}, rules);
+  const auto steers = [&](const Bytes& frame) {
+    const bool by_kernel = shim_.steers(frame);
+    EXPECT_EQ(view.steers(frame), by_kernel) << "said in C++";
+    return by_kernel;
+  };
+  const Bytes ports = {0x27, 0x10, 0, 53, 1, 2, 3, 4};  // 10000 to 53, and a verification tag
+  for (const Family& f : kFamilies) {
+    FrameBuilder quoted;
+    f.v6 ? quoted.ipv6(f.source, f.backend, {.next_header = kSctp})
+         : quoted.ipv4(f.source, f.backend, {.protocol = kSctp});
+    EXPECT_TRUE(
+        steers(ip(f, f.router, f.source).icmp(f.v6 ? 1 : 3).payload(quoted.payload(ports).build()).build()));
+  }
+  const Family& f = kFamilies[1];
+  const auto error = [&](FrameBuilder quoted) {
+    return ip(f, f.router, f.source).icmp(2).payload(quoted.build()).build();
+  };
+  const auto packet = [&] { return FrameBuilder().ipv6(f.source, f.backend); };
+  EXPECT_TRUE(steers(error(packet().hop_by_hop().destination_options(16).udp(10000, 53))));
+  EXPECT_TRUE(steers(error(packet().authentication(24).udp(10000, 53))));
+  EXPECT_TRUE(steers(error(packet().fragment(0, true, 9).udp(10000, 53))));
+  EXPECT_FALSE(steers(error(packet().fragment(8, false, 9).udp(10000, 53))))
+      << "payload that looks like ports";
+  EXPECT_FALSE(steers(error(packet().hop_by_hop().udp(10000, 54)))) << "the host's own";
+  FrameBuilder deep = packet();
+  for (int i = 0; i < XEBEC_MAX_IPV6_EXTENSIONS; ++i) deep.destination_options();
+  EXPECT_TRUE(steers(error(FrameBuilder(deep).udp(10000, 53))));
+  EXPECT_FALSE(steers(error(deep.destination_options().udp(10000, 53)))) << "one more than is walked";
+  const Bytes whole = error(packet().hop_by_hop().destination_options(16).udp(10000, 53));
+  for (std::size_t length = 14; length + 4 < whole.size(); ++length)
+    EXPECT_FALSE(steers(Bytes(whole.begin(), whole.begin() + static_cast<std::ptrdiff_t>(length)))) << length;
 }
 
 TEST_P(ShimReply, BringsTheLaterFragmentsOfARepliedDatagramAndNoOthers) {
