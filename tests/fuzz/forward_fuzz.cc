@@ -28,7 +28,8 @@ std::unique_ptr<const Table> make_table() {
     story.service(vip, kProtoUdp, 0, true);
     story.backend("10.0.0.1", Mode::ipip), story.backend("2001:db8:1::1", Mode::ipip);
   }
-  const auto translated = [&](std::string_view vip, Mode mode, std::string_view backend, std::string_view source) {
+  const auto translated = [&](std::string_view vip, Mode mode, std::string_view backend,
+                              std::string_view source) {
     for (const uint8_t protocol : {kProtoTcp, kProtoUdp, kProtoSctp}) {
       story.service(vip, protocol, protocol == kProtoTcp ? 443 : 0);
       Backend& b = story.at(story.backend(backend, mode));
@@ -97,7 +98,8 @@ void compare_parsers(const Bytes& frame) {
 }
 
 // Forwards some frames of an input; `sent`: the last packet that went to a backend, if there was one.
-void run(const Table& table, ForwardState& state, const std::vector<Bytes>& received, uint64_t now_ns, Bytes& sent) {
+void run(const Table& table, ForwardState& state, const std::vector<Bytes>& received, uint64_t now_ns,
+         Bytes& sent) {
   for (const Bytes& frame : received) compare_parsers(frame);
   std::vector<test::HeapFrame> frames;
   std::vector<Packet> packets;
@@ -110,7 +112,8 @@ void run(const Table& table, ForwardState& state, const std::vector<Bytes>& rece
   for (std::size_t i = 0; i < packets.size(); ++i) {
     const std::string wrong = test::judge(received[i], decisions[i], packets[i], table);
     if (!wrong.empty()) fail(wrong.c_str());
-    if (decisions[i].verdict == Verdict::forward && !decisions[i].to_client) sent = test::bytes_of(packets[i]);
+    if (decisions[i].verdict == Verdict::forward && !decisions[i].to_client)
+      sent = test::bytes_of(packets[i]);
   }
   count_sent(state.counters, decisions);
   if (!test::accounts_balance(state.counters)) fail("packets were not counted once each");

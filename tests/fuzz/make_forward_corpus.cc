@@ -39,7 +39,10 @@ Seed translated(const char* name, const char* client, const char* vip, const cha
   return {name,
           {from(client, vip).tcp(4000, 443, {.flags = 2, .options = Bytes{2, 4, 5, 180}}).build(),
            from(backend, client).tcp(8443, 4000, {.flags = 0x12, .options = Bytes{2, 4, 5, 180}}).build(),
-           from(client, vip).tcp(4000, 443, {.checksum = xebec::test::ChecksumField::partial}).payload("data").build(),
+           from(client, vip)
+               .tcp(4000, 443, {.checksum = xebec::test::ChecksumField::partial})
+               .payload("data")
+               .build(),
            from(backend, client).tcp(8443, 4000).payload("answer").build(),
            from(v6 ? "2001:db8:f::1" : "198.51.100.7", vip)
                .icmp(unreachable)
@@ -47,7 +50,10 @@ Seed translated(const char* name, const char* client, const char* vip, const cha
                .build(),
            from(client, vip).udp(5000, 53).payload("question").build(),
            from(backend, client).udp(53, 5000).payload("answer").build(),
-           from(backend, client).icmp(unreachable).payload(quoted(client, backend).udp(5000, 53).build()).build()},
+           from(backend, client)
+               .icmp(unreachable)
+               .payload(quoted(client, backend).udp(5000, 53).build())
+               .build()},
           {false, true, false, true, false, false, true, false}};
 }
 

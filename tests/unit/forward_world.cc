@@ -143,7 +143,8 @@ std::string judge_error(const Bytes& received, const Bytes& out, DropReason reas
     return "error: ICMP checksum";
   if (part(out, icmp + 8, quoted) != part(received, ip, quoted)) return "error: it quotes something else";
   if (reason == DropReason::ttl_expired) {
-    const bool right = out.at(icmp) == (v4 ? 11 : 3) && out.at(icmp + 1) == 0 && received.at(ip + (v4 ? 8 : 7)) == 1;
+    const bool right =
+        out.at(icmp) == (v4 ? 11 : 3) && out.at(icmp + 1) == 0 && received.at(ip + (v4 ? 8 : 7)) == 1;
     return right ? "" : "error: type or code";
   }
   if (out.at(icmp) != (v4 ? 3 : 2) || out.at(icmp + 1) != (v4 ? 4 : 0)) return "error: type or code";
@@ -246,7 +247,8 @@ std::string judge(const Bytes& received, const Decision& decision, const Packet&
       if (decision.reason != DropReason::too_big && decision.reason != DropReason::ttl_expired)
         return judge_reply(received, out);
       const bool to_backend = decision.backend < table.backends().size();
-      return judge_error(received, out, decision.reason, to_backend ? &table.backends()[decision.backend] : nullptr);
+      return judge_error(received, out, decision.reason,
+                         to_backend ? &table.backends()[decision.backend] : nullptr);
     }
     case Verdict::cut:
       return "it is to be cut, and its pieces are judged each for itself";

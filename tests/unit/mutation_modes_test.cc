@@ -109,8 +109,10 @@ void add_packets(std::vector<Bytes>& out, bool v6, const Way& way) {
   if (!is_nat(way.mode)) return;
   // What a backend sends; it meets the connections above.
   const char* const caller = way.mode == Mode::dnat ? client : v6 ? kSource6 : kSource4;
-  const uint16_t tcp_port = port_towards_backend(ip(v6, client, vip).tcp(4000, 443, {.flags = kTcpSyn}).build());
-  const uint16_t udp_port = port_towards_backend(ip(v6, client, vip).udp(5000, 53).payload("question").build());
+  const uint16_t tcp_port =
+      port_towards_backend(ip(v6, client, vip).tcp(4000, 443, {.flags = kTcpSyn}).build());
+  const uint16_t udp_port =
+      port_towards_backend(ip(v6, client, vip).udp(5000, 53).payload("question").build());
   out.push_back(ip(v6, backend, caller).tcp(8443, tcp_port).payload("answer").build());
   out.push_back(ip(v6, backend, caller).udp(53, udp_port).payload("answer").build());
   out.push_back(ip(v6, backend, caller)

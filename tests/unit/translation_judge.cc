@@ -50,7 +50,9 @@ std::string judge_checksums(const Bytes& in, const Bytes& out, const ParsedPacke
   const bool v4 = parsed.ip_version == 4;
   const std::size_t l4 = parsed.l4_offset - parsed.l3_offset;
   if (v4) {
-    const auto right = [&](const Bytes& b) { return internet_checksum(part(b, 0, std::size_t{b[0]} % 16 * 4)) == 0; };
+    const auto right = [&](const Bytes& b) {
+      return internet_checksum(part(b, 0, std::size_t{b[0]} % 16 * 4)) == 0;
+    };
     if (right(in) != right(out)) return "translated: the IPv4 header checksum";
   }
   const bool tcp = parsed.protocol == kProtoTcp;
@@ -62,11 +64,13 @@ std::string judge_checksums(const Bytes& in, const Bytes& out, const ParsedPacke
     return get16(out, l4 + 6) == 0 ? "" : "translated: a UDP checksum where there was none";
   if (udp && get16(out, l4 + 6) == 0) return "translated: a UDP checksum of 0";
   const bool was_right = l4_checksum_right(in, 0, l4, length, parsed.protocol) || parsed.looks_partial;
-  if (was_right != l4_checksum_right(out, 0, l4, length, parsed.protocol)) return "translated: the L4 checksum";
+  if (was_right != l4_checksum_right(out, 0, l4, length, parsed.protocol))
+    return "translated: the L4 checksum";
   return "";
 }
 
-std::string judge_endpoints(const Bytes& in, const Bytes& out, const ParsedPacket& parsed, const Backend& backend) {
+std::string judge_endpoints(const Bytes& in, const Bytes& out, const ParsedPacket& parsed,
+                            const Backend& backend) {
   const bool v4 = parsed.ip_version == 4;
   const std::size_t width = v4 ? 4 : 16;
   const std::size_t source = v4 ? 12 : 8;
