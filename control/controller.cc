@@ -262,10 +262,7 @@ void Controller::follow_channels() {
 
 void Controller::look_after_queues() {
   if (care_timer_ != 0) loop_.cancel(care_timer_);
-  engine_->look_after(monotonic_ns() / 1'000'000, [this](int ifindex) {
-    const auto link = hops_->link(ifindex);
-    return link && link->up && link->carrier;
-  });
+  if (engine_->look_after(monotonic_ns() / 1'000'000, *hops_)) on_network_change();
   look_at_balance();
   problem_watch_.look(problems(), event_log_);
   care_timer_ = loop_.after(kCareInterval, [this] {
@@ -509,10 +506,13 @@ BackendTotals Controller::totals(uint32_t id) const {
 
 std::vector<std::string> Controller::problems() const {
   std::vector<std::string> problems;
-  for (const ServedInterface& i : engine_->interfaces()) {
+  for (std::size_t index = 0; index < engine_->interfaces().size(); ++index) {
+    const ServedInterface& i = engine_->interfaces()[index];
     const auto link = hops_->link(i.ifindex);
     if (!link) {
-      problems.push_back(fmt::format("interface {}: gone", i.config.name));
+      // What is there again under its name has a sentence of its own.
+      if (engine_->why_not_attached_again(index).empty())
+        problems.push_back(fmt::format("interface {}: gone", i.config.name));
     } else if (!link->up || !link->carrier) {
       problems.push_back(fmt::format("interface {}: {}", i.config.name, link->up ? "no carrier" : "down"));
     } else if (link->mtu > kMaxSingleFrameMtu && !i.multi_frame) {

@@ -8,8 +8,10 @@ namespace xebec {
 
 void Controller::watch_network() {
   std::vector<WatchedLink> links;
-  for (const ServedInterface& i : engine_->interfaces())
-    links.push_back({i.config.name, hops_->link(i.ifindex)});
+  for (std::size_t i = 0; i < engine_->interfaces().size(); ++i) {
+    const ServedInterface& served = engine_->interfaces()[i];
+    links.push_back({served.config.name, hops_->link(served.ifindex), engine_->times_attached_again(i)});
+  }
   network_watch_.look(hops_->all(), links, event_log_);
 }
 

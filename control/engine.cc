@@ -199,25 +199,8 @@ tl::expected<void, StartError> Engine::open_worker(const Config& config, uint32_
   for (std::size_t i = 0; i < interfaces_.size(); ++i) {
     if (id < interfaces_[i].queues) interfaces.push_back(i);
   }
-  // One UMEM is all zero-copy or all copy (kernel, xp_assign_dev_shared), so one refusal decides for the
-  // worker.
-  bool may_zerocopy = true;
-  bool may_copy = true;
-  for (const std::size_t i : interfaces) {
-    if (must_copy(i)) may_zerocopy = false;
-    // Who asks for injection by name gets it where zero-copy is possible, too, unless that is also asked for.
-    if (interfaces_[i].config.transmit == TransmitMode::inject &&
-        interfaces_[i].config.bind != BindMode::zerocopy) {
-      may_zerocopy = false;
-    }
-    if (interfaces_[i].config.bind == BindMode::zerocopy) may_copy = false;
-  }
-  tl::expected<Parts, IoError> opened =
-      tl::unexpected(IoError{0, fmt::format("{}: zero-copy is asked for, but another setting rules it out",
-                                            interfaces_[interfaces[0]].config.name)});
-  if (may_zerocopy) opened = open_ports(interfaces, id, true, kBindPatience);
-  const bool refused = may_zerocopy && !opened && refuses_zerocopy(opened.error().code);
-  if (may_copy && (refused || !may_zerocopy)) opened = open_ports(interfaces, id, false, kBindPatience);
+  bool refused = false;
+  tl::expected<Parts, IoError> opened = open_as_configured(interfaces, id, kBindPatience, refused);
   if (!opened) {
     const IoError& error = opened.error();
     return tl::unexpected(
@@ -243,6 +226,31 @@ tl::expected<void, StartError> Engine::open_worker(const Config& config, uint32_
   workers_.push_back(std::make_unique<Worker>(std::move(options), std::move(opened->umem),
                                               std::move(opened->ports), *tables_));
   return {};
+}
+
+/// One UMEM is all zero-copy or all copy (kernel, xp_assign_dev_shared), so one refusal decides for the worker.
+tl::expected<Engine::Parts, IoError> Engine::open_as_configured(const std::vector<std::size_t>& interfaces,
+                                                                uint32_t queue,
+                                                                std::chrono::milliseconds patience,
+                                                                bool& refused) {
+  bool may_zerocopy = true;
+  bool may_copy = true;
+  for (const std::size_t i : interfaces) {
+    if (must_copy(i)) may_zerocopy = false;
+    // Who asks for injection by name gets it where zero-copy is possible, too, unless that is also asked for.
+    if (interfaces_[i].config.transmit == TransmitMode::inject &&
+        interfaces_[i].config.bind != BindMode::zerocopy) {
+      may_zerocopy = false;
+    }
+    if (interfaces_[i].config.bind == BindMode::zerocopy) may_copy = false;
+  }
+  tl::expected<Parts, IoError> opened =
+      tl::unexpected(IoError{0, fmt::format("{}: zero-copy is asked for, but another setting rules it out",
+                                            interfaces_[interfaces[0]].config.name)});
+  if (may_zerocopy) opened = open_ports(interfaces, queue, true, patience);
+  refused = may_zerocopy && !opened && refuses_zerocopy(opened.error().code);
+  if (may_copy && (refused || !may_zerocopy)) opened = open_ports(interfaces, queue, false, patience);
+  return opened;
 }
 
 Engine::Parts& Engine::Parts::operator=(Parts&& other) noexcept {

@@ -85,9 +85,14 @@ class Engine {
   /// say of one, which sends by the ring until asked again.
   bool review_transmit();
 
-  /// Every half second: are there as many queues as at start, does every transmit ring move? What is not so is told to the
-  /// log once and by problems(), and as far as it can be mended it is. `link_up`, by ifindex.
-  void look_after(uint64_t now_ms, const std::function<bool(int)>& link_up);
+  /// Every half second: are there as many queues as at start, does every transmit ring move, is the shim on every interface?
+  /// What is not so is told to the log once and by problems(), and as far as it can be mended it is. True: an interface that had
+  /// been deleted and made anew was attached to again, so that its index and address are others.
+  bool look_after(uint64_t now_ms, const NextHops& network);
+  /// How often that was done with the interface.
+  uint64_t times_attached_again(std::size_t interface) const;
+  /// Why it is not done with the one that is there now; empty: it is, or there is none.
+  std::string why_not_attached_again(std::size_t interface) const;
   /// Sentences for the status.
   std::vector<std::string> problems() const;
   const QueueHealth& health(std::size_t interface, uint32_t queue) const;
@@ -114,6 +119,9 @@ class Engine {
     std::vector<WorkerPort> ports;
     std::vector<TransmitChoice> transmit;  // of the ports
   };
+  /// Zero-copy or copy mode, as the interfaces' settings say. `refused`: zero-copy was tried in vain.
+  tl::expected<Parts, IoError> open_as_configured(const std::vector<std::size_t>& interfaces, uint32_t queue,
+                                                  std::chrono::milliseconds patience, bool& refused);
   tl::expected<Parts, IoError> open_ports(const std::vector<std::size_t>& interfaces, uint32_t queue,
                                           bool zerocopy, std::chrono::milliseconds patience);
   void report_transmit(const std::vector<std::size_t>& interfaces, const Parts& parts, Preflight& preflight);
@@ -124,11 +132,15 @@ class Engine {
   void test_ports(Preflight& preflight);
   void test_worker(Worker& worker);
   bool must_copy(std::size_t interface) const;
-  /// Binds a worker's sockets anew: closes them, and with them loses what was in their rings.
-  tl::expected<void, std::string> reopen(Worker& worker, bool zerocopy);
+  /// Binds a worker's sockets anew, on those of its interfaces that are there: closes them, and with them loses what was in their
+  /// rings. zerocopy: absent: as configured, and as the drivers let it be.
+  tl::expected<void, std::string> reopen(Worker& worker, std::optional<bool> zerocopy);
   void revive(Worker& worker, uint64_t now_ms);
   void look_after_counts(ServedInterface& served);
   bool look_after_port(XskPort& port, uint64_t now_ms, bool link_up);
+  // engine_return.cc
+  bool look_for_returned(uint64_t now_ms, const NextHops& network);
+  tl::expected<void, std::string> attach_again(std::size_t interface, uint64_t now_ms);
 
   tl::expected<void, StartError> start_workers();
   tl::expected<void, StartError> start_worker(Worker& worker);
@@ -147,13 +159,20 @@ class Engine {
   std::map<std::pair<std::size_t, uint32_t>, QueueHealth> health_;  // by interface and queue
   struct Retry {
     uint64_t at_ms = 0;
-    bool zerocopy = false;
+    std::optional<bool> zerocopy;  ///< absent: as configured
   };
   std::map<uint32_t, Retry> retries_;  // by worker that was opened anew
   std::vector<std::unique_ptr<Worker>> workers_;
   std::vector<std::shared_ptr<const CaptureTaps>> taps_;  // by worker
   std::vector<SteeredService> steered_;
   ReplyRules replies_;
+  /// Of an interface that was deleted and made anew.
+  struct Return {
+    std::string problem;         ///< why it is not attached to; empty: it is
+    uint64_t not_before_ms = 0;  ///< the next try
+    uint64_t times = 0;          ///< that it was
+  };
+  std::map<std::size_t, Return> returns_;  // by interface
 };
 
 }  // namespace xebec

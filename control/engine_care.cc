@@ -110,17 +110,21 @@ void Engine::test_ports(Preflight& preflight) {
     preflight.ok(fmt::format("self-test: {} queue{} sent a frame each", good, good == 1 ? "" : "s"));
 }
 
-tl::expected<void, std::string> Engine::reopen(Worker& worker, bool zerocopy) {
+tl::expected<void, std::string> Engine::reopen(Worker& worker, std::optional<bool> zerocopy) {
   const uint32_t id = worker.options().id;
   std::vector<std::size_t> interfaces;
   for (std::size_t i = 0; i < interfaces_.size(); ++i) {
-    interfaces.push_back(i);
     interfaces_[i].shim->clear_socket(id);
+    // One that is gone must not keep the others from being served.
+    if (interface_index(interfaces_[i].config.name) == interfaces_[i].ifindex) interfaces.push_back(i);
   }
   worker.stop();
   worker.close_ports();
   injectors_.erase(id);  // its placeholder's name is free again
-  auto opened = open_ports(interfaces, id, zerocopy, kRebindPatience);
+  if (interfaces.empty()) return tl::unexpected(std::string("none of its interfaces is there"));
+  bool refused = false;
+  auto opened = zerocopy ? open_ports(interfaces, id, *zerocopy, kRebindPatience)
+                         : open_as_configured(interfaces, id, kRebindPatience, refused);
   if (!opened) return tl::unexpected(opened.error().message);
   for (std::size_t k = 0; k < opened->ports.size(); ++k) {
     XskPort& port = *opened->ports[k].port;
@@ -139,7 +143,12 @@ const QueueHealth& Engine::health(std::size_t interface, uint32_t queue) const {
   return it == health_.end() ? kUnknown : it->second;
 }
 
-void Engine::look_after(uint64_t now_ms, const std::function<bool(int)>& link_up) {
+bool Engine::look_after(uint64_t now_ms, const NextHops& network) {
+  const bool returned = look_for_returned(now_ms, network);
+  const auto link_up = [&](int ifindex) {
+    const auto link = network.link(ifindex);
+    return link && link->up && link->carrier;
+  };
   for (ServedInterface& i : interfaces_) look_after_counts(i);
   for (auto& worker : workers_) {
     if (worker->ports().empty()) {  // it could not be opened anew
@@ -155,6 +164,7 @@ void Engine::look_after(uint64_t now_ms, const std::function<bool(int)>& link_up
     retries_[worker->options().id].zerocopy = worker->ports().front().port->zerocopy();
     revive(*worker, now_ms);
   }
+  return returned;
 }
 
 void Engine::revive(Worker& worker, uint64_t now_ms) {
@@ -210,6 +220,9 @@ std::vector<std::string> Engine::problems() const {
   std::vector<std::string> problems;
   for (const ServedInterface& i : interfaces_) {
     if (!i.count_problem.empty()) problems.push_back(i.count_problem);
+  }
+  for (const auto& [interface, back] : returns_) {
+    if (!back.problem.empty()) problems.push_back(back.problem);
   }
   for (const auto& [place, health] : health_) {
     const std::string queue =

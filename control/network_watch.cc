@@ -40,8 +40,16 @@ void NetworkWatch::compare_hops(const std::map<IpAddress, ResolvedHop>& hops, Ev
 void NetworkWatch::compare_links(const std::vector<WatchedLink>& links, EventLog& event_log,
                                  std::chrono::system_clock::time_point now) const {
   for (std::size_t i = 0; i < links.size() && i < links_.size(); ++i) {
-    if (links[i].link == links_[i].link) continue;
     const auto& link = links[i].link;
+    if (links[i].attached_again != links_[i].attached_again) {
+      event_log.add("link", fmt::format("{}: made anew, attached again", links[i].name),
+                  {{"interface", links[i].name},
+                   {"there", link.has_value()},
+                   {"ifindex", link ? link->ifindex : 0},
+                   {"attached_again", links[i].attached_again}},
+                  now);
+    }
+    if (link == links_[i].link) continue;
     event_log.add("link", fmt::format("{}: {} -> {}", links[i].name, words_for(links_[i]), words_for(links[i])),
                 {{"interface", links[i].name},
                  {"there", link.has_value()},

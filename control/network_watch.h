@@ -16,6 +16,7 @@ namespace xebec {
 struct WatchedLink {
   std::string name;
   std::optional<LinkState> link;
+  uint64_t attached_again = 0;  ///< how often that was done, after it was made anew
 };
 
 class NetworkWatch {

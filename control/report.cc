@@ -236,6 +236,7 @@ Json report_interfaces(const Controller& controller) {
                     {"up", link && link->up},
                     {"carrier", link && link->carrier},
                     {"xdp", i.shim->attached()},
+                    {"attached_again", controller.engine().times_attached_again(index)},
                     {"native_refusal", i.shim->native_refusal()},
                     {"transmit_why", i.transmit_why},
                     {"hardware", report_hardware(i.hardware)},

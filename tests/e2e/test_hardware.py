@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Queues that come, go and stand still; interfaces that are down; what the start says of the hardware."""
+import os
+import time
+
 import peers
 from cases import case, expect, expect_equal, expect_served
 from daemon import config
@@ -8,6 +11,13 @@ from lab import wait_until
 
 def queues_of(daemon):
     return daemon.ask("interface", "list")["interfaces"][0]["queues"]
+
+
+def cpu_s(daemon):
+    """What the daemon has used of the CPUs."""
+    with open(f"/proc/{daemon.pid}/stat", encoding="ascii", errors="replace") as f:
+        fields = f.read().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 @case()
@@ -69,6 +79,58 @@ def interface_that_is_down_at_start_is_served_once_it_is_up(env):
         expect_served(peers.http(lab, 4, 200), lab.backends, "HTTP")
         daemon.expect_conservation()
         daemon.stop()
+
+
+@case()
+def interface_made_anew_is_attached_to_again(env):
+    """Deleted and made again under its name, with another address: served without a restart, and said so."""
+    with env.lab(queues=2) as lab:
+        peers.serve(lab)
+        with env.daemon(lab) as daemon:
+            expect_served(peers.http(lab, 4, 200), lab.backends, "HTTP before")
+            before = daemon.ask("interface", "list")["interfaces"][0]
+            expect_equal(before["attached_again"], 0, "times attached again at first")
+            lab.router.ip("link del p_lb")
+            wait_until(lambda: "interface eth0: gone" in daemon.problems(), lambda: f"the alarm: {daemon.problems()}", 2)
+            began = cpu_s(daemon)
+            time.sleep(1)  # the span that is measured, not a wait for something
+            expect(cpu_s(daemon) - began < 0.2, f"{cpu_s(daemon) - began:.2f} s of CPU in a second without its interface")
+            lab.lb.mac = "02:00:00:00:77:99"
+            lab.lb.plug(lab.router, 2, lab.mtu)
+            lab.router.ip("link set p_lb master br0")
+            lab.send_vips_to(lab.lb)
+            lab.client.ns.ip("neigh flush dev eth0")  # the client knows the old address
+            wait_until(lambda: daemon.problems() == [], lambda: f"no problem: {daemon.problems()}\n{daemon.said()}", 10)
+            after = daemon.ask("interface", "list")["interfaces"][0]
+            expect_equal(after["attached_again"], 1, "times attached again")
+            expect(after["ifindex"] != before["ifindex"], f"the same index: {after['ifindex']}")
+            expect_equal((after["xdp"], after["mac"]), ("native", lab.lb.mac), "shim and address")
+            expect_equal([q["queue"] for q in after["queues"]], [0, 1], "queues that are served")
+            expect("interface eth0: made anew" in daemon.said(), daemon.said())
+            events = daemon.http("GET", "/v1/events?type=link")[1]["events"]
+            expect(any(e["text"] == "eth0: made anew, attached again" for e in events), events)
+            wait_until(lambda: peers.http(lab, 4, 10)["failed"] == 0, "the VIP to answer", 20)
+            for family in (4, 6):
+                expect_served(peers.http(lab, family, 200), lab.backends, f"HTTP over IPv{family} afterwards")
+
+
+@case()
+def interface_that_comes_back_with_fewer_queues_waits_for_them(env):
+    with env.lab(queues=2) as lab:
+        peers.serve(lab)
+        with env.daemon(lab) as daemon:
+            lab.router.ip("link del p_lb")
+            wait_until(lambda: "interface eth0: gone" in daemon.problems(), lambda: f"the alarm: {daemon.problems()}", 2)
+            lab.lb.plug(lab.router, 1, lab.mtu)
+            lab.router.ip("link set p_lb master br0")
+            wait_until(lambda: any("not served: it has 1 receive queues, 2 were served" in p for p in daemon.problems()),
+                       lambda: f"the reason: {daemon.problems()}", 3)
+            lab.router.ip("link del p_lb")
+            lab.lb.plug(lab.router, 2, lab.mtu)
+            lab.router.ip("link set p_lb master br0")
+            lab.send_vips_to(lab.lb)
+            wait_until(lambda: daemon.problems() == [], lambda: f"no problem: {daemon.problems()}\n{daemon.said()}", 10)
+            wait_until(lambda: peers.http(lab, 4, 10)["failed"] == 0, "the VIP to answer", 20)
 
 
 @case()

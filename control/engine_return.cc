@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Interfaces that are deleted and made anew under their name (a virtual function, a driver that is loaded again, a container's
+// network): found and served as before. The kernel takes the shim and the sockets away with the old one.
+#include <utility>
+
+#include <fmt/format.h>
+#include <spdlog/spdlog.h>
+
+#include "control/engine.h"
+#include "control/netdev.h"
+#include "control/placement.h"
+
+namespace xebec {
+namespace {
+
+// Binding may take half a second a worker, and the control thread has other work.
+constexpr uint64_t kReturnRetryMs = 10'000;
+
+/// Whether the interface that has the name now is not the one that the shim is on.
+bool came_back(const ServedInterface& served, const NextHops& network) {
+  const int now = interface_index(served.config.name);
+  if (now == 0) return false;
+  // One that was renamed is still there, and still served; its old name may be another's.
+  if (now != served.ifindex) return !network.link(served.ifindex);
+  return served.shim->attached().empty();  // made anew with the old index, or somebody has taken the shim off
+}
+
+void log_finding(const Finding& finding) {
+  spdlog::log(finding.level == Finding::Level::ok ? spdlog::level::info : spdlog::level::warn,
+              to_string(finding));
+}
+
+}  // namespace
+
+bool Engine::look_for_returned(uint64_t now_ms, const NextHops& network) {
+  bool any = false;
+  for (std::size_t i = 0; i < interfaces_.size(); ++i) {
+    if (!came_back(interfaces_[i], network)) {
+      if (const auto known = returns_.find(i); known != returns_.end()) known->second.problem.clear();
+      continue;
+    }
+    Return& back = returns_[i];
+    if (now_ms < back.not_before_ms) continue;
+    std::string problem;
+    if (auto done = attach_again(i, now_ms)) {
+      ++back.times;
+      any = true;
+    } else {
+      problem = fmt::format("interface {}: made anew, and not served: {}", interfaces_[i].config.name,
+                            done.error());
+      if (problem != back.problem) spdlog::error("{}", problem);
+    }
+    back.problem = std::move(problem);
+  }
+  return any;
+}
+
+tl::expected<void, std::string> Engine::attach_again(std::size_t interface, uint64_t now_ms) {
+  ServedInterface& served = interfaces_[interface];
+  const std::string& name = served.config.name;
+  // virtio-net comes back with a queue a CPU, and would make the others for XDP: nothing could be sent on those.
+  if (const uint32_t queues = receive_queues(name); queues < served.queues) {
+    return tl::unexpected(
+        fmt::format("it has {} receive queues, {} were served (ethtool -L {} combined {}, or rx {})", queues,
+                    served.queues, name, served.queues, served.queues));
+  }
+  returns_[interface].not_before_ms = now_ms + kReturnRetryMs;
+  const int ifindex = interface_index(name);
+  served.shim->detach();
+  // Its address first: what is sent to another host is not the shim's.
+  if (const auto mac = mac_of(name)) {
+    if (auto r = served.shim->set_mac(*mac); !r) return tl::unexpected(r.error().message);
+  }
+  if (auto r = served.shim->attach(ifindex, served.config.mode); !r) return tl::unexpected(r.error().message);
+  const int before = std::exchange(served.ifindex, ifindex);
+  served.hardware = read_hardware(name);
+  Preflight findings(log_finding);
+  for (IrqAffinity& moved : place_interrupts(served.config, cpus_, findings))
+    irqs_.push_back(std::move(moved));
+  spdlog::info("interface {}: made anew (index {}, was {}); {} XDP attached", name, ifindex, before,
+               served.shim->attached());
+  bool spins = false;
+  for (auto& worker : workers_) {
+    const uint32_t id = worker->options().id;
+    retries_[id].zerocopy.reset();
+    revive(*worker, now_ms);  // tells of an error, and tries again
+    health_[{interface, id}].self_test = {SelfTest::Result::skipped, "attached again while running"};
+    spins |= worker->options().idle == Idle::spin;
+  }
+  if (spins) {
+    if (auto tuning = NapiTuning::apply(name)) {
+      napi_.push_back(std::move(*tuning));
+    } else {
+      spdlog::warn("{}", tuning.error().message);
+    }
+  }
+  (void)review_transmit();
+  returns_[interface].not_before_ms = 0;
+  return {};
+}
+
+uint64_t Engine::times_attached_again(std::size_t interface) const {
+  const auto known = returns_.find(interface);
+  return known == returns_.end() ? 0 : known->second.times;
+}
+
+std::string Engine::why_not_attached_again(std::size_t interface) const {
+  const auto known = returns_.find(interface);
+  return known == returns_.end() ? std::string() : known->second.problem;
+}
+
+}  // namespace xebec
