@@ -10,8 +10,8 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 CORE_LIST = re.search(r"add_library\(xebec_core STATIC(.*?)\)", (ROOT / "dataplane/CMakeLists.txt").read_text(), re.S).group(1)
 CORE_SOURCES = {pathlib.Path(name).stem for name in CORE_LIST.split()}
 # Pure headers without a source of their own.
-CORE_HEADERS = {"capture_limits", "counters", "decision_name", "drop_reason", "flow_bucket", "flow_counts", "flow_filter", "flow_key", "flow_reader",
-                "flow_state", "hash_input", "icmp_error_kind", "insert_budget", "latency", "last_service", "limits", "nat_config", "nat_index",
+CORE_HEADERS = {"algorithm", "capture_limits", "counters", "decision_name", "drop_reason", "fleet_counts", "flow_bucket", "flow_counts", "flow_filter", "flow_key",
+                "flow_reader", "flow_state", "flow_timeouts", "hash_input", "icmp_error_kind", "insert_budget", "latency", "last_service", "limits", "nat_config", "nat_index",
                 "outer_header", "plain_packet", "plain_rewrite", "tcp_options", "wire"}
 PURE_SYSTEM = re.compile(r"^(sys/mman\.h|arpa/inet\.h|immintrin\.h|emmintrin\.h|nmmintrin\.h|xxhash\.h|[a-z_]+)$")  # C++ headers have no slash, no .h
 
