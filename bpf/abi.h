@@ -10,6 +10,7 @@
  *                    (prefixes[dst address]            the same for the networks it lies in, longest first)
  *                    settings.mac is the destination? no: XDP_PASS, another host's
  *                    (sources[list, src address]       denied: XDP_DROP)
+ *                    the service passes?               XDP_PASS, it has no backend and leaves its packets to the host
  *                    heartbeats[rx queue] fresh?       stale: settings.fallback_verdict
  *                    xsks[rx queue]                    empty: settings.fallback_verdict
  *
@@ -70,10 +71,14 @@ struct xebec_service_key {
   __u8 narrower;
 };
 
-/* Value of `vips`, `services` and `ranges`. source_list: of the service; 0: none. Of a VIP 0. */
+/* Value of `vips`, `services` and `ranges`. source_list: of the service, below XEBEC_MAX_SOURCE_LIST; 0: none. Of a VIP 0.
+ * passes: 1: no backend takes packets of the service, and the host's stack is to have them; of a VIP: so do all services there,
+ * and what belongs to no single one of them (pings, ICMP errors, later fragments) is the host's, too. */
 struct xebec_service_value {
   __u32 source_list;
+  __u32 passes;
 };
+#define XEBEC_MAX_SOURCE_LIST 0x20000000
 
 /* Key of `prefixes`, an LPM trie (BPF_MAP_TYPE_LPM_TRIE): bits of the address, at most 128. */
 struct xebec_prefix_key {
@@ -81,12 +86,14 @@ struct xebec_prefix_key {
   struct xebec_address address;
 };
 
-/* Value of `prefixes`. outer: length of the longest prefix that this one lies in and that is a VIP; 0: none. */
+/* Value of `prefixes`. outer: length of the longest prefix that this one lies in and that is a VIP; 0: none. passes: as of a
+ * VIP. */
 struct xebec_prefix_value {
   struct xebec_address network;
   __u8 narrower;
   __u8 outer;
-  __u8 zero[2];
+  __u8 passes;
+  __u8 zero;
 };
 
 /* Key of `ranges`, an LPM trie. length: XEBEC_RANGE_FIXED_BITS and up to 16 bits of the port. */
@@ -171,6 +178,7 @@ enum xebec_shim_counter {
   XEBEC_SHIM_NO_SOCKET, /* the queue has no socket: fallback verdict */
   XEBEC_SHIM_STALE,     /* the queue's worker is silent: fallback verdict */
   XEBEC_SHIM_DENIED,    /* the service's rules deny the source: dropped */
+  XEBEC_SHIM_PASSED,    /* the service has no backend and says pass: the host's stack has it */
   XEBEC_SHIM_COUNTERS
 };
 
@@ -213,7 +221,7 @@ struct xebec_inject_list {
 #endif
 XEBEC_ABI_ASSERT(sizeof(struct xebec_address) == 16);
 XEBEC_ABI_ASSERT(sizeof(struct xebec_service_key) == 20);
-XEBEC_ABI_ASSERT(sizeof(struct xebec_service_value) == 4);
+XEBEC_ABI_ASSERT(sizeof(struct xebec_service_value) == 8);
 XEBEC_ABI_ASSERT(sizeof(struct xebec_prefix_key) == 20);
 XEBEC_ABI_ASSERT(sizeof(struct xebec_prefix_value) == 20);
 XEBEC_ABI_ASSERT(sizeof(struct xebec_range_key) == 24);

@@ -174,6 +174,7 @@ enum whose {
   THE_HOSTS,
   A_SERVICES,
   DENIED, /* a service's, from a source it does not let in */
+  PASSED, /* a service's, which has no backend and leaves it to the host */
 };
 
 /* The packet in hand: where it goes, and what it is looked for under. */
@@ -182,6 +183,8 @@ struct sought {
   struct xebec_address source;
   __u8 features;
   __u8 outer; /* bits of the next network to look in; 0: none */
+  __u8 passes; /* every service at the VIP leaves its packets to the host */
+  __u8 zero;   /* no padding: the verifier wants all of it written */
 };
 
 static __always_inline __u8 features_on(void) {
@@ -201,12 +204,15 @@ static __always_inline bool go_to_prefix(struct sought* at, const struct xebec_a
   at->key.vip = found->network;
   at->key.narrower = found->narrower;
   at->outer = found->outer;
+  at->passes = found->passes;
   return true;
 }
 
 /* at->key.vip is the destination. Afterwards it is the VIP to begin with. */
 static __always_inline bool is_vip(struct sought* at) {
-  if (bpf_map_lookup_elem(&vips, &at->key.vip)) {
+  const struct xebec_service_value* vip = bpf_map_lookup_elem(&vips, &at->key.vip);
+  if (vip) {
+    at->passes = vip->passes;
     at->features = features_on();
     at->outer = at->features & XEBEC_HAS_PREFIXES ? 128 : 0;
     return true;
@@ -254,13 +260,15 @@ static __always_inline const struct xebec_service_value* find_at(struct xebec_se
   return bpf_map_lookup_elem(&services, key);
 }
 
-/* The same for one argument and a number: 0: none; else the service's source list and 1. A global function, which the verifier
+/* The same for one argument and a number: 0: none; else the service's source list and 1, and SERVICE_PASSES. A global function, which the verifier
  * judges once and not in every round of the search (see whose_at_l4()). */
+#define SERVICE_PASSES 0x40000000
+_Static_assert(XEBEC_MAX_SOURCE_LIST < SERVICE_PASSES, "a list's number and the flag are one number");
 __noinline int service_at(struct sought* at, __u32 protocol, __u32 port) {
   if (!at) return 0;
   struct xebec_service_key key = at->key; /* Linux 6.1 takes no key out of a global function's argument */
   const struct xebec_service_value* found = find_at(&key, at->features, protocol, port);
-  return found ? (int)(found->source_list + 1) : 0;
+  return found ? (int)((found->source_list + 1) | (found->passes ? SERVICE_PASSES : 0)) : 0;
 }
 
 /* As dataplane/source_rules.h: of the prefixes that contain the source the longest decides. */
@@ -283,8 +291,9 @@ static __always_inline enum whose whose_by(struct sought* at, __u8 protocol, __b
     found = service_at(at, protocol, port);
   }
   if (!found) return THE_HOSTS;
-  if (found != 1 && is_denied(found - 1, &at->source)) return DENIED;
-  return A_SERVICES;
+  const __u32 list = (found & ~SERVICE_PASSES) - 1;
+  if (list != 0 && is_denied(list, &at->source)) return DENIED;
+  return found & SERVICE_PASSES ? PASSED : A_SERVICES;
 }
 
 /* Echo requests and errors are about services. The rest of ICMP is between hosts (echo replies to this host's
@@ -324,6 +333,7 @@ static __always_inline enum whose whose_by_l4(struct sought* at, __u8 protocol, 
   if (has_ports(protocol)) return has_l4 ? whose_by(at, protocol, l4.port.destination) : THE_HOSTS;
   if (protocol == (ipv6 ? IPPROTO_ICMPV6 : IPPROTO_ICMP)) {
     if (!has_l4) return THE_HOSTS;
+    if (at->passes) return THE_HOSTS;
     return (ipv6 ? is_icmpv6_for_service(l4.icmp.type) : is_icmp_for_service(l4.icmp.type)) ? A_SERVICES
                                                                                             : THE_HOSTS;
   }
@@ -519,7 +529,7 @@ static __always_inline enum whose whose_ipv4(struct xdp_md* ctx, void* l3, void*
   /* No ports here, and the payload must not be read as if it had some. The worker remembers the first
    * fragment. */
   if (ip->frag_off & bpf_htons(IPV4_OFFSET_MASK))
-    return vip || is_fragment_of_reply(&reply, ip->protocol) ? A_SERVICES : THE_HOSTS;
+    return (vip ? !at.passes : is_fragment_of_reply(&reply, ip->protocol)) ? A_SERVICES : THE_HOSTS;
   const __u32 header = ip->ihl * 4;
   /* By the length field as well as by the frame: padding is not a port. */
   bool has_l4 = bpf_ntohs(ip->tot_len) >= header + sizeof(l4);
@@ -554,7 +564,7 @@ static __always_inline enum whose whose_extended(struct xdp_md* ctx, struct soug
         reply->is_fragment = true;
       }
       if (extension.offset_flags & bpf_htons(IPV6_OFFSET_MASK)) /* as for IPv4 */
-        return vip || is_fragment_of_reply(reply, 0) ? A_SERVICES : THE_HOSTS;
+        return (vip ? !at->passes : is_fragment_of_reply(reply, 0)) ? A_SERVICES : THE_HOSTS;
       length = 8;
     } else if (next == IPPROTO_AH) {
       length = (extension.length + 2) * 4; /* RFC 4302 section 2.2 */
@@ -649,6 +659,10 @@ static __always_inline int steer(struct xdp_md* ctx, enum whose packet) {
   if (packet == DENIED) {
     count(XEBEC_SHIM_DENIED);
     return XDP_DROP;
+  }
+  if (packet == PASSED) {
+    count(XEBEC_SHIM_PASSED);
+    return XDP_PASS;
   }
 
   const __u32 fallback = set->fallback_verdict == XDP_PASS ? XDP_PASS : XDP_DROP;

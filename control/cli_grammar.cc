@@ -94,7 +94,8 @@ void add_service_object(CLI::App& app, Line& line) {
       "KEY=VALUE", line.settings,
       "mode=dsr-l2|ipip|gue|gre|vxlan|dnat|nat algorithm=maglev hash=5-tuple|source|source-destination "
       "table_size=PRIME stateless=true|false mss_clamp=auto|off|BYTES fragment=true|false "
-      "client_address=none|toa|proxy-v2 allow=PREFIX,... deny=PREFIX,... fail=drop|open "
+      "client_address=none|toa|proxy-v2 allow=PREFIX,... deny=PREFIX,... fail=drop|reset|pass|open "
+      "on_down=rehash|keep|reset "
       "backend=ADDR[:PORT],...");
 
   CLI::App* set = add_verb(object, "set", "Change a service", {}, line, [&line](const Verbs& verbs) {

@@ -358,7 +358,8 @@ std::string render_interfaces(const CliJson& rows, RenderOptions options) {
                 styled("up", "up", as_good), styled("carrier", "carrier", as_good), text("xdp", "xdp"),
                 number("steered", "shim/steered", as_count), number("no_socket", "shim/no_socket", as_fault),
                 number("stale", "shim/stale", as_fault), number("denied", "shim/denied", as_count),
-                text("not_native_because", "native_refusal"), text("transmit_because", "transmit_why")},
+                number("passed", "shim/passed", as_count), text("not_native_because", "native_refusal"),
+                text("transmit_because", "transmit_why")},
                rows, options);
   return out + "\n" + table_of(of_queue, queues, options);
 }
@@ -433,9 +434,11 @@ std::string render_stats(const CliJson& answer, RenderOptions options) {
   sums.add("replied", shown_at(packets, "replied", as_count));
   sums.add("dropped", shown_at(packets, "dropped", as_count));
   sums.add("held", shown_at(packets, "held", as_count));
-  sums.add("ICMP errors",
-           fmt::format("{} too big, {} time exceeded", shown_at(packets, "icmp_errors/too_big", as_count),
-                       shown_at(packets, "icmp_errors/time_exceeded", as_count)));
+  sums.add("ICMP errors", fmt::format("{} too big, {} time exceeded, {} port unreachable",
+                                      shown_at(packets, "icmp_errors/too_big", as_count),
+                                      shown_at(packets, "icmp_errors/time_exceeded", as_count),
+                                      shown_at(packets, "icmp_errors/port_unreachable", as_count)));
+  sums.add("TCP resets", shown_at(packets, "resets", as_count));
   sums.add("MSS clamped", shown_at(packets, "mss_clamped", as_count));
   sums.add("checksums completed", shown_at(packets, "checksums_completed", as_count));
   sums.add("transmit errors", shown_at(packets, "transmit_errors", as_count));

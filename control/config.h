@@ -34,7 +34,12 @@ enum class Admin : uint8_t {
 };
 enum class FallbackVerdict : uint8_t { drop, pass };
 /// What becomes of a service's packets while none of its backends is up.
-enum class FailPolicy : uint8_t { drop, open };
+enum class FailPolicy : uint8_t {
+  drop,
+  open,   ///< those that only their health keeps out are used all the same
+  reset,  ///< senders are told: NoBackend::refuse
+  pass,   ///< the host's stack has them: NoBackend::pass
+};
 
 struct InterfaceConfig {
   std::string name;
@@ -109,6 +114,7 @@ struct ServiceConfig {
   bool fragment = false;                  ///< IPv4 without DF that is too big: cut, not dropped
   std::optional<QuicConfig> quic{};       ///< with HashInput::quic
   std::optional<FlowTimeouts> timeouts{};  ///< absent: the defaults'
+  OnDown on_down = OnDown::rehash;
   bool operator==(const ServiceConfig&) const = default;
 
   ServiceMatch match() const { return {{vip, vip_length}, port, last_port, protocol}; }
@@ -139,6 +145,7 @@ struct ServiceDefaults {
   FailPolicy fail = FailPolicy::drop;
   FlowTimeouts timeouts{};
   HealthConfig health{};  ///< inherited when it is used, so that a change of it reaches every service
+  OnDown on_down = OnDown::rehash;
   bool operator==(const ServiceDefaults&) const = default;
 };
 
@@ -171,6 +178,7 @@ std::string_view to_string(FallbackVerdict verdict);
 std::string_view to_string(HashInput input);
 std::string_view to_string(NewFlowLimit::Per per);
 std::string_view to_string(FailPolicy policy);
+std::string_view to_string(OnDown on_down);
 std::string_view to_string(QuicFormat format);
 std::string_view to_string(ClientNote note);
 std::string protocol_name(uint8_t protocol);

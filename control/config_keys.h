@@ -92,16 +92,20 @@ inline constexpr Word kHugepageWordList[] = {word("auto", HugepageMode::automati
 inline constexpr Words kHugepageWords{"value of hugepages", kHugepageWordList, {}};
 
 inline constexpr Word kAdminWordList[] = {word("ready", Admin::ready), word("maint", Admin::maint),
-                                           word("drain", Admin::drain)};
+                                          word("drain", Admin::drain)};
 inline constexpr Words kAdminWords{"admin", kAdminWordList, {}};
 
 inline constexpr Word kFallbackWordList[] = {word("drop", FallbackVerdict::drop),
                                              word("pass", FallbackVerdict::pass)};
 inline constexpr Words kFallbackWords{"fallback_verdict", kFallbackWordList, {}};
 
-inline constexpr Word kFailWordList[] = {word("drop", FailPolicy::drop), word("open", FailPolicy::open)};
-inline constexpr std::string_view kPlannedFails[] = {"reset", "pass"};
-inline constexpr Words kFailWords{"fail", kFailWordList, kPlannedFails};
+inline constexpr Word kFailWordList[] = {word("drop", FailPolicy::drop), word("reset", FailPolicy::reset),
+                                         word("pass", FailPolicy::pass), word("open", FailPolicy::open)};
+inline constexpr Words kFailWords{"fail", kFailWordList, {}};
+
+inline constexpr Word kOnDownWordList[] = {word("rehash", OnDown::rehash), word("keep", OnDown::keep),
+                                           word("reset", OnDown::reset)};
+inline constexpr Words kOnDownWords{"on_down", kOnDownWordList, {}};
 
 inline constexpr Word kHealthTypeWordList[] = {
     word("none", HealthType::none),   word("tcp", HealthType::tcp), word("http", HealthType::http),
@@ -221,6 +225,7 @@ inline constexpr KeyRule kDefaultsKeys[] = {
     {.name = "timeouts"},
     {.name = "health"},
     {.name = "fail", .words = &kFailWords},
+    {.name = "on_down", .words = &kOnDownWords},
 };
 inline constexpr ObjectRule kDefaultsRule{"defaults", kDefaultsKeys};
 
@@ -264,6 +269,7 @@ inline constexpr ObjectRule kNatTimeoutRule{"nat_timeouts", kNatTimeoutKeys};
 inline constexpr KeyRule kIcmpKeys[] = {
     {.name = "errors_per_s", .range = kIcmpRateRange},
     {.name = "echo_replies_per_s", .range = kIcmpRateRange},
+    {.name = "resets_per_s", .range = kIcmpRateRange},
 };
 inline constexpr ObjectRule kIcmpRule{"icmp", kIcmpKeys};
 
@@ -287,10 +293,10 @@ inline constexpr KeyRule kServiceKeys[] = {
     {.name = "backends"},
     {.name = "health"},
     {.name = "fail", .words = &kFailWords},
+    {.name = "on_down", .words = &kOnDownWords},
     {.name = "fallback"},
     {.name = "quic"},
     {.name = "affinity", .use = KeyUse::planned},
-    {.name = "on_down", .use = KeyUse::planned},
     {.name = "drain", .use = KeyUse::planned},
     {.name = "timeouts"},
 };

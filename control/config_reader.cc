@@ -115,6 +115,7 @@ void read_defaults(const JsonNode& node, const std::string& pointer, Config& con
   fields.check_word("algorithm");
   fields.word("mode", config.defaults.mode);
   fields.word("fail", config.defaults.fail);
+  fields.word("on_down", config.defaults.on_down);
   config.defaults.health = read_health(fields, findings);
   uint32_t table_size = config.defaults.table_size;
   fields.number("table_size", table_size);
@@ -178,6 +179,7 @@ void read_icmp(const JsonNode& node, const std::string& pointer, IcmpPolicy& icm
   ObjectReader fields(node, pointer, kIcmpRule, findings);
   fields.number("errors_per_s", icmp.errors_per_s);
   fields.number("echo_replies_per_s", icmp.echo_replies_per_s);
+  fields.number("resets_per_s", icmp.resets_per_s);
 }
 
 /// Reads the whole document; what could not be read has its default, and is spoiled in `findings`.

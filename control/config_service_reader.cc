@@ -199,6 +199,7 @@ ServiceConfig read_service_node(const JsonNode& node, const std::string& pointer
   service.mode = defaults.mode;
   service.table_size = defaults.table_size;
   service.fail = defaults.fail;
+  service.on_down = defaults.on_down;
   ObjectReader fields(node, pointer, kServiceRule, findings);
   fields.text("name", service.name);
   read_vip(fields, service);
@@ -213,6 +214,7 @@ ServiceConfig read_service_node(const JsonNode& node, const std::string& pointer
   service.health = read_health(fields, findings);
   fields.word("fail", service.fail);
   service.timeouts = read_timeouts(fields, defaults.timeouts, findings);
+  fields.word("on_down", service.on_down);
   if (const JsonNode* tunnel = fields.find("tunnel"))
     service.tunnel = read_tunnel_node(*tunnel, pointer_to(pointer, "tunnel"), findings);
   read_mss_clamp(fields, service.mss_clamp);
@@ -242,6 +244,7 @@ ServiceConfig read_vip_node(const JsonNode& node, const std::string& pointer, co
   service.mode = defaults.mode;
   service.table_size = defaults.table_size;
   service.fail = defaults.fail;
+  service.on_down = defaults.on_down;
   ObjectReader fields(node, pointer, kVipRule, findings);
   read_vip(fields, service);
   read_port(fields, "port", /*loose=*/true, service);

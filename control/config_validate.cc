@@ -371,6 +371,7 @@ void check_service(const ServiceConfig& service, const std::string& at, const Va
   check_tunnel(service.tunnel, at, sink);
   check_source_rules(service, at, sink);
   check_client_address(service, at, sink);
+  check_on_down(service, at, sink);
   check_table_size(service, at, sink);
   check_backend_list(service, at, sink);
   check_fallback(service, at, sink);

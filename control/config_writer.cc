@@ -126,6 +126,7 @@ Json write_service(const ServiceConfig& service, bool with_secrets) {
   write_health(service.health, out);
   out["fail"] = to_string(service.fail);
   if (service.timeouts) out["timeouts"] = write_timeouts(*service.timeouts);
+  out["on_down"] = to_string(service.on_down);
   for (const BackendConfig& fallback : service.fallback) out["fallback"] = write_backend(fallback);
   out["backends"] = Json::array();
   for (const BackendConfig& backend : service.backends) out["backends"].push_back(write_backend(backend));
@@ -145,6 +146,7 @@ Json write_config(const Config& config, bool with_secrets) {
   out["defaults"] = Json{{"table_size", config.defaults.table_size},
                          {"mode", to_string(config.defaults.mode)},
                          {"fail", to_string(config.defaults.fail)},
+                         {"on_down", to_string(config.defaults.on_down)},
                          {"timeouts", write_timeouts(config.defaults.timeouts)}};
   write_health(config.defaults.health, out["defaults"]);
   out["flow_table"] =
@@ -152,7 +154,8 @@ Json write_config(const Config& config, bool with_secrets) {
   write_tunnel(config.tunnel, out);
   out["nat"] = write_nat(config.nat);
   out["icmp"] = Json{{"errors_per_s", config.icmp.errors_per_s},
-                     {"echo_replies_per_s", config.icmp.echo_replies_per_s}};
+                     {"echo_replies_per_s", config.icmp.echo_replies_per_s},
+                     {"resets_per_s", config.icmp.resets_per_s}};
   out["services"] = Json::array();
   for (const ServiceConfig& service : config.services)
     out["services"].push_back(write_service(service, with_secrets));

@@ -536,8 +536,11 @@ std::vector<std::string> Controller::problems() const {
           fmt::format("service {}: no backend is up, all are used as if they were (fail open)", key.first));
   }
   for (const Service& s : engine_->table().services()) {
-    if (s.lookup->empty())
-      problems.push_back(fmt::format("service {}: no usable backend, its packets are dropped", s.name));
+    if (!s.lookup->empty()) continue;
+    constexpr const char* kFates[] = {"its packets are dropped", "senders are told so (fail reset)",
+                                      "its packets are left to this host (fail pass)"};
+    problems.push_back(fmt::format("service {}: no usable backend, {}", s.name,
+                                   kFates[static_cast<std::size_t>(s.no_backend)]));
   }
   return problems;
 }

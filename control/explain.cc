@@ -229,7 +229,10 @@ Json explain_tuple(const ExplainWorld& world, const Tuple& tuple) {
       world.table.find_service(tuple.destination, tuple.protocol, Be16::from_host(tuple.destination_port));
   const Service* service = index == Table::kNone ? nullptr : &world.table.services()[index];
   const bool chosen = decision.backend != Table::kNone;
-  const bool dropped = decision.verdict == Verdict::drop;
+  // A service that leaves its packets to the host has none of them steered, but those of denied sources.
+  const bool passed = service != nullptr && service->no_backend == NoBackend::pass &&
+                      decision.verdict == Verdict::drop && decision.reason == DropReason::no_backend;
+  const bool told = decision.verdict == Verdict::drop || decision.verdict == Verdict::reply;
 
   Json out{{"schema", "xebec.explain/1"},
            {"source", endpoint(tuple.source, tuple.source_port)},
@@ -237,8 +240,8 @@ Json explain_tuple(const ExplainWorld& world, const Tuple& tuple) {
            {"protocol", protocol_name(tuple.protocol)},
            {"generation", world.table.generation()},
            // Without a service no worker sees it: the shim leaves it to the host.
-           {"verdict", service == nullptr ? "pass" : name_of(decision.verdict)},
-           {"reason", service != nullptr && dropped ? Json(name_of(decision.reason)) : Json(nullptr)},
+           {"verdict", service == nullptr || passed ? "pass" : name_of(decision.verdict)},
+           {"reason", service != nullptr && told ? Json(name_of(decision.reason)) : Json(nullptr)},
            {"service", nullptr},
            {"nearest", Json::array()},
            {"hash", nullptr},

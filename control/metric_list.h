@@ -24,10 +24,10 @@ inline constexpr auto kMetricDropReasons = [] {
 }();
 inline constexpr auto kMetricAdminWords = texts_of(kAdminWordList);
 inline constexpr auto kMetricHealthWords = texts_of(kHealthWordList);
-inline constexpr std::string_view kMetricIcmpKinds[] = {"too_big", "time_exceeded"};
+inline constexpr std::string_view kMetricIcmpKinds[] = {"too_big", "time_exceeded", "port_unreachable"};
 inline constexpr std::string_view kMetricQuicOutcomes[] = {"routed", "unrouted"};
 inline constexpr std::string_view kMetricFramePlaces[] = {"free", "receive", "transmit", "in_hand"};
-inline constexpr std::string_view kMetricShimOutcomes[] = {"steered", "no_socket", "stale", "denied"};
+inline constexpr std::string_view kMetricShimOutcomes[] = {"steered", "no_socket", "stale", "denied", "passed"};
 inline constexpr std::string_view kMetricBuildLabels[] = {"version"};
 inline constexpr std::string_view kMetricDaemonLabels[] = {"instance", "loop"};
 inline constexpr std::string_view kMetricWorkerLabels[] = {"cpu"};
@@ -54,12 +54,13 @@ inline constexpr MetricRule kMetricRules[] = {
     // Workers: GET /v1/workers. Fates before what they are fates of.
     {"xebec_worker_dropped_packets_total", MetricType::counter, MetricScope::worker, MetricReading::members, "/packets/drops", "Packets dropped, by reason (docs/drops.md).", "reason", kMetricDropReasons},
     {"xebec_worker_forwarded_packets_total", MetricType::counter, MetricScope::worker, MetricReading::number, "/packets/forwarded", "Packets handed to the kernel to send to a backend, or back to a client."},
-    {"xebec_worker_replied_packets_total", MetricType::counter, MetricScope::worker, MetricReading::number, "/packets/replied", "Packets answered: echo replies and ICMP errors."},
+    {"xebec_worker_replied_packets_total", MetricType::counter, MetricScope::worker, MetricReading::number, "/packets/replied", "Packets answered: echo replies, ICMP errors and TCP resets."},
     {"xebec_worker_passed_packets_total", MetricType::counter, MetricScope::worker, MetricReading::number, "/packets/passed", "Packets given to the host's own stack."},
     {"xebec_worker_held_packets", MetricType::gauge, MetricScope::worker, MetricReading::number, "/packets/held", "Fragments that wait for their first, now."},
     {"xebec_worker_received_packets_total", MetricType::counter, MetricScope::worker, MetricReading::number, "/packets/received", "Packets received; each has one fate: forwarded, replied, passed, held or dropped."},
     {"xebec_worker_received_bytes_total", MetricType::counter, MetricScope::worker, MetricReading::number, "/packets/received_bytes", "Bytes received, as frames without FCS."},
     {"xebec_worker_icmp_errors_total", MetricType::counter, MetricScope::worker, MetricReading::members, "/packets/icmp_errors", "Packets turned into an ICMP error; those sent are among the replied.", "kind", kMetricIcmpKinds},
+    {"xebec_worker_resets_total", MetricType::counter, MetricScope::worker, MetricReading::number, "/packets/resets", "Segments turned into a TCP reset; those sent are among the replied."},
     {"xebec_worker_mss_clamped_packets_total", MetricType::counter, MetricScope::worker, MetricReading::number, "/packets/mss_clamped", "SYNs whose MSS was lowered."},
     {"xebec_worker_cut_packets_total", MetricType::counter, MetricScope::worker, MetricReading::number, "/packets/cut", "Packets sent in pieces because they were too big."},
     {"xebec_worker_quic_packets_total", MetricType::counter, MetricScope::worker, MetricReading::members, "/quic", "Packets of QUIC whose connection id named their backend, or did not.", "outcome", kMetricQuicOutcomes},
@@ -98,7 +99,7 @@ inline constexpr MetricRule kMetricRules[] = {
     {"xebec_interface_up", MetricType::gauge, MetricScope::interface, MetricReading::flag, "/up", "1 if the interface is up."},
     {"xebec_interface_carrier", MetricType::gauge, MetricScope::interface, MetricReading::flag, "/carrier", "1 if the interface has a carrier."},
     {"xebec_interface_mtu_bytes", MetricType::gauge, MetricScope::interface, MetricReading::number, "/mtu", "MTU of the interface."},
-    {"xebec_shim_packets_total", MetricType::counter, MetricScope::interface, MetricReading::members, "/shim", "Packets to a VIP as the shim saw them: steered to a worker, or given the fallback verdict (no_socket, stale), or denied.", "outcome", kMetricShimOutcomes},
+    {"xebec_shim_packets_total", MetricType::counter, MetricScope::interface, MetricReading::members, "/shim", "Packets to a VIP as the shim saw them: steered to a worker, or given the fallback verdict (no_socket, stale), or denied, or passed to the host because the service has no backend and says so.", "outcome", kMetricShimOutcomes},
     {"xebec_queue_info", MetricType::gauge, MetricScope::queue, MetricReading::info, "", "How the queue receives and sends, and for which worker; always 1.", {}, kMetricQueueLabels},
     {"xebec_queue_transmitted_frames_total", MetricType::counter, MetricScope::queue, MetricReading::number, "/transmitted", "Frames accepted for sending, the self-test's among them; a packet of MTU 9000 is three."},
     {"xebec_queue_injected_frames_total", MetricType::counter, MetricScope::queue, MetricReading::number, "/injected", "Of the transmitted frames those sent by the injector."},

@@ -30,7 +30,7 @@ std::string address_or_empty(const std::optional<IpAddress>& address) {
 
 struct Sums {
   uint64_t received = 0, received_bytes = 0, forwarded = 0, passed = 0, replied = 0, dropped = 0,
-           completed = 0, transmit_errors = 0, held = 0, mss_clamped = 0, cut = 0;
+           completed = 0, transmit_errors = 0, held = 0, resets = 0, mss_clamped = 0, cut = 0;
   std::array<uint64_t, kIcmpErrorKinds> icmp_errors{};
   std::array<uint64_t, kDropReasonCount> drops{};
 
@@ -48,6 +48,7 @@ struct Sums {
     replied += c.replied.read();
     held += c.held.read();
     completed += c.checksums_completed.read();
+    resets += c.resets.read();
     mss_clamped += c.mss_clamped.read();
     cut += c.cut.read();
     for (std::size_t i = 0; i < kIcmpErrorKinds; ++i) icmp_errors[i] += c.icmp_errors[i].read();
@@ -73,6 +74,7 @@ struct Sums {
             {"drops", reasons},
             {"held", held},
             {"icmp_errors", errors},
+            {"resets", resets},
             {"mss_clamped", mss_clamped},
             {"cut", cut},
             {"checksums_completed", completed},
@@ -157,6 +159,7 @@ Json report_service(const Controller& controller, const ServiceConfig& service) 
           {"hash", to_string(service.hash)},
           {"backends", {{"total", service.backends.size()}, {"usable", usable}, {"down", down}}},
           {"fail", to_string(service.fail)},
+          {"on_down", to_string(service.on_down)},
           {"digest", fmt::format("{:016x}", s != nullptr ? s->lookup->digest() : 0)},
           {"packets", totals.packets},
           {"bytes", totals.bytes},
@@ -245,7 +248,8 @@ Json report_interfaces(const Controller& controller) {
                      {{"steered", shim.steered},
                       {"no_socket", shim.no_socket},
                       {"stale", shim.stale},
-                      {"denied", shim.denied}}}});
+                      {"denied", shim.denied},
+                      {"passed", shim.passed}}}});
   }
   return rows;
 }

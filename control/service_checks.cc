@@ -142,6 +142,14 @@ void check_source_rules(const ServiceConfig& service, const std::string& at, con
   }
 }
 
+void check_on_down(const ServiceConfig& service, const std::string& at, const ValidationSink& sink) {
+  if (service.on_down == OnDown::rehash || !service.stateless || !sink.usable(at + "/stateless")) return;
+  report_at(sink, at + "/on_down",
+            fmt::format("{} is about connections that are remembered, and the service is stateless: its "
+                        "packets go where the lookup array says (rehash)",
+                        to_string(service.on_down)));
+}
+
 void check_client_address(const ServiceConfig& service, const std::string& at, const ValidationSink& sink) {
   if (service.client_address == ClientNote::none) return;
   const std::string pointer = at + "/client_address";

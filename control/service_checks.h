@@ -13,6 +13,8 @@ namespace xebec {
 std::string vip_prefix_fault(const IpPrefix& vip);
 /// allow, deny and rate_limit of one service. `at`: its pointer.
 void check_source_rules(const ServiceConfig& service, const std::string& at, const ValidationSink& sink);
+/// on_down of one service.
+void check_on_down(const ServiceConfig& service, const std::string& at, const ValidationSink& sink);
 /// client_address of one service.
 void check_client_address(const ServiceConfig& service, const std::string& at, const ValidationSink& sink);
 /// No two services claim the same, and none cannot be told from another by being narrower.

@@ -35,6 +35,8 @@ class Painter {
  public:
   Painter(const std::vector<SteeredService>& services, SourceLists& lists) : services_(services) {
     for (const SteeredService& service : services) {
+      any_passes_ |= service.passes;
+      if (!service.passes) serving_.insert(service.match.vip);
       lists_.push_back(service.sources ? lists.number_of(*service.sources) : 0);
       if (service.sources) add_sources(lists_.back(), *service.sources, service.match);
     }
@@ -72,14 +74,23 @@ class Painter {
   }
 
   MapEntry entry_of(std::size_t index) const {
-    return {bytes_of(xebec_service_value{lists_[index]}), services_[index].match.to_string()};
+    const uint32_t passed = services_[index].passes ? 1 : 0;
+    return {bytes_of(xebec_service_value{lists_[index], passed}), services_[index].match.to_string()};
+  }
+
+  /// Of an address in `vip`, none of whose services there has a backend: its pings, errors and fragments are the host's, too.
+  bool passes(const IpPrefix& vip) const {
+    if (!any_passes_ || serving_.contains(vip)) return false;
+    return std::none_of(serving_.begin(), serving_.end(),
+                        [&](const IpPrefix& other) { return !other.is_single() && other.contains(vip); });
   }
 
   void add_vip(const IpPrefix& vip) {
     if (vip.is_single()) {
       image_.of(ShimMap::vips)
-          .try_emplace(bytes_of(address_of(vip.network)),
-                       MapEntry{bytes_of(xebec_service_value{}), "VIP " + vip.to_string()});
+          .try_emplace(
+              bytes_of(address_of(vip.network)),
+              MapEntry{bytes_of(xebec_service_value{0, passes(vip) ? 1u : 0u}), "VIP " + vip.to_string()});
     } else {
       prefixes_.insert(vip);
     }
@@ -111,6 +122,7 @@ class Painter {
       const xebec_prefix_value value{.network = address_of(prefix.network),
                                      .narrower = static_cast<uint8_t>(IpPrefix::kFullLength - prefix.length),
                                      .outer = open.empty() ? uint8_t{0} : open.back().length,
+                                     .passes = passes(prefix) ? uint8_t{1} : uint8_t{0},
                                      .zero = {}};
       image_.of(ShimMap::prefixes)
           .emplace(bytes_of(key), MapEntry{bytes_of(value), "VIP " + prefix.to_string()});
@@ -137,6 +149,8 @@ class Painter {
   std::vector<uint32_t> lists_;  // of each service
   std::map<std::tuple<IpPrefix, uint8_t>, std::vector<PortRange>> ranges_;
   std::set<IpPrefix> prefixes_;
+  bool any_passes_ = false;
+  std::set<IpPrefix> serving_;  // VIPs of services that do not pass
   ShimImage image_;
 };
 

@@ -43,7 +43,11 @@ uint16_t host16(const uint8_t* bytes) {
 }  // namespace
 
 ShimView::ShimView(const Table& table, std::vector<MacAddress> local_macs, ReplyRules replies)
-    : table_(table), replies_(std::move(replies)), local_macs_(std::move(local_macs)) {
+    : table_(table),
+      any_passes_(std::any_of(table.services().begin(), table.services().end(),
+                              [](const Service& s) { return s.no_backend == NoBackend::pass; })),
+      replies_(std::move(replies)),
+      local_macs_(std::move(local_macs)) {
   const bool any = std::find(local_macs_.begin(), local_macs_.end(), MacAddress{}) != local_macs_.end();
   if (any) local_macs_.clear();
 }
@@ -54,16 +58,30 @@ bool ShimView::steers(Bytes frame) {
 
 /// l4: what the packet has behind its IP headers, by their length field and by the frame; shorter than kL4Read:
 /// nothing is read of it.
-bool ShimView::l4_is_ours(const IpAddress& vip, uint8_t protocol, bool ipv6, Bytes l4) const {
+bool ShimView::l4_is_ours(const Reply& packet, uint8_t protocol, bool ipv6, Bytes l4) const {
+  const IpAddress& vip = packet.destination;
   const bool has_l4 = l4.size() >= kL4Read;
   const auto is_service = [&](uint16_t port) {
-    return table_.find_service(vip, protocol, Be16::from_host(port)) != Table::kNone;
+    const uint32_t found = table_.find_service(vip, protocol, Be16::from_host(port));
+    if (found == Table::kNone) return false;
+    const Service& service = table_.services()[found];
+    if (service.sources && !service.sources->allows(packet.source)) return true;
+    return service.no_backend != NoBackend::pass;
   };
   if (protocol == kProtoTcp || protocol == kProtoUdp || protocol == kProtoSctp)
     return has_l4 && is_service(host16(&l4[2]));
   if (protocol == (ipv6 ? kProtoIcmpv6 : kProtoIcmp))
-    return has_l4 && (ipv6 ? is_icmpv6_for_service(l4[0]) : is_icmp_for_service(l4[0]));
+    return has_l4 && !passes(vip) && (ipv6 ? is_icmpv6_for_service(l4[0]) : is_icmp_for_service(l4[0]));
   return is_service(0);
+}
+
+/// No service at the address has a backend, and all leave their packets to the host.
+bool ShimView::passes(const IpAddress& vip) const {
+  if (!any_passes_) return false;
+  const auto services = table_.services();
+  return std::none_of(services.begin(), services.end(), [&](const Service& s) {
+    return s.no_backend != NoBackend::pass && s.match().vip.contains(vip);
+  });
 }
 
 bool ShimView::is_translated(const IpAddress& backend, uint8_t protocol, uint16_t port, const IpAddress& to,
@@ -155,15 +173,16 @@ bool ShimView::ipv4_is_ours(Bytes packet) {
   Reply reply{IpAddress::from_v4(ip->source), vip};
   reply.is_fragment = (fragment & (kIpv4MoreFragments | kIpv4OffsetMask)) != 0;
   if (reply.is_fragment) reply.fragment_id = ip->id.host();
-  if ((fragment & kIpv4OffsetMask) != 0) return is_vip || is_fragment_of_reply(reply, ip->protocol);
+  if ((fragment & kIpv4OffsetMask) != 0)
+    return is_vip ? !passes(vip) : is_fragment_of_reply(reply, ip->protocol);
   const std::size_t header = ip->header_length();
   const bool has_l4 = ip->total_length.host() >= header + kL4Read;
   if (!is_vip) return l4_is_reply(reply, ip->protocol, false, has_l4, behind(packet, header));
-  return l4_is_ours(vip, ip->protocol, false, has_l4 ? behind(packet, header) : Bytes());
+  return l4_is_ours(reply, ip->protocol, false, has_l4 ? behind(packet, header) : Bytes());
 }
 
 /// packet: from the IPv6 header on.
-bool ShimView::extended_is_ours(const IpAddress& vip, bool is_vip, Reply& reply, Bytes packet) {
+bool ShimView::extended_is_ours(bool is_vip, Reply& reply, Bytes packet) {
   const auto* ip = view_as<Ipv6Header>(packet.data());
   uint8_t next = ip->next_header;
   int room = ip->payload_length.host();
@@ -177,7 +196,7 @@ bool ShimView::extended_is_ours(const IpAddress& vip, bool is_vip, Reply& reply,
         reply.is_fragment = true;
         reply.fragment_id = view_as<Ipv6FragmentHeader>(at.data())->id.host();
       }
-      if ((offset & 0xfff8) != 0) return is_vip || is_fragment_of_reply(reply, 0);
+      if ((offset & 0xfff8) != 0) return is_vip ? !passes(reply.destination) : is_fragment_of_reply(reply, 0);
       length = 8;
     } else if (next == kProtoAh) {
       length = (at[1] + 2u) * 4;  // RFC 4302 section 2.2
@@ -189,7 +208,7 @@ bool ShimView::extended_is_ours(const IpAddress& vip, bool is_vip, Reply& reply,
   if (is_extension(next)) return false;
   const bool has_l4 = room >= static_cast<int>(kL4Read);
   if (!is_vip) return l4_is_reply(reply, next, true, has_l4, at);
-  return l4_is_ours(vip, next, true, has_l4 ? at : Bytes());
+  return l4_is_ours(reply, next, true, has_l4 ? at : Bytes());
 }
 
 bool ShimView::ipv6_is_ours(Bytes packet) {
@@ -202,7 +221,7 @@ bool ShimView::ipv6_is_ours(Bytes packet) {
   if (packet[0] >> 4 != 6) return false;
   Reply reply{IpAddress::from_v6(ip->source), vip};
   if (!is_vip && reply.source.is_v4()) return false;
-  return extended_is_ours(vip, is_vip, reply, packet);
+  return extended_is_ours(is_vip, reply, packet);
 }
 
 bool ShimView::is_ours(Bytes frame) {

@@ -22,12 +22,12 @@ class ShimView {
  public:
   explicit ShimView(const Table& table, std::vector<MacAddress> local_macs = {}, ReplyRules replies = {});
 
-  /// False: XDP_PASS, the host's own. True: a worker gets it, if one is alive; or the shim drops it because the service
+  /// False: XDP_PASS, the host's own, or left to it for want of a backend (NoBackend::pass). True: a worker gets it, if one is alive; or the shim drops it because the service
   /// denies its source, as the worker would. Remembers first fragments of replies.
   bool steers(std::span<const uint8_t> frame);
 
  private:
-  /// What is known of a packet to no VIP.
+  /// What is known of a packet, above all one to no VIP.
   struct Reply {
     IpAddress source, destination;
     uint32_t fragment_id = 0;
@@ -38,8 +38,9 @@ class ShimView {
   bool is_ours(std::span<const uint8_t> frame);
   bool ipv4_is_ours(std::span<const uint8_t> packet);
   bool ipv6_is_ours(std::span<const uint8_t> packet);
-  bool extended_is_ours(const IpAddress& vip, bool is_vip, Reply& reply, std::span<const uint8_t> packet);
-  bool l4_is_ours(const IpAddress& vip, uint8_t protocol, bool ipv6, std::span<const uint8_t> l4) const;
+  bool extended_is_ours(bool is_vip, Reply& reply, std::span<const uint8_t> packet);
+  bool l4_is_ours(const Reply& packet, uint8_t protocol, bool ipv6, std::span<const uint8_t> l4) const;
+  bool passes(const IpAddress& vip) const;
   bool l4_is_reply(const Reply& reply, uint8_t protocol, bool ipv6, bool has_l4, std::span<const uint8_t> l4);
   bool quotes_translated(const Reply& reply, bool ipv6, std::span<const uint8_t> quoted) const;
   bool is_translated(const IpAddress& backend, uint8_t protocol, uint16_t port, const IpAddress& to,
@@ -48,6 +49,7 @@ class ShimView {
   bool is_sent_to_us(std::span<const uint8_t> frame) const;
 
   const Table& table_;
+  bool any_passes_;
   ReplyRules replies_;
   std::set<Fragment> fragments_;  ///< the shim forgets the oldest of 4,096; this does not
   std::vector<MacAddress> local_macs_;

@@ -14,9 +14,11 @@ namespace xebec {
 struct SteeredService {
   ServiceMatch match;
   std::shared_ptr<const SourceRules> sources;  ///< null: everybody may speak to it
+  bool passes = false;  ///< no backend: the host's stack has its packets (NoBackend::pass)
 
   friend bool operator==(const SteeredService& a, const SteeredService& b) {
-    if (a.match != b.match || (a.sources == nullptr) != (b.sources == nullptr)) return false;
+    if (a.match != b.match || a.passes != b.passes || (a.sources == nullptr) != (b.sources == nullptr))
+      return false;
     return a.sources == b.sources ||
            (a.sources->allow() == b.sources->allow() && a.sources->deny() == b.sources->deny());
   }

@@ -170,7 +170,8 @@ ShimCounters LoadedSteering::counters() const {
   return {.steered = sum(XEBEC_SHIM_STEERED),
           .no_socket = sum(XEBEC_SHIM_NO_SOCKET),
           .stale = sum(XEBEC_SHIM_STALE),
-          .denied = sum(XEBEC_SHIM_DENIED)};
+          .denied = sum(XEBEC_SHIM_DENIED),
+          .passed = sum(XEBEC_SHIM_PASSED)};
 }
 
 }  // namespace

@@ -39,6 +39,7 @@ struct ShimCounters {
   uint64_t no_socket = 0;
   uint64_t stale = 0;
   uint64_t denied = 0;
+  uint64_t passed = 0;
 };
 
 /// One interface's shim. Attached by a bpf_link that dies with the process: nothing is left behind. Never

@@ -157,6 +157,7 @@ BackendStatus& TableBuilder::place(const Drafting& all, const ServiceConfig& ser
     st.why = all.health.why_down(service, backend);
     st.down = !st.why.empty();
     b.usable = !st.down;
+    b.keeps_connections = st.down && service.on_down == OnDown::keep;
   }
   st.usable = b.usable;
   all.parts.backends[st.id] = b;
@@ -197,6 +198,7 @@ TableBuilder::Draft TableBuilder::draft(const Drafting& all, const ServiceConfig
   s.port = service.port;
   s.protocol = service.protocol;
   s.stateless = service.stateless;
+  s.on_down = service.on_down;
   s.mss_clamp = service.mss_clamp;
   s.fragment = service.fragment;
   if (service.timeouts) s.timeout_class = timeout_classes_.of(*service.timeouts);
@@ -215,7 +217,21 @@ TableBuilder::Draft TableBuilder::draft(const Drafting& all, const ServiceConfig
   // Flows that the fallback got stay with it when the backends are back: it is usable all the time.
   for (const BackendConfig& fallback : service.fallback) place(all, service, fallback, index).fallback = true;
   if (draft.weighted.empty() && !draft.asking) use_without_backend_up(draft, all, service);
+  if (draft.weighted.empty() && !draft.asking) s.no_backend = without_backend(all, service);
   return draft;
+}
+
+/// Not while neighbours are being asked: TCP tries again, and that is over in milliseconds. The shim passes a service's packets or
+/// none of them, so those wait that some backend still has connections of.
+NoBackend TableBuilder::without_backend(const Drafting& all, const ServiceConfig& service) const {
+  if (service.fail == FailPolicy::reset) return NoBackend::refuse;
+  if (service.fail != FailPolicy::pass) return NoBackend::drop;
+  for (const auto* list : {&service.backends, &service.fallback}) {
+    for (const BackendConfig& backend : *list) {
+      if (all.parts.backends[*ids_.find(service.name, backend.address)].is_used()) return NoBackend::drop;
+    }
+  }
+  return NoBackend::pass;
 }
 
 /// The fallback, or with `fail: open` those that are down, as if they were not.

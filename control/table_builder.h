@@ -132,6 +132,7 @@ class TableBuilder {
   std::shared_ptr<const QuicRoutes> quic_routes(const ServiceConfig& service) const;
   static void use(Draft& draft, const ServiceConfig& service, const BackendConfig& backend,
                   BackendStatus& status);
+  NoBackend without_backend(const Drafting& all, const ServiceConfig& service) const;
   static void use_without_backend_up(Draft& draft, const Drafting& all, const ServiceConfig& service);
   void build_lookup(const ServiceConfig& service, const std::vector<MaglevBackend>& backends,
                     Cached& cached) const;

@@ -46,6 +46,7 @@ struct alignas(64) WorkerCounters {
   Counter checksums_completed;  ///< partial checksums of offloading senders made whole
   std::array<Counter, kIcmpErrorKinds>
       icmp_errors;      ///< packets turned into one; sent, they are among `replied`
+  Counter resets;       ///< segments turned into a TCP reset; sent, they are among `replied`
   Counter mss_clamped;  ///< SYNs whose MSS was lowered
   Counter cut;          ///< packets sent in pieces; each is one of `forwarded`
 

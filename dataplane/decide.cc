@@ -49,6 +49,9 @@ class Decider {
   void decide_echo();
 
   bool takes_packets(uint32_t backend_id, uint32_t service) const;
+  bool is_of_connection() const;
+  bool keeps(uint32_t backend_id, uint32_t service) const;
+  bool is_to_be_reset() const;
   bool is_within_limit();
   uint64_t pick_hash() const;
   uint32_t pick() const;
@@ -78,6 +81,23 @@ uint64_t forgotten_by(const FlowTable& flows) {
 // A remembered backend may be gone since, or its id may mean another service's by now.
 bool Decider::takes_packets(uint32_t backend_id, uint32_t service) const {
   return backend_id < table_.backends().size() && table_.backends()[backend_id].takes_packets_of(service);
+}
+
+// Not one that opens another: whatever becomes of the old one, that is a new one's.
+bool Decider::is_of_connection() const {
+  return has_connections(parsed_.key.protocol) && !opens_connection(parsed_.tcp_flags);
+}
+
+// It takes packets no more, and of connections that it has all the same.
+bool Decider::keeps(uint32_t backend_id, uint32_t service) const {
+  if (!is_of_connection() || backend_id >= table_.backends().size()) return false;
+  const Backend& backend = table_.backends()[backend_id];
+  return backend.keeps_connections && backend.service == service;
+}
+
+bool Decider::is_to_be_reset() const {
+  const Service& service = table_.services()[decision_.service];
+  return service.on_down == OnDown::reset && parsed_.key.protocol == kProtoTcp && is_of_connection();
 }
 
 // Only what can open a connection counts: after a restart the ones that stand come back all at once.
@@ -215,8 +235,11 @@ void Decider::decide_transport() {
   } else {
     const FlowHit hit = state_.flows.lookup(parsed_.key, hand_.probe, parsed_.tcp_flags, now_ns_);
     (hit.found() ? state_.counters.flow_hits : state_.counters.flow_misses).add(1);
-    if (hit.found() && takes_packets(hit.backend_id, decision_.service)) {
+    const uint32_t service = decision_.service;
+    if (hit.found() && (takes_packets(hit.backend_id, service) || keeps(hit.backend_id, service))) {
       choose(hit.backend_id, FlowOrigin::hit);
+    } else if (hit.found() && is_to_be_reset()) {
+      drop(DropReason::backend_down);  // or a reset, where one can be sent
     } else {
       choose_new(hit);
     }
@@ -245,7 +268,8 @@ void Decider::decide_later_fragment() {
   // The rest of the datagram is of no use to any other backend.
   if (*backend_id >= table_.backends().size()) return drop(DropReason::no_backend);
   const Backend& backend = table_.backends()[*backend_id];
-  if (!backend.usable || !table_.services()[backend.service].match().vip.contains(parsed_.key.destination)) {
+  if (!backend.is_used() ||
+      !table_.services()[backend.service].match().vip.contains(parsed_.key.destination)) {
     return drop(DropReason::no_backend);
   }
   decision_.service = backend.service;
@@ -257,7 +281,7 @@ void Decider::decide_icmp_error() {
   const uint32_t service = decision_.service;
   if (!table_.services()[service].stateless) {
     const FlowHit hit = state_.flows.peek(parsed_.key, hand_.probe, now_ns_);
-    if (hit.found() && takes_packets(hit.backend_id, service)) {
+    if (hit.found() && (takes_packets(hit.backend_id, service) || keeps(hit.backend_id, service))) {
       choose(hit.backend_id, FlowOrigin::hit);
       return;
     }

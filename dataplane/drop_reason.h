@@ -29,6 +29,7 @@ namespace xebec {
   X(denied_source, "the service's rules deny the source")                                                   \
   X(rate_limited, "a new flow beyond the service's rate limit")                                             \
   X(no_backend, "the service has no usable backend")                                                        \
+  X(backend_down, "of a connection to be reset whose backend takes no packets any more, and not answered")  \
   X(next_hop_unresolved, "the link-layer address of the next hop is not known (yet)")                       \
   X(too_big, "larger than the egress MTU, with the tunnel's overhead, and not answered")                    \
   X(nat_unknown, "a backend's packet, or an error about one, that belongs to no translated connection")     \

@@ -21,6 +21,7 @@
 #include "dataplane/pieces.h"
 #include "dataplane/plain_packet.h"
 #include "dataplane/plain_rewrite.h"
+#include "dataplane/tcp_reset.h"
 
 namespace xebec {
 namespace {
@@ -258,6 +259,31 @@ void count_forwarded(WorkerCounters& counters, const Decision& decision, const P
   state.counters.icmp_errors[static_cast<std::size_t>(error.kind)].add(1);
 }
 
+bool answer_with_reset(const Table& table, ForwardState& state, const ParsedPacket& parsed, Packet& packet,
+                       uint64_t now_ns) {
+  const uint32_t per_s = table.icmp().resets_per_s;
+  state.resets.set(per_s, icmp_burst(per_s));
+  if (!may_answer_with_reset(packet, parsed) || !state.resets.take(now_ns)) return false;
+  rewrite_to_reset(packet, parsed);
+  state.counters.resets.add(1);
+  return true;
+}
+
+// What no backend takes. Its sender is told where the service says so.
+[[gnu::cold, gnu::noinline]] void refuse_or_drop(const Table& table, ForwardState& state,
+                                                 const ParsedPacket& parsed, Packet& packet,
+                                                 Decision& decision, uint64_t now_ns) {
+  const bool refused = decision.reason == DropReason::backend_down ||
+                       (decision.reason == DropReason::no_backend && decision.service != Table::kNone &&
+                        table.services()[decision.service].no_backend == NoBackend::refuse);
+  if (!refused || parsed.kind != PacketKind::transport) return state.counters.drop(decision.reason);
+  if (parsed.protocol != kProtoTcp)
+    return answer_or_drop(table, state, parsed, packet, decision, decision.reason,
+                          {IcmpErrorKind::port_unreachable, 0}, now_ns);
+  if (!answer_with_reset(table, state, parsed, packet, now_ns)) return state.counters.drop(decision.reason);
+  decision.verdict = Verdict::reply;
+}
+
 // Of a connection that opens, of a SYN sent again, and of what a fragment has of one. Its checksum is whole. `packet` is as
 // received; `inserted`: so many bytes nearer to the front the TCP header begins by now.
 void limit_mss(ForwardState& state, const Packet& packet, const ParsedPacket& parsed, uint32_t limit,
@@ -332,7 +358,8 @@ void hold_or_drop(ForwardState& state, const Packet& packet, Decision& decision)
 void execute(const Table& table, ForwardState& state, const PacketInHand& hand, Packet& packet,
              Decision& decision, uint64_t now_ns) {
   const ParsedPacket& parsed = hand.parsed;
-  if (decision.verdict == Verdict::drop) return state.counters.drop(decision.reason);
+  if (decision.verdict == Verdict::drop)
+    return refuse_or_drop(table, state, parsed, packet, decision, now_ns);
   if (decision.verdict == Verdict::reply) return rewrite_to_echo_reply(packet, parsed);
   if (decision.verdict == Verdict::hold) return hold_or_drop(state, packet, decision);
   if (decision.backend != Table::kNone && (decision.backend & kFragmentOfMapping) != 0)
@@ -436,8 +463,9 @@ void sweep_flows(const Table& table, ForwardState& state, uint64_t now_ns) {
   state.housekept_ns = now_ns;
   // A backend without an address is the gap of an id that is not in use.
   const std::span<const Backend> backends = table.backends();
-  state.flows.sweep(static_cast<uint32_t>(std::min<uint64_t>(wanted, kSweepBuckets)), now_ns,
-                    [&](uint32_t id) { return id >= backends.size() || backends[id].address == IpAddress{}; });
+  state.flows.sweep(
+      static_cast<uint32_t>(std::min<uint64_t>(wanted, kSweepBuckets)), now_ns,
+      [&](uint32_t id) { return id >= backends.size() || backends[id].address == IpAddress{}; });
   state.counters.flows_used.set(state.flows.stats().used);
 }
 

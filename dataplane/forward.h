@@ -31,8 +31,8 @@ class NatTables;
 
 enum class Verdict : uint8_t {
   forward,  ///< send the frame, as rewritten, from `interface`
-  reply,  ///< send the frame, now an answer, back out of the interface it came in by: an echo reply, or an ICMP error that
-          ///< says what `reason` says
+  reply,  ///< send the frame, now an answer, back out of the interface it came in by: an echo reply, or an ICMP error or TCP
+          ///< reset that says what `reason` says
   drop,   ///< recycle the frame; `reason` says why
   cut,    ///< send it from `interface` in Pieces, to be made of the packet, which is as it was received
   hold,   ///< keep the frame and offer it to forward_held() later, or give it up by drop_held()
@@ -96,6 +96,7 @@ struct ForwardState {
   uint32_t hold_places = 0;  ///< frames that the caller can hold; counted down by what is decided to be held
   RateLimit echo_replies{0, 0};  ///< the table says how many of both
   RateLimit icmp_errors{0, 0};
+  RateLimit resets{0, 0};
   SourceRates new_flows;
   FleetCounts fleet;  ///< the control thread tells here what others have
   Picker picker;

@@ -18,8 +18,11 @@ constexpr uint32_t kMaxIpv4Error = 576;
 constexpr uint8_t kNetworkControl = 0xc0;
 
 constexpr uint8_t kIcmpUnreachable = 3;
+constexpr uint8_t kIcmpPortUnreachable = 3;
 constexpr uint8_t kIcmpFragmentationNeeded = 4;
 constexpr uint8_t kIcmpTimeExceeded = 11;
+constexpr uint8_t kIcmpv6Unreachable = 1;
+constexpr uint8_t kIcmpv6PortUnreachable = 4;
 constexpr uint8_t kIcmpv6TooBig = 2;
 constexpr uint8_t kIcmpv6TimeExceeded = 3;
 
@@ -27,6 +30,11 @@ IcmpHeader icmp_header(const IcmpError& error, bool v4) {
   IcmpHeader icmp{};
   if (error.kind == IcmpErrorKind::time_exceeded) {
     icmp.type = v4 ? kIcmpTimeExceeded : kIcmpv6TimeExceeded;  // code 0: in transit
+    return icmp;
+  }
+  if (error.kind == IcmpErrorKind::port_unreachable) {
+    icmp.type = v4 ? kIcmpUnreachable : kIcmpv6Unreachable;
+    icmp.code = v4 ? kIcmpPortUnreachable : kIcmpv6PortUnreachable;
     return icmp;
   }
   icmp.type = v4 ? kIcmpUnreachable : kIcmpv6TooBig;
@@ -80,11 +88,15 @@ bool is_one_host(const ParsedPacket& parsed) {
 
 }  // namespace
 
-bool may_answer_with(const IcmpError& error, const Packet& packet, const ParsedPacket& parsed) {
+bool may_be_answered(const Packet& packet, const ParsedPacket& parsed) {
   if (parsed.kind == PacketKind::icmp_error || parsed.kind == PacketKind::later_fragment) return false;
   const auto& ethernet = *view_as<EthernetHeader>(packet.data);
   if (((ethernet.destination.bytes[0] | ethernet.source.bytes[0]) & 1) != 0) return false;
-  if (!is_one_host(parsed)) return false;
+  return is_one_host(parsed);
+}
+
+bool may_answer_with(const IcmpError& error, const Packet& packet, const ParsedPacket& parsed) {
+  if (!may_be_answered(packet, parsed)) return false;
   if (error.kind != IcmpErrorKind::too_big) return true;
   return parsed.ip_version == 4 ? parsed.dont_fragment : parsed.ip_length > kMinIpv6Mtu;
 }

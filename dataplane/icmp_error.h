@@ -21,9 +21,11 @@ struct IcmpError {
   uint32_t mtu = 0;  ///< too_big: the largest IP packet that would have gone through
 };
 
-/// False where an answer would do harm or no good (RFC 1122 section 3.2.2, RFC 4443 section 2.4(e)): to an ICMP error, to
-/// a later fragment, to what was sent to a group on the link, to a source that is not one host. Too big is an error only
-/// where the sender forbade to fragment (IPv4 DF, IPv6), and of IPv6 only what is longer than every link carries.
+/// False where an answer of whatever kind would do harm or no good (RFC 1122 section 3.2.2, RFC 4443 section 2.4(e)): to an
+/// ICMP error, to a later fragment, to what was sent to a group on the link, to a source that is not one host.
+bool may_be_answered(const Packet& packet, const ParsedPacket& parsed);
+
+/// may_be_answered(), by this error. Too big is one only where the sender forbade to fragment (IPv4 DF, IPv6), and of IPv6 only what is longer than every link carries.
 bool may_answer_with(const IcmpError& error, const Packet& packet, const ParsedPacket& parsed);
 
 /// Turns the packet, which is still as it was received, into the error, ready to go back where it came from: from the

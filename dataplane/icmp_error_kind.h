@@ -9,13 +9,15 @@
 namespace xebec {
 
 enum class IcmpErrorKind : uint8_t {
-  too_big,        ///< IPv4 "fragmentation needed" (RFC 1191), IPv6 "packet too big" (RFC 4443 section 3.2)
-  time_exceeded,  ///< TTL or hop limit used up (RFC 792, RFC 4443 section 3.3)
+  too_big,           ///< IPv4 "fragmentation needed" (RFC 1191), IPv6 "packet too big" (RFC 4443 section 3.2)
+  time_exceeded,     ///< TTL or hop limit used up (RFC 792, RFC 4443 section 3.3)
+  port_unreachable,  ///< no backend takes it, and its service says so (RFC 792, RFC 4443 section 3.1)
 };
-inline constexpr std::size_t kIcmpErrorKinds = 2;
+inline constexpr std::size_t kIcmpErrorKinds = 3;
 
 constexpr std::string_view name_of(IcmpErrorKind kind) {
-  return kind == IcmpErrorKind::too_big ? "too_big" : "time_exceeded";
+  constexpr std::string_view kNames[kIcmpErrorKinds] = {"too_big", "time_exceeded", "port_unreachable"};
+  return kNames[static_cast<std::size_t>(kind)];
 }
 
 }  // namespace xebec

@@ -98,6 +98,9 @@ inline constexpr uint32_t kMinIpv6Mtu = 1280;
 inline constexpr uint32_t kEchoRepliesPerSecond = 1000;
 /// ICMP errors: what Linux allows a whole host (net.ipv4.icmp_msgs_per_sec). A sender needs one for each path.
 inline constexpr uint32_t kIcmpErrorsPerSecond = 1000;
+/// TCP resets that a worker sends for VIPs unless configured: each is shorter than what it answers, so this bounds work, not
+/// harm; a client whose reset was not sent asks again. Ten thousand are a percent of a worker.
+inline constexpr uint32_t kResetsPerSecond = 10'000;
 /// A tenth of a second's share at once, and one at least.
 inline constexpr uint32_t kIcmpBurstDivisor = 10;
 

@@ -165,7 +165,7 @@ Decision decision_to_client(const Table& table, const NatMapping& mapping) {
   decision.interface = mapping.client.interface;
   decision.to_client = true;
   decision.backend = mapping.backend;
-  if (mapping.backend < table.backends().size() && table.backends()[mapping.backend].usable)
+  if (mapping.backend < table.backends().size() && table.backends()[mapping.backend].is_used())
     decision.service = table.backends()[mapping.backend].service;
   return decision;
 }
@@ -251,7 +251,7 @@ Decision nat_fragment(const Table& table, ForwardState& state, const PacketInHan
     return dropped(DropReason::fragment_unknown);
   if (m.backend >= table.backends().size()) return dropped(DropReason::no_backend);
   const Backend& backend = table.backends()[m.backend];
-  if (!backend.usable || !backend.next_hop.resolved || backend.address != m.reply.source)
+  if (!backend.is_used() || !backend.next_hop.resolved || backend.address != m.reply.source)
     return dropped(DropReason::no_backend);
   const LinkHeader link = link_header_of(packet, parsed, backend.next_hop);
   if (const auto reason = refusal(packet, parsed, link, backend.next_hop.mtu)) return dropped(*reason);

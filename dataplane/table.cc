@@ -180,7 +180,7 @@ Table::Table(TableParts parts) : parts_(std::move(parts)) {
   vip_filter_.resize(std::bit_ceil(std::max(kMinFilterBits, kFilterBitsPerVip * vips)) / 64);
   filter_shift_ = static_cast<uint32_t>(64 - std::countr_zero(vip_filter_.size() * 64));
   for (const Backend& backend : parts_.backends)
-    encapsulates_ = encapsulates_ || (backend.usable && is_tunnel(backend.mode));
+    encapsulates_ = encapsulates_ || (backend.is_used() && is_tunnel(backend.mode));
   for (const Backend& backend : parts_.backends)
     translates_ = translates_ || (is_nat(backend.mode) && !is_unspecified(backend.address));
   for (const IpAddress& vip : parts_.local_vips) index_vip(vip, false);

@@ -81,7 +81,8 @@ struct alignas(64) Backend {
   uint8_t source_spread = 0;  ///< low bits of tunnel_source that a hash of the flow replaces
 
   // The second line.
-  bool gue_header = false;  ///< gue: variant 0, with its header; else variant 1, IP right behind UDP
+  bool keeps_connections = false;  ///< not usable, and those that it has go there all the same (OnDown::keep)
+  bool gue_header = false;         ///< gue: variant 0, with its header; else variant 1, IP right behind UDP
   bool udp6_checksum =
       true;                  ///< gue, vxlan over IPv6: false sends 0, which the backend must allow (RFC 6935)
   uint16_t tunnel_port = 0;  ///< gue, vxlan: UDP destination, host order
@@ -93,8 +94,24 @@ struct alignas(64) Backend {
 
   /// An id that a flow remembers may mean another service's backend by now.
   bool takes_packets_of(uint32_t asking) const { return usable && service == asking; }
+  /// Some packets go there.
+  bool is_used() const { return usable || keeps_connections; }
 };
 static_assert(sizeof(Backend) == 128);
+
+/// What becomes of packets of a service that no backend takes.
+enum class NoBackend : uint8_t {
+  drop,
+  refuse,  ///< TCP is reset, of other protocols the port is unreachable
+  pass,  ///< the shim leaves them to the host's stack; a worker, which cannot, drops those that were on their way
+};
+
+/// What becomes of the connections (TCP, SCTP) of a backend that takes no packets any more. Other flows move to another one.
+enum class OnDown : uint8_t {
+  rehash,  ///< move to another backend
+  keep,    ///< stay as long as it can be reached, if only its health keeps it out
+  reset,   ///< the client is told by a TCP reset; of SCTP as rehash
+};
 
 /// The lookup array that a service had before its backends changed. A packet from the middle of a connection that
 /// is not remembered (after a restart, or when ECMP moved the flow from another node) was most likely placed by it.
@@ -113,6 +130,7 @@ inline constexpr uint16_t kMssClampOff = 0;
 struct IcmpPolicy {
   uint32_t errors_per_s = kIcmpErrorsPerSecond;  ///< per worker; 0 = none
   uint32_t echo_replies_per_s = kEchoRepliesPerSecond;
+  uint32_t resets_per_s = kResetsPerSecond;
   bool operator==(const IcmpPolicy&) const = default;
 };
 
@@ -128,6 +146,8 @@ struct Service {
   uint8_t vip_length = IpPrefix::kFullLength;  ///< less: `vip` is the network of a prefix
   bool fragment = false;                       ///< IPv4 without DF that is too big is sent in pieces
   uint8_t timeout_class = 0;                   ///< index into TableParts::timeouts
+  NoBackend no_backend = NoBackend::drop;      ///< at present; `pass` only while no backend is used
+  OnDown on_down = OnDown::rehash;
   HashInput hash_input = HashInput::five_tuple;
   uint16_t last_port = 0;  ///< of a range; 0: `port` alone
   std::shared_ptr<const MaglevTable>

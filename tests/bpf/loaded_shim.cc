@@ -164,6 +164,7 @@ std::unique_ptr<const Table> table_of(const std::vector<SteeredService>& service
     service.last_port = s.match.last_port;
     service.protocol = s.match.protocol;
     service.sources = s.sources;
+    service.no_backend = s.passes ? NoBackend::pass : NoBackend::drop;
     service.lookup = std::make_shared<const MaglevTable>();
     parts.services.push_back(std::move(service));
   }

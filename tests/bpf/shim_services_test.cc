@@ -59,7 +59,8 @@ Answer expected(const Table& table, const IpAddress& source, const RandomPacket&
       table.find_service(packet.destination, packet.protocol, Be16::from_host(packet.port));
   if (service == Table::kNone) return Answer::passed;
   const auto& sources = table.services()[service].sources;
-  return sources && !sources->allows(source) ? Answer::denied : Answer::steered;
+  if (sources && !sources->allows(source)) return Answer::denied;
+  return table.services()[service].no_backend == NoBackend::pass ? Answer::passed : Answer::steered;
 }
 
 IpAddress random_source(std::mt19937& random, bool v4) {
@@ -99,7 +100,7 @@ TEST_P(ShimServices, AnswerAsTheTableDoesForRandomServicesRulesAndPackets) {
     std::vector<SteeredService> services;
     for (const ServiceMatch& match : random_services(random)) {
       const bool v4 = match.vip.network.is_v4();
-      services.push_back({match, random() % 3 == 0 ? random_rules(random, v4) : nullptr});
+      services.push_back({match, random() % 3 == 0 ? random_rules(random, v4) : nullptr, random() % 5 == 0});
     }
     const auto table = table_of(services);
     shim_.set_services(services);
@@ -169,6 +170,51 @@ TEST_P(ShimServices, SearchAsManyNestedPrefixesAsAreAllowed) {
               wanted)
         << port;
   }
+}
+
+TEST_P(ShimServices, PassWhatAServiceWithoutBackendsLeavesToTheHost) {
+  const auto rules = std::make_shared<const SourceRules>(std::vector<IpPrefix>{},
+                                                         std::vector<IpPrefix>{prefix("10.0.0.0/24")});
+  const auto frame = [](std::string_view source, std::string_view to, uint16_t port) {
+    return frame_of(address(source), {address(to), kProtoTcp, port});
+  };
+  const auto echo = FrameBuilder().ethernet().ipv4("10.0.1.7", "203.0.113.10").icmp(8).build();
+  const auto later = FrameBuilder()
+                         .ethernet()
+                         .ipv4("10.0.1.7", "203.0.113.10", {.fragment_offset = 3, .protocol = kProtoUdp})
+                         .payload(Bytes(64))
+                         .build();
+  const SteeredService web{{prefix("203.0.113.10"), 443, 0, kProtoTcp}, rules, true};
+  SteeredService range{{prefix("203.0.113.10"), 8000, 8099, kProtoTcp}, nullptr, false};
+  SteeredService net{{prefix("203.0.113.0/24"), 0, 0, kProtoAny}, nullptr, false};
+  const auto set = [&](bool range_passes, bool net_passes) {
+    range.passes = range_passes;
+    net.passes = net_passes;
+    shim_.set_services({web, range, net});
+  };
+  const auto passed = [&] { return shim_.counter(XEBEC_SHIM_PASSED); };
+
+  set(false, false);
+  EXPECT_EQ(ask(shim_, frame("10.0.1.7", "203.0.113.10", 443)), Answer::passed) << "not to the wider service";
+  EXPECT_EQ(passed(), 1u);
+  EXPECT_EQ(ask(shim_, frame("10.0.0.7", "203.0.113.10", 443)), Answer::denied);
+  EXPECT_EQ(ask(shim_, frame("10.0.1.7", "203.0.113.10", 8050)), Answer::steered);
+  EXPECT_EQ(ask(shim_, frame("10.0.1.7", "203.0.113.10", 80)), Answer::steered) << "the prefix's";
+  EXPECT_EQ(ask(shim_, echo), Answer::steered) << "other services are at the address";
+  EXPECT_EQ(ask(shim_, later), Answer::steered);
+
+  set(true, false);
+  EXPECT_EQ(ask(shim_, frame("10.0.1.7", "203.0.113.10", 8050)), Answer::passed);
+  EXPECT_EQ(ask(shim_, echo), Answer::steered) << "the prefix is one of them";
+  set(true, true);
+  EXPECT_EQ(ask(shim_, frame("10.0.1.7", "203.0.113.77", 80)), Answer::passed);
+  EXPECT_EQ(passed(), 3u);
+  EXPECT_EQ(ask(shim_, echo), Answer::passed);
+  EXPECT_EQ(ask(shim_, later), Answer::passed);
+  EXPECT_EQ(passed(), 3u) << "what belongs to no service is not counted";
+  set(false, true);
+  EXPECT_EQ(ask(shim_, echo), Answer::steered);
+  EXPECT_EQ(ask(shim_, frame("10.0.1.7", "203.0.113.10", 443)), Answer::passed);
 }
 
 TEST_P(ShimServices, DropADeniedSourceOnlyOfFramesSentToTheInterface) {

@@ -16,15 +16,17 @@ namespace {
 
 constexpr std::string_view kClient4 = "192.0.2.1", kVip4 = "203.0.113.10", kHost4 = "203.0.113.1";
 constexpr std::string_view kClient6 = "2001:db8:1::1", kVip6 = "2001:db8:10::10";
+constexpr std::string_view kPassedVip4 = "203.0.113.30";  // its service has no backend, and leaves packets to the host
 constexpr std::string_view kOtherVip4 = "203.0.113.20";  // its services: any protocol, and SCTP by port
 constexpr uint8_t kTcp = 6, kUdp = 17, kGre = 47, kSctp = 132;
-constexpr uint16_t kService = 443, kNoService = 444;
+constexpr uint16_t kService = 443, kNoService = 444, kPassedService = 445;
 // Bytes behind these are payload, which neither reads.
 constexpr std::size_t kMutatedBytes = 120;
 constexpr std::size_t kShortest = 14;  // the kernel runs no shorter frame
 
 SteeredService service(std::string_view vip, uint8_t protocol, uint16_t port) {
-  return {{*IpPrefix::parse(vip), port, 0, protocol}, nullptr};
+  const bool passes = vip == kPassedVip4 || port == kPassedService;
+  return {{*IpPrefix::parse(vip), port, 0, protocol}, nullptr, passes};
 }
 
 FrameBuilder v4(std::string_view destination = kVip4, Ipv4Fields fields = {}) {
@@ -39,6 +41,10 @@ void add_ipv4(std::vector<Bytes>& out) {
   out.push_back(v4().tcp(1, kService).build());
   out.push_back(v4().tcp(1, kNoService).payload(data).build());
   out.push_back(v4(kVip4, {.options = Bytes(12, 1)}).tcp(1, kService).build());
+  out.push_back(v4().tcp(1, kPassedService).payload(data).build());
+  out.push_back(v4(kPassedVip4).tcp(1, kService).build());
+  out.push_back(v4(kPassedVip4).icmp(8).payload(data).build());
+  out.push_back(v4(kPassedVip4, {.fragment_offset = 3, .protocol = kUdp}).payload(data).build());
   out.push_back(v4().udp(1, 53).payload(data).build());
   out.push_back(v4().icmp(8).payload(data).build());
   out.push_back(v4().icmp(3).payload(FrameBuilder().ipv4(kVip4, kClient4).tcp(kService, 1).build()).build());
@@ -81,6 +87,8 @@ class ShimViewAgainstShim : public testing::Test {
     add(kVip6, kUdp, 0);
     add(kOtherVip4, kProtoAny, 0);
     add(kOtherVip4, kSctp, 3868);
+    add(kPassedVip4, kTcp, kService);
+    add(kVip4, kTcp, kPassedService);
     add_ipv4(base_);
     add_ipv6(base_);
   }

@@ -157,7 +157,7 @@ TEST(Steering, TouchesOnlyWhatDiffers) {
                                               service("203.0.113.11", kProtoTcp, 443)};
   ASSERT_TRUE(steering->set_services(before));
   // A mark in the values, which any write by Steering would wipe out.
-  const xebec_service_value mark = {.source_list = 0x5eed};
+  const xebec_service_value mark = {.source_list = 0x5eed, .passes = 0};
   const Bytes kept = key("203.0.113.10", 6, 443), kept_vip = key("203.0.113.10");
   ASSERT_EQ(bpf_map_update_elem(Map(*steering, "services").fd(), kept.data(), &mark, BPF_EXIST), 0);
   ASSERT_EQ(bpf_map_update_elem(Map(*steering, "vips").fd(), kept_vip.data(), &mark, BPF_EXIST), 0);

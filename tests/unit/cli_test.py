@@ -41,7 +41,7 @@ BACKENDS = [
      "packets": 0, "bytes": 0, "new_flows": 0, "flows": 0, "open_flows": 0}]
 PACKETS = {"received": 1300000, "received_bytes": 2048, "forwarded": 1234567, "passed": 0, "replied": 3, "dropped": 65430,
            "drops": {"ttl_expired": 30, "no_service": 65400}, "held": 2,
-           "icmp_errors": {"too_big": 7, "time_exceeded": 0}, "mss_clamped": 5, "checksums_completed": 12,
+           "icmp_errors": {"too_big": 7, "time_exceeded": 0, "port_unreachable": 2}, "resets": 4, "mss_clamped": 5, "checksums_completed": 12,
            "transmit_errors": 0}
 STATUS = {"schema": "xebec.status/1", "version": "0.1.0", "instance": "lb1", "pid": 4242, "uptime_seconds": 273900,
           "generation": 17, "healthy": True, "problems": [], "loop": "io_uring", "interfaces": ["eth0", "eth1"],
@@ -55,7 +55,7 @@ INTERFACE = {"name": "eth0", "ifindex": 2, "driver": "veth", "mac": "02:00:00:00
              "queues": [{"queue": q, "worker": q, "bind": "copy", "transmit": "ring", "poll": "adaptive", "napi_id": 0,
                          "rx_dropped": q, "rx_ring_full": 0, "fill_ring_empty": 0, "tx_invalid": 0,
                          "self_test": ("ok", "failed")[q], "transmit_stalls": 3 * q} for q in (0, 1)],
-             "shim": {"steered": 123456, "no_socket": 0, "stale": 7, "denied": 3}}
+             "shim": {"steered": 123456, "no_socket": 0, "stale": 7, "denied": 3, "passed": 6}}
 
 
 def change(diff, **more):
@@ -242,8 +242,8 @@ class CliTest(unittest.TestCase):
     def test_interfaces_show_their_queues(self):
         self.daemon.answer("GET", "/v1/interfaces", {"schema": "xebec.interface-list/1", "interfaces": [INTERFACE]})
         self.expect(["interface", "list"], 0, lines("""
-            NAME  DRIVER  MAC                 MTU  UP   CARRIER  XDP      STEERED  NO SOCKET  STALE  DENIED  NOT NATIVE BECAUSE       TRANSMIT BECAUSE
-            eth0  veth    02:00:00:00:00:01  1500  yes  no       generic     123k          0      7       3  Operation not supported  configured
+            NAME  DRIVER  MAC                 MTU  UP   CARRIER  XDP      STEERED  NO SOCKET  STALE  DENIED  PASSED  NOT NATIVE BECAUSE       TRANSMIT BECAUSE
+            eth0  veth    02:00:00:00:00:01  1500  yes  no       generic     123k          0      7       3       6  Operation not supported  configured
 
             INTERFACE  QUEUE  WORKER  BIND  TRANSMIT  POLL      NAPI ID  RX DROPPED  RX RING FULL  FILL RING EMPTY  TX INVALID  SELF TEST  TRANSMIT STALLS
             eth0           0       0  copy  ring      adaptive        0           0             0                0           0  ok                       0
@@ -304,7 +304,8 @@ class CliTest(unittest.TestCase):
             replied              3
             dropped              65430
             held                 2
-            ICMP errors          7 too big, 0 time exceeded
+            ICMP errors          7 too big, 0 time exceeded, 2 port unreachable
+            TCP resets           4
             MSS clamped          5
             checksums completed  12
             transmit errors      0

@@ -135,8 +135,21 @@ TEST(ConfigHealth, ChecksAFallbackOnlyIfItSaysHow) {
   EXPECT_EQ(checks[0].settings.path, "/");
 }
 
+TEST(ConfigHealth, InheritsWhatBecomesOfPacketsWithoutABackend) {
+  const Config config = config_of(R"({"defaults": {"fail": "reset", "on_down": "keep"}, "services": [
+      {"name": "a", "vip": "192.0.2.1", "port": 80, "protocol": "tcp"},
+      {"name": "b", "vip": "192.0.2.1", "port": 81, "protocol": "tcp", "fail": "pass", "on_down": "reset"}]})");
+  EXPECT_EQ(config.services[0].fail, FailPolicy::reset);
+  EXPECT_EQ(config.services[0].on_down, OnDown::keep);
+  EXPECT_EQ(config.services[1].fail, FailPolicy::pass);
+  EXPECT_EQ(config.services[1].on_down, OnDown::reset);
+}
+
 TEST(ConfigHealth, SurvivesWritingAndReading) {
   const std::string texts[] = {
+      text_of("", "false", R"({"fail": "reset", "on_down": "keep"})"),
+      R"({"services": [{"name": "s", "vip": "192.0.2.1", "port": 80, "protocol": "tcp", "fail": "pass",
+          "on_down": "reset"}], "icmp": {"resets_per_s": 5}})",
       text_of("", "false", R"({"health": {"interval_ms": 700}, "fail": "open"})"),
       text_of(
           R"({"type": "http", "interval_ms": 500, "timeout_ms": 200, "rise": 4, "fall": 5, "jitter_percent": 0,
@@ -218,8 +231,15 @@ TEST(ConfigHealth, RefusesWithTheReason) {
        s + "/port: missing: the service takes any port, so the check has to say which\n"},
       {text_of("", "", R"({"health": {"path": "x"}})"),
        "/defaults/health/path: \"x\" does not begin with \"/\"\n"},
-      {text_of("", "", R"({"fail": "pass"})"),
-       "/defaults/fail: fail \"pass\" is not available in this version; available: drop, open\n"},
+      {text_of("", "", R"({"fail": "passs"})"),
+       "/defaults/fail: \"passs\" is not a fail; available: drop, reset, pass, open\n"},
+      {text_of("", "", R"({"on_down": "move"})"),
+       "/defaults/on_down: \"move\" is not a on_down; available: rehash, keep, reset\n"},
+      {R"({"services": [{"name": "s", "vip": "192.0.2.1", "port": 80, "protocol": "tcp", "stateless": true,
+          "on_down": "keep"}]})",
+       "/services/0/on_down: keep is about connections that are remembered, and the service is stateless: "
+       "its packets "
+       "go where the lookup array says (rehash)\n"},
       {R"({"services": [{"name": "s", "vip": "192.0.2.1", "port": 80, "protocol": "tcp",
           "backends": [{"address": "10.0.0.1"}],
           "fallback": {"address": "10.0.0.1"}}]})",

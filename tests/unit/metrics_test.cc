@@ -35,7 +35,7 @@ MetricsSource full_source() {
     "backends":{"total":3,"usable":2}})");
   s.workers = Json::parse(R"([{"worker":0,"cpu":null,"generation":41,"asleep":true,
     "packets":{"received":10,"received_bytes":900,"forwarded":7,"passed":0,"replied":1,"held":0,
-               "drops":{"no_backend":2},"icmp_errors":{"too_big":1,"time_exceeded":0},"mss_clamped":3,"cut":2,
+               "drops":{"no_backend":2},"icmp_errors":{"too_big":1,"time_exceeded":0,"port_unreachable":6},"resets":9,"mss_clamped":3,"cut":2,
                "checksums_completed":4,"transmit_errors":5},
     "flows":{"used":1,"capacity":2,"hits":3,"misses":4,"second_chances":5,"inserts":6,"refused":7},
     "quic":{"routed":1,"unrouted":2},
@@ -46,7 +46,7 @@ MetricsSource full_source() {
   s.workers[0]["latency"] = report_latency(latency);
   s.interfaces =
       Json::parse(R"([{"name":"eth0","driver":"veth","xdp":"native","up":true,"carrier":false,"mtu":1500,
-    "shim":{"steered":1,"no_socket":2,"stale":3,"denied":4},
+    "shim":{"steered":1,"no_socket":2,"stale":3,"denied":4,"passed":5},
     "queues":[{"queue":3,"worker":0,"bind":"copy","transmit":"ring","poll":"adaptive","transmitted":1,"injected":2,
                "transmit_calls":3,"transmit_stuck":false,"transmit_stalls":4,"rx_dropped":5,"rx_ring_full":6,
                "fill_ring_empty":7,"tx_invalid":8}]}])");

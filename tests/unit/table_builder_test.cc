@@ -438,6 +438,58 @@ TEST_F(TableBuilderTest, DropsWhileAllAreDownUnlessToldOtherwise) {
   EXPECT_TRUE(build().services()[0].lookup->empty());
 }
 
+TEST_F(TableBuilderTest, TellsWhatBecomesOfPacketsOnlyWhileNoBackendTakesThem) {
+  const auto now = [&] { return build().services()[0].no_backend; };
+  for (const auto& [fail, then] :
+       {std::pair{FailPolicy::drop, NoBackend::drop}, std::pair{FailPolicy::reset, NoBackend::refuse},
+        std::pair{FailPolicy::pass, NoBackend::pass}}) {
+    config_.services[0].fail = fail;
+    set_down({1, 2, 3});
+    EXPECT_EQ(now(), NoBackend::drop) << "one is up";
+    set_down({1, 2, 3, 4});
+    EXPECT_EQ(now(), then);
+  }
+  const ResolvedHop there = hops_[backend(1)];
+  hops_[backend(1)].state = ResolvedHop::State::resolving;
+  hops_[backend(1)].ifindex = 7;
+  TableBuilder fresh({1, 2, 3});
+  const auto table = fresh.build(config_, network_, now_, health_);
+  EXPECT_EQ((*table)->services()[0].no_backend, NoBackend::drop) << "a neighbour is being asked";
+  hops_[backend(1)] = there;
+  add_fallback(9);
+  EXPECT_EQ(now(), NoBackend::drop) << "the fallback takes them";
+  set_down({1, 2, 3, 4, 9});
+  EXPECT_EQ(now(), NoBackend::pass);
+}
+
+TEST_F(TableBuilderTest, PassesNothingWhileABackendStillHasConnections) {
+  config_.services[0].fail = FailPolicy::pass;
+  config_.services[0].backends[1].admin = Admin::drain;
+  set_down({1, 3, 4});
+  EXPECT_EQ(build().services()[0].no_backend, NoBackend::drop) << "one is in drain";
+  health_.drained = [](const ServiceConfig&, const BackendConfig&) { return true; };
+  EXPECT_EQ(build().services()[0].no_backend, NoBackend::pass);
+  config_.services[0].on_down = OnDown::keep;
+  EXPECT_EQ(build().services()[0].no_backend, NoBackend::drop) << "the others keep theirs";
+  config_.services[0].backends.clear();
+  EXPECT_EQ(build().services()[0].no_backend, NoBackend::pass) << "a service without backends";
+}
+
+TEST_F(TableBuilderTest, KeepsConnectionsOnlyOfWhatItsHealthAloneKeepsOut) {
+  config_.services[0].on_down = OnDown::keep;
+  config_.services[0].backends[1].admin = Admin::maint;
+  hops_[backend(3)].state = ResolvedHop::State::failed;
+  set_down({1, 2, 3});
+  const Table& table = build();
+  EXPECT_EQ(table.services()[0].on_down, OnDown::keep);
+  const auto keeps = [&](uint8_t i) { return table.backends()[status(i).id].keeps_connections; };
+  EXPECT_TRUE(keeps(1));
+  EXPECT_FALSE(status(1).usable);
+  EXPECT_FALSE(keeps(2)) << "maintenance is the operator's word";
+  EXPECT_FALSE(keeps(3)) << "its neighbour does not answer";
+  EXPECT_FALSE(keeps(4)) << "it is up";
+}
+
 TEST_F(TableBuilderTest, UsesAllThatAreDownIfItFailsOpen) {
   config_.services[0].fail = FailPolicy::open;
   config_.services[0].backends[2].weight = 0;
