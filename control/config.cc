@@ -60,6 +60,10 @@ HealthConfig health_of(const HealthConfig& defaults, const ServiceConfig& servic
   return backend.health.over(service.health).over(defaults);
 }
 
+bool is_passively_watchable(const ServiceConfig& service, const BackendConfig& backend) {
+  return service.protocol == kProtoTcp && is_nat(backend.mode.value_or(service.mode));
+}
+
 std::string_view to_string(Mode mode) {
   return name_in(kModeWords, mode);
 }

@@ -132,6 +132,9 @@ struct NatConfig {
 HealthConfig health_of(const HealthConfig& defaults, const ServiceConfig& service,
                        const BackendConfig& backend);
 
+/// The backend's replies come through here, and tell what becomes of connections.
+bool is_passively_watchable(const ServiceConfig& service, const BackendConfig& backend);
+
 struct ControlConfig {
   std::string socket;  ///< empty = the command line's or /run/xebec/xebec.sock
   std::string http{};  ///< ADDRESS:PORT of the read-only pages; empty = none

@@ -101,6 +101,29 @@ void write_bytes(const std::string& key, const std::optional<std::string>& bytes
   out[key + "_hex"] = digits;
 }
 
+/// An object, or false for nothing.
+void read_passive(ObjectReader& parent, Findings& findings, std::optional<PassiveHealth>& target) {
+  constexpr uint32_t kFall = 5;
+  const JsonNode* node = parent.find("passive");
+  if (node == nullptr) return;
+  if (node->kind == Kind::boolean && !node->boolean) {
+    target = PassiveHealth{};
+    return;
+  }
+  if (node->kind != Kind::object) return parent.report("passive", "must be an object, or false for nothing");
+  PassiveHealth passive{.fall = kFall};
+  ObjectReader fields(*node, parent.pointer("passive"), kPassiveRule, findings);
+  fields.number("fall", passive.fall);
+  fields.number("retry_after_ms", passive.retry_after_ms);
+  target = passive;
+}
+
+void write_passive(const std::optional<PassiveHealth>& passive, Json& out) {
+  if (!passive) return;
+  out["passive"] = passive->fall == 0 ? Json(false)
+                                      : Json{{"fall", passive->fall}, {"retry_after_ms", passive->retry_after_ms}};
+}
+
 /// Keys that mean something to only some types.
 struct OwnKey {
   const char* key;
@@ -189,6 +212,7 @@ HealthConfig read_health(ObjectReader& parent, Findings& findings) {
   if (node == nullptr) return h;
   if (node->kind == Kind::boolean && !node->boolean) {
     h.type = HealthType::none;
+    h.passive = PassiveHealth{};
     return h;
   }
   if (node->kind != Kind::object) {
@@ -217,12 +241,14 @@ HealthConfig read_health(ObjectReader& parent, Findings& findings) {
   read_bytes(fields, "expect", h.expect);
   text(fields, "dns_name", h.dns_name);
   word(fields, "dns_type", h.dns_type);
+  read_passive(fields, findings, h.passive);
   return h;
 }
 
 void write_health(const HealthConfig& h, Json& parent) {
   HealthConfig no_check;
   no_check.type = HealthType::none;
+  no_check.passive = PassiveHealth{};
   if (h == no_check) {
     parent["health"] = false;
     return;
@@ -253,6 +279,7 @@ void write_health(const HealthConfig& h, Json& parent) {
   for (const Word& type : kDnsTypeWordList) {
     if (h.dns_type && type.value == *h.dns_type) out["dns_type"] = type.text;
   }
+  write_passive(h.passive, out);
   if (!out.empty()) parent["health"] = std::move(out);
 }
 
@@ -266,7 +293,7 @@ void check_health(const HealthConfig& written, const HealthConfig& in_force, boo
   if (written == HealthConfig{} || !sink.usable(at)) return;
   check_values(written, at, sink);
   if (!sink.usable(at + "/type")) return;
-  if (!in_force.type) {
+  if (!in_force.type && !in_force.passive) {
     return sink.report_at(at + "/type", "missing, here and in what it inherits from: tcp, http, ... or none");
   }
   const HealthSettings all = settle(in_force);
@@ -287,6 +314,13 @@ void check_health(const HealthConfig& written, const HealthConfig& in_force, boo
     sink.report_at(at + "/method", "HEAD is answered without a body, and \"expect_body\" wants one");
   if (!port_known && all.port == 0 && all.type != HealthType::icmp)
     sink.report_at(at + "/port", "missing: the service takes any port, so the check has to say which");
+}
+
+void check_passive(const HealthConfig& written, bool translates, const std::string& parent,
+                   const ValidationSink& sink) {
+  if (!written.passive || written.passive->fall == 0 || translates) return;
+  sink.report_at(parent + "/health/passive",
+                 "watches TCP connections in modes dnat and nat: of others the replies do not come through here");
 }
 
 }  // namespace xebec

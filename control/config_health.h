@@ -19,6 +19,8 @@ void write_health(const HealthConfig& health, nlohmann::ordered_json& parent);
 /// service has one port, which is the check's.
 void check_health(const HealthConfig& written, const HealthConfig& in_force, bool port_known,
                   const std::string& at, const ValidationSink& sink);
+/// That passive health was written only where replies come through here. `translates`: by TCP connections.
+void check_passive(const HealthConfig& written, bool translates, const std::string& at, const ValidationSink& sink);
 /// Those of what stands under "defaults", which may be incomplete.
 void check_health_defaults(const HealthConfig& defaults, const ValidationSink& sink);
 

@@ -183,6 +183,9 @@ inline constexpr Range kHealthIntervalRange{50, 3'600'000};
 inline constexpr Range kHealthTimeoutRange{1, 60'000};
 inline constexpr Range kHealthCountRange{1, 100};
 inline constexpr Range kHealthJitterRange{0, 50};
+inline constexpr Range kPassiveFallRange{1, 1000};
+/// Shorter, and clients would meet a dead backend more often than its checks would.
+inline constexpr Range kPassiveRetryRange{500, 3'600'000};
 
 // ---- Objects ----
 inline constexpr KeyRule kTopKeys[] = {
@@ -358,8 +361,15 @@ inline constexpr KeyRule kHealthKeys[] = {
     {.name = "expect_hex"},
     {.name = "dns_name"},
     {.name = "dns_type", .words = &kDnsTypeWords},
+    {.name = "passive"},
 };
 inline constexpr ObjectRule kHealthRule{"health", kHealthKeys};
+
+inline constexpr KeyRule kPassiveKeys[] = {
+    {.name = "fall", .range = kPassiveFallRange},
+    {.name = "retry_after_ms", .range = kPassiveRetryRange},
+};
+inline constexpr ObjectRule kPassiveRule{"passive", kPassiveKeys};
 
 inline constexpr KeyRule kControlKeys[] = {{.name = "socket"}, {.name = "http"}};
 inline constexpr ObjectRule kControlRule{"control", kControlKeys};
@@ -380,6 +390,7 @@ inline constexpr ObjectRule kRealRule{"real", kRealKeys};
 inline constexpr const ObjectRule* kObjectRules[] = {
     &kTopRule, &kInterfaceRule, &kDefaultsRule,   &kTimeoutRule, &kFlowTableRule, &kTunnelRule,
     &kNatRule, &kIcmpRule,      &kNatTimeoutRule, &kServiceRule, &kBackendRule,   &kControlRule,
-    &kVipRule, &kRealRule,      &kRateLimitRule,  &kHealthRule,  &kQuicRule,      &kQuicLbRule};
+    &kVipRule, &kRealRule,      &kRateLimitRule,  &kHealthRule,  &kQuicRule,      &kQuicLbRule,
+    &kPassiveRule};
 
 }  // namespace xebec

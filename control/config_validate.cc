@@ -392,9 +392,16 @@ void check_health_of_services(const Config& config, const ValidationSink& sink) 
     const std::string at = pointer_to("/services", i);
     const bool port_known = service.port != 0 || !sink.usable(at + "/port");
     check_health(service.health, service.health.over(config.defaults.health), port_known, at, sink);
+    const bool modes_known = sink.usable(at + "/mode") && sink.usable(at + "/protocol");
+    const auto translates = [&](const BackendConfig& backend) { return is_passively_watchable(service, backend); };
+    const bool some = is_passively_watchable(service, BackendConfig{}) ||
+                      std::any_of(service.backends.begin(), service.backends.end(), translates);
+    if (modes_known) check_passive(service.health, some, at, sink);
     const auto check_one = [&](const BackendConfig& backend, const std::string& where) {
       check_health(backend.health, health_of(config.defaults.health, service, backend), port_known, where,
                    sink);
+      if (modes_known && sink.usable(where + "/mode"))
+        check_passive(backend.health, translates(backend), where, sink);
     };
     for (std::size_t k = 0; k < service.backends.size(); ++k)
       check_one(service.backends[k], pointer_to(at + "/backends", k));

@@ -165,7 +165,7 @@ HealthView Controller::health_view(const Config& config) const {
   // nothing any more, one that is new has its initial state.
   view.why_down = [this, &config](const ServiceConfig& service, const BackendConfig& backend) -> std::string {
     const HealthCheck check = check_of(config, service, backend);
-    if (check.settings.type == HealthType::none) return {};
+    if (!check.settings.is_watched()) return {};
     const HealthEntry* entry = health_->find(check.key());
     const Health health = entry == nullptr ? check.settings.initial : entry->state.health();
     if (health != Health::down) return {};
@@ -173,6 +173,24 @@ HealthView Controller::health_view(const Config& config) const {
     return "down: " + entry->history.back().reason;
   };
   return view;
+}
+
+/// What the workers have seen of clients' connections, to the monitor.
+void Controller::look_at_openings() {
+  if (health_ == nullptr) return;  // still starting
+  const std::vector<HealthCheck::Key> watched = health_->passive();
+  std::erase_if(openings_, [&](const auto& seen) {
+    return std::find(watched.begin(), watched.end(), seen.first) == watched.end();
+  });
+  for (const HealthCheck::Key& key : watched) {
+    const auto status = builder_.status().find(key);
+    if (status == builder_.status().end()) continue;
+    const Openings now = engine_->openings(status->second.id);
+    // What was seen before it was watched, or under an id that it has no more, says nothing.
+    const auto [seen, fresh] = openings_.try_emplace(key, SeenOpenings{status->second.id, now});
+    if (!fresh && seen->second.id == status->second.id) health_->observe(key, now - seen->second.openings);
+    seen->second = {status->second.id, now};
+  }
 }
 
 void Controller::on_health_change() {
@@ -264,6 +282,7 @@ void Controller::look_after_queues() {
   if (care_timer_ != 0) loop_.cancel(care_timer_);
   if (engine_->look_after(monotonic_ns() / 1'000'000, *hops_)) on_network_change();
   look_at_balance();
+  look_at_openings();
   problem_watch_.look(problems(), event_log_);
   care_timer_ = loop_.after(kCareInterval, [this] {
     care_timer_ = 0;

@@ -140,6 +140,7 @@ class Controller {
   /// Looks after the queues, now and again every half second.
   void look_after_queues();
   void look_at_balance();
+  void look_at_openings();
   void follow_channels();
   /// Notes what has happened in the event_log (controller_events.cc).
   void watch_network();
@@ -192,6 +193,11 @@ class Controller {
   EventLoop::WatchId channel_watch_ = 0;
   EventLoop::TimerId care_timer_ = 0;
   BalanceWatch balance_;
+  struct SeenOpenings {
+    uint32_t id;
+    Openings openings;
+  };
+  std::map<HealthCheck::Key, SeenOpenings> openings_;
   std::chrono::steady_clock::time_point started_at_;
 };
 

@@ -447,6 +447,15 @@ tl::expected<void, std::string> Engine::set_macs(const std::vector<ServedLink>& 
   return {};
 }
 
+Openings Engine::openings(uint32_t backend_id) const {
+  Openings sum;
+  for (uint32_t i = 0; i < nat_->workers(); ++i) {
+    const NatOpenings& seen = std::as_const(*nat_).of(i).openings(backend_id);
+    sum += {seen.answered.read(), seen.refused.read(), seen.unanswered.read()};
+  }
+  return sum;
+}
+
 FlowCount Engine::flows(uint32_t backend_id) const {
   FlowCount sum;
   for (const auto& worker : workers_) {

@@ -25,6 +25,7 @@
 #include "control/hardware.h"
 #include "control/injector.h"
 #include "control/irq_affinity.h"
+#include "control/openings.h"
 #include "control/preflight.h"
 #include "control/queue_health.h"
 #include "control/reply_maps.h"
@@ -99,6 +100,8 @@ class Engine {
 
   /// What all workers remember of a backend.
   FlowCount flows(uint32_t backend_id) const;
+  /// What became of connections that clients opened to a translating backend.
+  Openings openings(uint32_t backend_id) const;
   const std::vector<ServedInterface>& interfaces() const { return interfaces_; }
   const std::vector<std::unique_ptr<Worker>>& workers() const { return workers_; }
 

@@ -17,7 +17,8 @@ HealthCheck check_of(const Config& config, const ServiceConfig& service, const B
   check.service = service.name;
   check.backend = backend.address;
   check.settings = settle(health_of(config.defaults.health, service, backend));
-  if (check.settings.type == HealthType::icmp) return check;
+  if (!is_passively_watchable(service, backend)) check.settings.passive = {};
+  if (check.settings.type == HealthType::icmp || check.settings.type == HealthType::none) return check;
   const uint16_t own = backend.port != 0 ? backend.port : service.port;
   check.port = check.settings.port != 0 ? check.settings.port : own;
   return check;
@@ -28,7 +29,7 @@ std::vector<HealthCheck> checks_of(const Config& config) {
   for (const ServiceConfig& service : config.services) {
     const auto add = [&](const BackendConfig& backend) {
       HealthCheck check = check_of(config, service, backend);
-      if (backend.admin == Admin::maint || check.settings.type == HealthType::none) return;
+      if (backend.admin == Admin::maint || !check.settings.is_watched()) return;
       checks.push_back(std::move(check));
     };
     for (const BackendConfig& backend : service.backends) add(backend);

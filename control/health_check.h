@@ -24,7 +24,7 @@ struct HealthCheck {
   std::string target() const;
 };
 
-/// How `backend`, one of the service's or its fallback, is checked; type none: it is not.
+/// How `backend`, one of the service's or its fallback, is checked; unless is_watched() it is not.
 HealthCheck check_of(const Config& config, const ServiceConfig& service, const BackendConfig& backend);
 
 /// Of all backends that are to be checked: those in maintenance are not, those of weight 0 are.

@@ -12,9 +12,9 @@ namespace {
 template <typename Config>
 auto fields_of(Config& config) {
   auto& [type, interval, timeout, rise, fall, jitter, initial, port, path, host, method, status, body, verify,
-         payload, expect, name, record] = config;
+         payload, expect, name, record, passive] = config;
   return std::tie(type, interval, timeout, rise, fall, jitter, initial, port, path, host, method, status,
-                  body, verify, payload, expect, name, record);
+                  body, verify, payload, expect, name, record, passive);
 }
 
 template <std::size_t... I>
@@ -56,6 +56,7 @@ HealthSettings settle(const HealthConfig& config) {
   out.expect = config.expect;
   take(out.dns_name, config.dns_name);
   take(out.dns_type, config.dns_type);
+  take(out.passive, config.passive);
   return out;
 }
 

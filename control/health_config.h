@@ -23,6 +23,13 @@ struct StatusRange {
   bool operator==(const StatusRange&) const = default;
 };
 
+/// What clients' connections tell of a backend, where its replies come through here.
+struct PassiveHealth {
+  uint32_t fall = 0;  ///< so many that failed in a row make it down; 0: nothing does
+  uint32_t retry_after_ms = 10'000;  ///< then it is tried again, unless checks say when
+  bool operator==(const PassiveHealth&) const = default;
+};
+
 struct HealthConfig {
   std::optional<HealthType> type;
   std::optional<uint32_t> interval_ms;
@@ -45,6 +52,7 @@ struct HealthConfig {
   // dns
   std::optional<std::string> dns_name;
   std::optional<uint16_t> dns_type;
+  std::optional<PassiveHealth> passive;  ///< as a whole
 
   bool operator==(const HealthConfig&) const = default;
   /// These values, and those of `outer` where there is none.
@@ -70,7 +78,10 @@ struct HealthSettings {
   std::optional<std::string> expect;
   std::string dns_name;
   uint16_t dns_type = 1;  ///< A, RFC 1035 section 3.2.2
+  PassiveHealth passive;
   bool operator==(const HealthSettings&) const = default;
+  /// Something tells whether the backend is up.
+  bool is_watched() const { return type != HealthType::none || passive.fall != 0; }
 };
 
 /// Fills in the defaults; the timeout's is a second, or the interval where that is shorter.

@@ -59,23 +59,70 @@ void HealthMonitor::follow(const std::vector<HealthCheck>& checks) {
     stop(it->second);
     it = watched_.erase(it);
   }
+  passive_.clear();
   const Clock::time_point now = now_();
   for (const auto& [key, check] : wanted) {
+    if (check->settings.passive.fall != 0) passive_.push_back(key);
     auto found = watched_.find(key);
     if (found != watched_.end() && found->second.entry.check == *check) continue;
     if (found == watched_.end()) {
       HealthEntry entry(*check, HealthState(rules_of(*check), check->settings.initial));
       entry.since = now;
-      found = watched_.emplace(key, Watched{std::move(entry), 0, 0, {}}).first;
+      found = watched_.emplace(key, Watched{std::move(entry), 0, 0, {}, {}, false}).first;
     } else {
       stop(found->second);
       found->second.entry.check = *check;
       found->second.entry.state.restart(rules_of(*check));
     }
+    if (check->settings.type == HealthType::none) {
+      // A check that brought it down is gone: connections decide.
+      if (found->second.entry.state.health() == Health::down) try_again_later(found->second);
+      continue;
+    }
     // Anywhere in its first interval: thousands that come with one reload are asked one after the other.
     const std::chrono::milliseconds interval(check->settings.interval_ms);
     schedule(found->second, now + share_of(interval, random_share()));
   }
+}
+
+void HealthMonitor::observe(const HealthCheck::Key& key, const Openings& since) {
+  const auto found = watched_.find(key);
+  if (found == watched_.end()) return;
+  Watched& watched = found->second;
+  HealthEntry& entry = watched.entry;
+  entry.openings += since;
+  const uint32_t fall = watched.on_trial ? 1 : entry.check.settings.passive.fall;
+  if (since.answered != 0) {
+    watched.failures = {};
+    watched.on_trial = false;
+    return;
+  }
+  if (fall == 0 || since.failed() == 0 || entry.state.health() == Health::down) return;
+  watched.failures += since;
+  if (watched.failures.failed() < fall) return;
+  const Health before = entry.state.health();
+  entry.reason = fmt::format("connections of clients: {} refused and {} unanswered in a row",
+                             watched.failures.refused, watched.failures.unanswered);
+  watched.failures = {};
+  entry.state.condemn(now_());
+  record(entry, before);
+  if (entry.check.settings.type == HealthType::none) try_again_later(watched);
+}
+
+/// The more often it went down of late the later, as checks would have to be good for longer.
+void HealthMonitor::try_again_later(Watched& watched) {
+  if (watched.timer != 0) loop_.cancel(watched.timer);
+  const uint32_t falls = std::max(watched.entry.state.recent_falls(now_()), 1u);
+  const uint32_t damping = std::min(kMaxDamping, 1u << std::min(falls - 1, 8u));
+  const std::chrono::milliseconds pause(uint64_t{watched.entry.check.settings.passive.retry_after_ms} * damping);
+  watched.timer = loop_.at(now_() + pause, [this, key = watched.entry.check.key(), pause] {
+    Watched& again = watched_.at(key);
+    again.timer = 0;
+    again.on_trial = true;
+    again.entry.state.forget();
+    again.entry.reason = fmt::format("tried again after {} ms without connections", pause.count());
+    record(again.entry, Health::down);
+  });
 }
 
 void HealthMonitor::schedule(Watched& watched, Clock::time_point due) {

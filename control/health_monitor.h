@@ -13,6 +13,7 @@
 
 #include "control/health_runner.h"
 #include "control/health_state.h"
+#include "control/openings.h"
 
 namespace xebec {
 
@@ -35,6 +36,7 @@ struct HealthEntry {
   uint64_t checks = 0;    ///< that said something about the backend
   uint64_t failures = 0;  ///< of them
   uint64_t not_run = 0;
+  Openings openings;  ///< seen, where passive health asks for it
   std::chrono::steady_clock::time_point since{};  ///< when it came into its present state
   std::deque<HealthTransition> history;           ///< oldest first, at most kHealthHistory
 
@@ -65,6 +67,13 @@ class HealthMonitor {
   /// one keeps its state until its first result; what is not in the set is forgotten.
   void follow(const std::vector<HealthCheck>& checks);
 
+  /// Those whose clients' connections are to be watched.
+  const std::vector<HealthCheck::Key>& passive() const { return passive_; }
+  /// What became of connections since the last call. Those that failed count in a row: one that was answered in between says that
+  /// the backend lives. One that goes down by it comes up by its checks; if there are none it is tried again after a while, and
+  /// then the first connection decides.
+  void observe(const HealthCheck::Key& key, const Openings& since);
+
   /// nullptr if it is not followed.
   const HealthEntry* find(const HealthCheck::Key& key) const;
   const HealthRunner& runner() const { return runner_; }
@@ -86,9 +95,12 @@ class HealthMonitor {
     EventLoop::TimerId timer = 0;
     HealthRunner::RunId run = 0;
     EventLoop::Clock::time_point due{};
+    Openings failures;      ///< in a row
+    bool on_trial = false;  ///< the first connection decides
   };
   void schedule(Watched& watched, EventLoop::Clock::time_point due);
   void stop(Watched& watched);
+  void try_again_later(Watched& watched);
   void begin_check(const HealthCheck::Key& key);
   void take(const HealthCheck::Key& key, const ProbeResult& result, std::chrono::nanoseconds took);
   void record(HealthEntry& entry, Health from);
@@ -102,6 +114,7 @@ class HealthMonitor {
   HealthClock now_;
   std::mt19937_64 random_;
   std::map<HealthCheck::Key, Watched> watched_;
+  std::vector<HealthCheck::Key> passive_;
   std::map<uint64_t, Answer> answers_;
   uint64_t last_ticket_ = 0;
   EventLoop::TimerId announce_timer_ = 0;

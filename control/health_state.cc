@@ -33,6 +33,21 @@ HealthState::Change HealthState::take(bool good, Time now) {
   return Change::none;
 }
 
+bool HealthState::condemn(Time now) {
+  if (health_ == Health::down) return false;
+  health_ = Health::down;
+  streak_ = 0;
+  fresh_ = false;
+  falls_.push_back(now);
+  if (falls_.size() > kFallsKept) falls_.pop_front();
+  return true;
+}
+
+void HealthState::forget() {
+  health_ = Health::unknown;
+  streak_ = 0;
+}
+
 void HealthState::restart(HealthRules rules) {
   rules_ = rules;
   streak_ = 0;

@@ -32,6 +32,10 @@ class HealthState {
 
   /// One check's result. Counts are of consecutive results: one of the other kind begins anew.
   Change take(bool good, Time now);
+  /// Down without a count: something else has counted. False: it was down already.
+  bool condemn(Time now);
+  /// Nothing is known any more; its falls stay in mind.
+  void forget();
   /// The check is another one from here on: what is known stays until its first result, which decides alone.
   void restart(HealthRules rules);
 

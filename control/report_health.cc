@@ -22,15 +22,27 @@ std::string_view name_of(ProbeResult::Kind kind) {
   return kNames[static_cast<std::size_t>(kind)];
 }
 
+/// Of what is not asked, and watched all the same.
+std::string_view type_of(const HealthSettings& settings) {
+  return settings.type == HealthType::none && settings.is_watched() ? "passive" : to_string(settings.type);
+}
+
 Json check_row(const HealthEntry& e) {
   const auto now = std::chrono::steady_clock::now();
   const bool counted = e.state.streak() > 0;
   const bool good = counted && e.state.streak_is_good();
   const HealthSettings& s = e.check.settings;
+  Json passive = nullptr;
+  if (s.passive.fall != 0)
+    passive = {{"fall", s.passive.fall},
+               {"retry_after_ms", s.passive.retry_after_ms},
+               {"answered", e.openings.answered},
+               {"refused", e.openings.refused},
+               {"unanswered", e.openings.unanswered}};
   return {{"service", e.check.service},
           {"address", e.check.backend.to_string()},
           {"state", to_string(e.state.health())},
-          {"type", to_string(s.type)},
+          {"type", type_of(s)},
           {"target", e.check.target()},
           {"last", e.checks + e.not_run == 0 ? Json(nullptr) : Json(name_of(e.last))},
           {"reason", e.reason},
@@ -44,6 +56,7 @@ Json check_row(const HealthEntry& e) {
           {"checks", e.checks},
           {"failures", e.failures},
           {"not_run", e.not_run},
+          {"passive", passive},
           {"since_seconds", std::chrono::duration_cast<std::chrono::seconds>(now - e.since).count()}};
 }
 
@@ -63,7 +76,7 @@ Json report_health_of(const Controller& controller, const ServiceConfig& service
   const HealthEntry* entry = controller.health().find({service.name, backend.address});
   if (entry == nullptr) return {{"state", to_string(Health::unknown)}, {"type", "none"}, {"reason", ""}};
   return {{"state", to_string(entry->state.health())},
-          {"type", to_string(entry->check.settings.type)},
+          {"type", type_of(entry->check.settings)},
           {"reason", entry->reason}};
 }
 

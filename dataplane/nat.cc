@@ -129,6 +129,14 @@ Decision error_to_client(const Table& table, const PacketInHand& hand, Packet& p
   return decision_to_client(table, m);
 }
 
+// What becomes of connections that clients open, as the backend's first packet tells.
+void note_answer(ForwardState& state, const NatMapping& m, uint8_t seen, const ParsedPacket& parsed) {
+  if (parsed.protocol != kProtoTcp || (seen & NatTable::kReply) != 0) return;
+  NatOpenings& openings = state.nat->of(state.worker).openings(m.backend);
+  if ((parsed.tcp_flags & kTcpRst) != 0) openings.refused.add(1);
+  if ((parsed.tcp_flags & (kTcpSyn | kTcpAck | kTcpRst)) == (kTcpSyn | kTcpAck)) openings.answered.add(1);
+}
+
 void remember_fragments(const Table& table, ForwardState& state, const ParsedPacket& parsed, uint32_t value,
                         uint64_t now_ns) {
   const FragmentKey key = fragment_key(parsed);
@@ -184,8 +192,12 @@ std::optional<DropReason> nat_to_backend(const Table& table, ForwardState& state
   if (backend.mode == Mode::dnat && parsed.key.source == backend.address) return DropReason::martian;
   const ReturnPath path = return_path_of(packet, parsed);
   NatMapping mapping;
+  const uint64_t created = own.stats().created;
   const uint32_t slot = find_or_create(table, state, hand, path, backend, decision.backend, now_ns, mapping);
   if (slot == NatTable::kNone) return DropReason::nat_exhausted;
+  const bool again = own.stats().created == created && opens_connection(parsed.tcp_flags);
+  if (again && parsed.protocol == kProtoTcp && own.awaits_answer(slot, now_ns))
+    own.openings(decision.backend).unanswered.add(1);
   own.forwarded(slot, mapping, parsed.tcp_flags, path, now_ns);
   ParsedPacket grown = parsed;
   if (wants_note(backend, mapping)) [[unlikely]] {
@@ -216,6 +228,7 @@ Decision nat_to_client(const Table& table, ForwardState& state, const PacketInHa
     return dropped(DropReason::unsupported_protocol);
   if (const auto reason = refusal(packet, parsed, m.client.link, table.mtu_of(m.client.interface)))
     return dropped(*reason, m.client.interface);
+  note_answer(state, m, found.table->seen(found.slot), parsed);
   const uint8_t also = take_back_shift(*found.table, found.slot, m, packet, parsed);
   found.table->replied(found.slot, parsed.tcp_flags, now_ns, also);
   if (parsed.first_fragment)

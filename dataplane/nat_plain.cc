@@ -110,8 +110,8 @@ bool nat_plain_to_client(const Table& table, ForwardState& state, const PacketIn
   const ParsedPacket& parsed = hand.parsed;
   if (parsed.kind != PacketKind::transport || parsed.first_fragment || !is_plain(packet, parsed))
     return false;
-  // What a SYN-ACK says of the MSS may have to be lowered.
-  if ((parsed.tcp_flags & kTcpSyn) != 0) return false;
+  // What a SYN-ACK says of the MSS may have to be lowered, and a reset may be an answer to a SYN.
+  if ((parsed.tcp_flags & (kTcpSyn | kTcpRst)) != 0) return false;
   NatTables& tables = *state.nat;
   NatMapping m;
   uint32_t slot = NatTable::kNone;

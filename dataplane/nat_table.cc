@@ -33,6 +33,8 @@ NatTable::NatTable(const NatTableConfig& config, uint32_t worker, uint32_t worke
       ports_(0),
       pages_(std::size_t{std::clamp(config.capacity, 1u, kMaxCapacity)} * sizeof(Slot)),
       slots_(static_cast<Slot*>(pages_.start())),
+      opening_pages_(kMaxBackends * sizeof(NatOpenings)),
+      openings_(static_cast<NatOpenings*>(opening_pages_.start())),
       forwards_(config.capacity),
       replies_(config.capacity),
       free_(new uint32_t[std::clamp(config.capacity, 1u, kMaxCapacity)]) {

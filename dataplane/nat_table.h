@@ -20,6 +20,7 @@
 #include <span>
 #include <vector>
 
+#include "dataplane/counters.h"
 #include "dataplane/flow_filter.h"
 #include "dataplane/ip_address.h"
 #include "dataplane/nat_config.h"
@@ -35,6 +36,13 @@ struct NatTableStats {
   uint64_t reused = 0;   ///< forgotten early, closed, because its port or place was needed
   uint64_t refused = 0;  ///< no port or no place
   uint32_t used = 0;
+};
+
+/// What backends do with TCP connections that clients open. One writer: the thread of the worker that saw it.
+struct NatOpenings {
+  Counter answered;    ///< SYNs with ACK
+  Counter refused;     ///< resets instead
+  Counter unanswered;  ///< SYNs that the client sent again, a second or so later, because nothing came
 };
 
 /// What a new mapping is made from.
@@ -72,6 +80,13 @@ class NatTable {
 
   // ---- The owner ----
 
+  /// By backend id, below kMaxBackends.
+  NatOpenings& openings(uint32_t backend) { return openings_[backend]; }
+  /// A SYN came some time ago, and no packet of the backend since. Before forwarded() of another.
+  bool awaits_answer(uint32_t slot, uint64_t now_ns) const {
+    return (seen(slot) & kReply) == 0 &&
+           slots_[slot].client_tick.load(std::memory_order_relaxed) != tick_of(now_ns);
+  }
   /// The slot of the client's flow to this backend, its mapping in `out`; kNone if there is none that lives.
   uint32_t find_forward(const FlowKey& key, uint64_t hash, uint32_t backend, uint64_t now_ns,
                         NatMapping& out) const;
@@ -102,6 +117,7 @@ class NatTable {
   bool read(uint32_t slot, NatMapping& out) const;
   /// A packet of the backend has passed. `also`: of Seen.
   void replied(uint32_t slot, uint8_t tcp_flags, uint64_t now_ns, uint8_t also = 0);
+  const NatOpenings& openings(uint32_t backend) const { return openings_[backend]; }
   /// What was seen of the connection in the slot.
   uint8_t seen(uint32_t slot) const { return slots_[slot].seen.load(std::memory_order_relaxed); }
   void see(uint32_t slot, uint8_t what);
@@ -160,6 +176,8 @@ class NatTable {
   uint32_t ports_;
   ZeroPages pages_;
   Slot* slots_;
+  ZeroPages opening_pages_;
+  NatOpenings* openings_;
   NatIndex forwards_;
   NatIndex replies_;
   std::unique_ptr<uint32_t[]> free_;  ///< stack of slots given back

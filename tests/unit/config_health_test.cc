@@ -135,6 +135,34 @@ TEST(ConfigHealth, ChecksAFallbackOnlyIfItSaysHow) {
   EXPECT_EQ(checks[0].settings.path, "/");
 }
 
+std::string nat_text(const std::string& health, const std::string& backend = "{}", const std::string& more = "") {
+  return R"({"services": [{"name": "s", "vip": "192.0.2.1", "port": 80, "protocol": "tcp", )" + more +
+         R"("health": )" + health + R"(, "backends": [{"address": "10.0.0.1", "health": )" + backend + "}]}]}";
+}
+
+TEST(ConfigHealth, WatchesConnectionsWhereRepliesComeThroughHere) {
+  const std::string nat = R"("mode": "nat", )";
+  const Config config = config_of(nat_text(R"({"passive": {}})", "{}", nat));
+  ASSERT_EQ(checks_of(config).size(), 1u);
+  EXPECT_EQ(checks_of(config)[0].settings.passive, (PassiveHealth{5, 10'000}));
+  EXPECT_EQ(checks_of(config)[0].settings.type, HealthType::none);
+  EXPECT_EQ(checks_of(config)[0].target(), "10.0.0.1") << "nothing is asked, at no port";
+  EXPECT_TRUE(checks_of(config_of(nat_text(R"({"passive": {}})", R"({"passive": false})", nat))).empty());
+  EXPECT_TRUE(checks_of(config_of(nat_text(R"({"passive": {}})", "false", nat))).empty());
+  const std::string mixed = nat_text(R"({"type": "tcp", "passive": {"fall": 9, "retry_after_ms": 600}})");
+  EXPECT_EQ(errors_of(mixed),
+            "/services/0/health/passive: watches TCP connections in modes dnat and nat: of others the replies do not "
+            "come through here\n");
+  EXPECT_EQ(errors_of(nat_text(R"({"passive": true})", "{}", nat)),
+            "/services/0/health/passive: must be an object, or false for nothing\n");
+  EXPECT_EQ(errors_of(nat_text(R"({"passive": {"fall": 0}})", "{}", nat)),
+            "/services/0/health/passive/fall: 0 is out of range 1..1000\n");
+  for (const std::string& text : {nat_text(R"({"passive": {"fall": 9}})", R"({"passive": false})", nat),
+                                  nat_text(R"({"type": "http", "passive": {"retry_after_ms": 700}})", "{}", nat)}) {
+    EXPECT_EQ(config_of(write_config(config_of(text), true).dump()), config_of(text)) << text;
+  }
+}
+
 TEST(ConfigHealth, InheritsWhatBecomesOfPacketsWithoutABackend) {
   const Config config = config_of(R"({"defaults": {"fail": "reset", "on_down": "keep"}, "services": [
       {"name": "a", "vip": "192.0.2.1", "port": 80, "protocol": "tcp"},

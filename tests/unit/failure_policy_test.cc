@@ -115,7 +115,6 @@ TEST(TcpReset, IsNoAnswerToAResetAFragmentOrAGroup) {
   EXPECT_TRUE(reset_of(from_client().udp(1, 53).payload("q").build()).empty());
   EXPECT_TRUE(
       reset_of(FrameBuilder().ethernet("01:00:5e:00:00:01").ipv4(kClient, kVip).tcp(1, 443).build()).empty());
-  EXPECT_TRUE(reset_of(FrameBuilder().ethernet().ipv4("224.0.0.1", kVip).tcp(1, 443).build()).empty());
 }
 
 // A TCP service with three backends, a UDP and an SCTP one.

@@ -116,6 +116,72 @@ class HealthMonitorTest : public ::testing::Test {
   std::unique_ptr<HealthMonitor> monitor_;
 };
 
+HealthCheck watched(HealthCheck check, HealthType type = HealthType::none) {
+  check.settings.type = type;
+  check.settings.passive = {.fall = 3, .retry_after_ms = 10'000};
+  return check;
+}
+
+TEST_F(HealthMonitorTest, TakesABackendDownByConnectionsThatFailInARow) {
+  monitor().follow({watched(check(1))});
+  const HealthCheck::Key key = check(1).key();
+  EXPECT_EQ(monitor().passive(), std::vector{key});
+  monitor().observe(key, {.refused = 2});
+  monitor().observe(key, {.answered = 1, .refused = 2});
+  monitor().observe(key, {.unanswered = 2});
+  EXPECT_EQ(health(1), Health::unknown) << "one was answered in between";
+  monitor().observe(key, {.refused = 1});
+  EXPECT_EQ(health(1), Health::down);
+  const HealthEntry& entry = *monitor().find(key);
+  EXPECT_EQ(entry.history.back().reason, "connections of clients: 1 refused and 2 unanswered in a row");
+  EXPECT_EQ(entry.openings.refused, 5u);
+  EXPECT_EQ(entry.openings.answered, 1u);
+  loop_.advance(1ms);
+  EXPECT_EQ(changes_.size(), 1u);
+  EXPECT_TRUE(started_.empty()) << "nothing is asked";
+}
+
+TEST_F(HealthMonitorTest, TriesABackendAgainWhoseChecksAreNone) {
+  monitor().follow({watched(check(1))});
+  const HealthCheck::Key key = check(1).key();
+  monitor().observe(key, {.refused = 3});
+  loop_.advance(9s);
+  EXPECT_EQ(health(1), Health::down);
+  loop_.advance(2s);
+  EXPECT_EQ(health(1), Health::unknown);
+  EXPECT_EQ(changes_.size(), 2u) << "its packets come back";
+  EXPECT_EQ(monitor().find(key)->history.back().reason, "tried again after 10000 ms without connections");
+  monitor().observe(key, {.unanswered = 1});
+  EXPECT_EQ(health(1), Health::down) << "the first connection decides";
+  loop_.advance(11s);
+  EXPECT_EQ(health(1), Health::down) << "the second time it takes twice as long";
+  loop_.advance(10s);
+  EXPECT_EQ(health(1), Health::unknown);
+  monitor().observe(key, {.answered = 1});
+  monitor().observe(key, {.refused = 2});
+  EXPECT_EQ(health(1), Health::unknown) << "back to three";
+}
+
+TEST_F(HealthMonitorTest, LetsChecksBringBackWhatConnectionsTookDown) {
+  monitor().follow({watched(check(1), HealthType::tcp)});
+  loop_.advance(3s);
+  EXPECT_EQ(health(1), Health::up);
+  monitor().observe(check(1).key(), {.refused = 3});
+  EXPECT_EQ(health(1), Health::down);
+  loop_.advance(3s);
+  EXPECT_EQ(health(1), Health::up);
+  EXPECT_EQ(monitor().find(check(1).key())->history.size(), 3u);
+}
+
+TEST_F(HealthMonitorTest, ForgetsARetryOfABackendThatIsGone) {
+  monitor().follow({watched(check(1))});
+  monitor().observe(check(1).key(), {.refused = 3});
+  monitor().follow({});
+  loop_.advance(60s);
+  EXPECT_EQ(monitor().find(check(1).key()), nullptr);
+  monitor().observe(check(1).key(), {.refused = 3});
+}
+
 TEST_F(HealthMonitorTest, SpreadsTheFirstChecksOverTheInterval) {
   monitor().follow(checks(1000));
   int before = 0;
