@@ -105,6 +105,9 @@ std::string_view to_string(ClientNote note) {
 std::string_view to_string(FailPolicy policy) {
   return name_in(kFailWords, policy);
 }
+std::string_view to_string(DnsRecords records) {
+  return name_in(kDnsRecordsWords, records);
+}
 std::string_view to_string(OnDown on_down) {
   return name_in(kOnDownWords, on_down);
 }

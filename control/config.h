@@ -10,6 +10,7 @@
 #include <string_view>
 #include <vector>
 
+#include "control/dns_source.h"
 #include "control/health_config.h"
 #include "control/quic_config.h"
 #include "dataplane/flow_table.h"
@@ -87,6 +88,7 @@ struct BackendConfig {
   TunnelConfig tunnel{};
   HealthConfig health{};
   std::vector<ServerId> server_ids{};  ///< of the service's QUIC connection ids
+  bool discovered = false;             ///< by ServiceConfig::backends_from, which may take it back
   bool operator==(const BackendConfig&) const = default;
 };
 
@@ -115,6 +117,7 @@ struct ServiceConfig {
   std::optional<QuicConfig> quic{};       ///< with HashInput::quic
   std::optional<FlowTimeouts> timeouts{};  ///< absent: the defaults'
   OnDown on_down = OnDown::rehash;
+  std::optional<DnsSource> backends_from{};  ///< and these, beside those that are written
   bool operator==(const ServiceConfig&) const = default;
 
   ServiceMatch match() const { return {{vip, vip_length}, port, last_port, protocol}; }
@@ -182,6 +185,7 @@ std::string_view to_string(HashInput input);
 std::string_view to_string(NewFlowLimit::Per per);
 std::string_view to_string(FailPolicy policy);
 std::string_view to_string(OnDown on_down);
+std::string_view to_string(DnsRecords records);
 std::string_view to_string(QuicFormat format);
 std::string_view to_string(ClientNote note);
 std::string protocol_name(uint8_t protocol);

@@ -6,6 +6,7 @@
 
 #include <fmt/format.h>
 
+#include "control/config_dns.h"
 #include "control/config_document.h"
 #include "control/config_keys.h"
 #include "control/config_reader.h"
@@ -160,24 +161,6 @@ std::string host_fault(const std::string& host) {
   });
   if (!host.empty() && host.size() <= 253 && plain) return {};
   return fmt::format("{} is not a host name, with or without a port", quote(host));
-}
-
-/// RFC 1035 section 2.3.4: labels of at most 63 bytes, the whole at most 253 as text.
-std::string dns_name_fault(std::string_view name) {
-  if (name == ".") return {};
-  if (name.ends_with('.')) name.remove_suffix(1);
-  const std::string fault = fmt::format("{} is not a domain name", quote(name));
-  if (name.empty() || name.size() > 253) return fault;
-  while (true) {
-    const std::string_view label = name.substr(0, name.find('.'));
-    const bool plain = std::all_of(label.begin(), label.end(), [](char c) {
-      return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
-             c == '_';
-    });
-    if (label.empty() || label.size() > 63 || !plain) return fault;
-    if (label.size() == name.size()) return {};
-    name.remove_prefix(label.size() + 1);
-  }
 }
 
 /// What a value says alone.

@@ -130,6 +130,10 @@ inline constexpr Word kDnsTypeWordList[] = {{"A", 1},   {"NS", 2},   {"CNAME", 5
                                             {"MX", 15}, {"TXT", 16}, {"AAAA", 28}, {"SRV", 33}};
 inline constexpr Words kDnsTypeWords{"dns_type", kDnsTypeWordList, {}};
 
+inline constexpr Word kDnsRecordsWordList[] = {word("A", DnsRecords::a), word("AAAA", DnsRecords::aaaa),
+                                               word("SRV", DnsRecords::srv)};
+inline constexpr Words kDnsRecordsWords{"type", kDnsRecordsWordList, {}};
+
 inline constexpr Word kProtocolWordList[] = {
     {"tcp", kProtoTcp}, {"udp", kProtoUdp}, {"sctp", kProtoSctp}, {"any", kProtoAny}};
 inline constexpr Words kProtocolWords{"protocol", kProtocolWordList, {}};
@@ -186,6 +190,9 @@ inline constexpr Range kHealthJitterRange{0, 50};
 inline constexpr Range kPassiveFallRange{1, 1000};
 /// Shorter, and clients would meet a dead backend more often than its checks would.
 inline constexpr Range kPassiveRetryRange{500, 3'600'000};
+
+/// A name that is asked for more often costs its server more than it tells us; a day old, an answer is history.
+inline constexpr Range kDnsTtlRange{1, 86'400};
 
 // ---- Objects ----
 inline constexpr KeyRule kTopKeys[] = {
@@ -294,6 +301,7 @@ inline constexpr KeyRule kServiceKeys[] = {
     {.name = "deny"},
     {.name = "rate_limit"},
     {.name = "backends"},
+    {.name = "backends_from"},
     {.name = "health"},
     {.name = "fail", .words = &kFailWords},
     {.name = "on_down", .words = &kOnDownWords},
@@ -336,8 +344,20 @@ inline constexpr KeyRule kBackendKeys[] = {
     {.name = "tunnel"},
     {.name = "health"},
     {.name = "server_id"},
+    {.name = "discovered"},
 };
 inline constexpr ObjectRule kBackendRule{"backend", kBackendKeys};
+
+inline constexpr KeyRule kBackendsFromKeys[] = {
+    {.name = "dns", .use = KeyUse::required},
+    {.name = "type", .words = &kDnsRecordsWords},
+    {.name = "port", .range = kPortRange},
+    {.name = "weight", .range = kWeightRange},
+    {.name = "min_ttl_s", .range = kDnsTtlRange},
+    {.name = "max_ttl_s", .range = kDnsTtlRange},
+    {.name = "servers"},
+};
+inline constexpr ObjectRule kBackendsFromRule{"backends_from", kBackendsFromKeys};
 
 inline constexpr KeyRule kHealthKeys[] = {
     {.name = "type", .words = &kHealthTypeWords},
@@ -391,6 +411,6 @@ inline constexpr const ObjectRule* kObjectRules[] = {
     &kTopRule, &kInterfaceRule, &kDefaultsRule,   &kTimeoutRule, &kFlowTableRule, &kTunnelRule,
     &kNatRule, &kIcmpRule,      &kNatTimeoutRule, &kServiceRule, &kBackendRule,   &kControlRule,
     &kVipRule, &kRealRule,      &kRateLimitRule,  &kHealthRule,  &kQuicRule,      &kQuicLbRule,
-    &kPassiveRule};
+    &kPassiveRule, &kBackendsFromRule};
 
 }  // namespace xebec

@@ -7,6 +7,7 @@
 
 #include <fmt/format.h>
 
+#include "control/config_dns.h"
 #include "control/config_health.h"
 #include "control/config_quic.h"
 
@@ -190,6 +191,7 @@ BackendConfig read_backend_node(const JsonNode& node, const std::string& pointer
     backend.tunnel = read_tunnel_node(*tunnel, pointer_to(pointer, "tunnel"), findings);
   backend.health = read_health(fields, findings);
   backend.server_ids = read_server_ids(fields);
+  fields.flag("discovered", backend.discovered);
   return backend;
 }
 
@@ -212,6 +214,7 @@ ServiceConfig read_service_node(const JsonNode& node, const std::string& pointer
   fields.number("table_size", service.table_size);
   fields.flag("stateless", service.stateless);
   service.health = read_health(fields, findings);
+  service.backends_from = read_dns_source(fields, findings);
   fields.word("fail", service.fail);
   service.timeouts = read_timeouts(fields, defaults.timeouts, findings);
   fields.word("on_down", service.on_down);

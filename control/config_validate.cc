@@ -9,6 +9,7 @@
 #include <fmt/format.h>
 
 #include "bpf/abi.h"
+#include "control/config_dns.h"
 #include "control/config_document.h"
 #include "control/config_health.h"
 #include "control/config_keys.h"
@@ -372,6 +373,7 @@ void check_service(const ServiceConfig& service, const std::string& at, const Va
   check_source_rules(service, at, sink);
   check_client_address(service, at, sink);
   check_on_down(service, at, sink);
+  check_dns_source(service, at, sink);
   check_table_size(service, at, sink);
   check_backend_list(service, at, sink);
   check_fallback(service, at, sink);

@@ -3,6 +3,7 @@
 // docs/config.md.
 #include <fmt/format.h>
 
+#include "control/config_dns.h"
 #include "control/config_health.h"
 #include "control/config_quic.h"
 #include "control/config_reader.h"
@@ -98,6 +99,7 @@ Json write_backend(const BackendConfig& backend) {
   write_tunnel(backend.tunnel, out);
   write_health(backend.health, out);
   write_server_ids(backend.server_ids, out);
+  if (backend.discovered) out["discovered"] = true;
   return out;
 }
 
@@ -128,6 +130,7 @@ Json write_service(const ServiceConfig& service, bool with_secrets) {
   if (service.timeouts) out["timeouts"] = write_timeouts(*service.timeouts);
   out["on_down"] = to_string(service.on_down);
   for (const BackendConfig& fallback : service.fallback) out["fallback"] = write_backend(fallback);
+  write_dns_source(service.backends_from, out);
   out["backends"] = Json::array();
   for (const BackendConfig& backend : service.backends) out["backends"].push_back(write_backend(backend));
   return out;

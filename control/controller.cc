@@ -10,6 +10,7 @@
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
 
+#include "control/config_dns.h"
 #include "control/config_quic.h"
 #include "control/netdev.h"
 #include "dataplane/clock.h"
@@ -120,6 +121,11 @@ tl::expected<std::unique_ptr<Controller>, StartError> Controller::start(EventLoo
   self->follow_drains(nullptr);
   if (auto r = self->rebuild(); !r) return tl::unexpected(StartError{1, r.error(), {}});
   self->health_->follow(checks_of(self->config_));
+  self->discovery_ = std::make_unique<Discovery>(
+      loop, make_dns_ask(loop), [c = self.get()](const std::string& service, const std::vector<DiscoveredBackend>& found) {
+        return c->take_discovered(service, found);
+      });
+  self->discovery_->follow(self->config_);
   return self;
 }
 
@@ -302,7 +308,7 @@ void Controller::look_at_balance() {
 }
 
 std::vector<std::string> Controller::warnings() const {
-  std::vector<std::string> warnings;
+  std::vector<std::string> warnings = discovery_->complaints();
   if (!balance_.warning().empty()) warnings.push_back(balance_.warning());
   for (const ServedInterface& i : engine_->interfaces()) {
     if (!i.hardware.receive_hashing) continue;
@@ -346,6 +352,7 @@ ChangeResult Controller::apply(Config wanted, const ChangeTerms& terms) {
     wanted.hash_seed = config_.hash_seed;  // GET leaves it out; a PUT of the same must not stumble
   fill_hidden_keys(wanted, config_);
   if (instance_given_) wanted.instance = config_.instance;
+  carry_discovered(config_, wanted, terms.whole);
   std::set<AdminOrders::Key> standing;
   if (terms.whole) standing = orders_.merge(wanted);
   if (Diagnostics problems = validate(wanted); !problems.empty())
@@ -381,6 +388,7 @@ ChangeResult Controller::apply(Config wanted, const ChangeTerms& terms) {
     return tl::unexpected(error(ChangeError::Kind::failed, "change not applied: " + r.error()));
   }
   health_->follow(checks_of(config_));
+  discovery_->follow(config_);
   report.generation = builder_.generation();
   commit_to_history(terms, report);
   follow_drains(terms.whole ? &standing : nullptr);

@@ -18,6 +18,7 @@
 #include "control/config_file.h"
 #include "control/config_history.h"
 #include "control/curl_loop.h"
+#include "control/discovery.h"
 #include "control/doctor.h"
 #include "control/drains.h"
 #include "control/engine.h"
@@ -141,6 +142,8 @@ class Controller {
   void look_after_queues();
   void look_at_balance();
   void look_at_openings();
+  /// False: not now. (controller_discovery.cc)
+  bool take_discovered(const std::string& service, const std::vector<DiscoveredBackend>& found);
   void follow_channels();
   /// Notes what has happened in the event_log (controller_events.cc).
   void watch_network();
@@ -178,6 +181,7 @@ class Controller {
   std::unique_ptr<Captures> captures_;  // at the engine's workers
   std::unique_ptr<CurlLoop> curl_;
   std::unique_ptr<HealthMonitor> health_;  // its probes use curl_
+  std::unique_ptr<Discovery> discovery_;
   std::map<uint32_t, std::pair<std::pair<std::string, IpAddress>, BackendTotals>>
       baselines_;  // by backend id
   SeenNetwork seen_;

@@ -205,6 +205,7 @@ Json report_backends(const Controller& controller, const ServiceConfig& service)
                     {"health", report_health_of(controller, service, b)},
                     {"drain", report_drain(controller, service.name, b.address)},
                     {"fallback", status.fallback},
+                    {"discovered", b.discovered},
                     {"share", status.share},
                     {"next_hop", hop},
                     {"packets", t.packets},

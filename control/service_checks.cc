@@ -27,24 +27,20 @@ std::string endpoint(const ServiceConfig& service) {
                      protocol_name(service.protocol));
 }
 
-void report_at(const ValidationSink& sink, const std::string& pointer, std::string message) {
-  if (!message.empty() && sink.usable(pointer)) sink.report(pointer, std::move(message));
-}
-
 void check_prefixes(const ServiceConfig& service, const std::vector<IpPrefix>& prefixes,
                     const std::string& pointer, const ValidationSink& sink) {
   std::set<IpPrefix> seen;
   for (std::size_t i = 0; i < prefixes.size(); ++i) {
     const IpPrefix& prefix = prefixes[i];
     if (prefix.has_stray_bits()) {
-      report_at(sink, pointer_to(pointer, i),
-                fmt::format("{} has bits behind its prefix", prefix.to_string()));
+      sink.report_at(pointer_to(pointer, i),
+                     fmt::format("{} has bits behind its prefix", prefix.to_string()));
     } else if (prefix.network.is_v4() != service.vip.is_v4()) {
-      report_at(sink, pointer_to(pointer, i),
-                fmt::format("{} is not of the family of the service's address, {}", prefix.to_string(),
-                            service.match().vip.to_string()));
+      sink.report_at(pointer_to(pointer, i),
+                     fmt::format("{} is not of the family of the service's address, {}", prefix.to_string(),
+                                 service.match().vip.to_string()));
     } else if (!seen.insert(prefix).second) {
-      report_at(sink, pointer_to(pointer, i), fmt::format("{} is in the list twice", prefix.to_string()));
+      sink.report_at(pointer_to(pointer, i), fmt::format("{} is in the list twice", prefix.to_string()));
     }
   }
 }
@@ -72,10 +68,10 @@ void check_ranges(const Config& config, Claims ranges, const ValidationSink& sin
       const ServiceConfig& outer = services[open.back()];
       const std::size_t later = std::max(i, open.back()), first = std::min(i, open.back());
       if (outer.port == services[i].port && outer.last_port == services[i].last_port) {
-        report_at(sink, pointer_to("/services", later) + "/vip", already_served(config, later, first, sink));
+        sink.report_at(pointer_to("/services", later) + "/vip", already_served(config, later, first, sink));
       } else if (outer.last_port < services[i].last_port) {
-        report_at(
-            sink, pointer_to("/services", later) + "/port",
+        sink.report_at(
+            pointer_to("/services", later) + "/port",
             fmt::format("{} crosses {} of {}, {}: ranges of one address and protocol lie in one another or "
                         "apart",
                         endpoint(services[later]), endpoint(services[first]), quote(services[first].name),
@@ -98,9 +94,9 @@ void check_nesting(const Config& config, const ValidationSink& sink) {
     while (!open.empty() && !open.back().contains(prefix)) open.pop_back();
     open.push_back(prefix);
     if (open.size() <= XEBEC_MAX_NESTED_VIPS) continue;
-    report_at(sink, pointer_to("/services", service) + "/vip",
-              fmt::format("{} lies in {} other prefixes that are VIPs, more than {} are not searched",
-                          prefix.to_string(), open.size() - 1, XEBEC_MAX_NESTED_VIPS - 1));
+    sink.report_at(pointer_to("/services", service) + "/vip",
+                   fmt::format("{} lies in {} other prefixes that are VIPs, more than {} are not searched",
+                               prefix.to_string(), open.size() - 1, XEBEC_MAX_NESTED_VIPS - 1));
   }
 }
 
@@ -121,13 +117,14 @@ std::string vip_prefix_fault(const IpPrefix& vip) {
 
 void check_source_rules(const ServiceConfig& service, const std::string& at, const ValidationSink& sink) {
   if (service.rate_limit.per_second != 0 && service.stateless) {
-    report_at(sink, at + "/rate_limit",
-              "a service that is stateless cannot tell new flows from others: leave out \"stateless\" or the "
-              "limit");
+    sink.report_at(
+        at + "/rate_limit",
+        "a service that is stateless cannot tell new flows from others: leave out \"stateless\" or the "
+        "limit");
   }
   if (service.allow.size() + service.deny.size() > XEBEC_MAX_SOURCE_PREFIXES) {
-    return report_at(
-        sink, at + (service.deny.empty() ? "/allow" : "/deny"),
+    return sink.report_at(
+        at + (service.deny.empty() ? "/allow" : "/deny"),
         fmt::format("{} prefixes in \"allow\" and \"deny\" are more than all services may have, {}",
                     service.allow.size() + service.deny.size(), XEBEC_MAX_SOURCE_PREFIXES));
   }
@@ -137,17 +134,17 @@ void check_source_rules(const ServiceConfig& service, const std::string& at, con
   const std::set<IpPrefix> allowed(service.allow.begin(), service.allow.end());
   for (std::size_t i = 0; i < service.deny.size(); ++i) {
     if (!allowed.contains(service.deny[i])) continue;
-    report_at(sink, pointer_to(at + "/deny", i),
-              fmt::format("{} is in \"allow\", too", service.deny[i].to_string()));
+    sink.report_at(pointer_to(at + "/deny", i),
+                   fmt::format("{} is in \"allow\", too", service.deny[i].to_string()));
   }
 }
 
 void check_on_down(const ServiceConfig& service, const std::string& at, const ValidationSink& sink) {
   if (service.on_down == OnDown::rehash || !service.stateless || !sink.usable(at + "/stateless")) return;
-  report_at(sink, at + "/on_down",
-            fmt::format("{} is about connections that are remembered, and the service is stateless: its "
-                        "packets go where the lookup array says (rehash)",
-                        to_string(service.on_down)));
+  sink.report_at(at + "/on_down",
+                 fmt::format("{} is about connections that are remembered, and the service is stateless: its "
+                             "packets go where the lookup array says (rehash)",
+                             to_string(service.on_down)));
 }
 
 void check_client_address(const ServiceConfig& service, const std::string& at, const ValidationSink& sink) {
@@ -157,21 +154,19 @@ void check_client_address(const ServiceConfig& service, const std::string& at, c
   const bool tcp = service.protocol == kProtoTcp;
   const bool udp = service.protocol == kProtoUdp;
   if (service.client_address == ClientNote::toa && !tcp && sink.usable(at + "/protocol"))
-    report_at(sink, pointer,
-              fmt::format("{} is an option of TCP, and the service's protocol is {}", word,
-                          protocol_name(service.protocol)));
+    sink.report_at(pointer, fmt::format("{} is an option of TCP, and the service's protocol is {}", word,
+                                        protocol_name(service.protocol)));
   if (service.client_address == ClientNote::proxy && !tcp && !udp && sink.usable(at + "/protocol"))
-    report_at(sink, pointer,
-              fmt::format("{} goes with tcp and udp, and the service's protocol is {}", word,
-                          protocol_name(service.protocol)));
+    sink.report_at(pointer, fmt::format("{} goes with tcp and udp, and the service's protocol is {}", word,
+                                        protocol_name(service.protocol)));
   const auto translates = [&](const BackendConfig& b) { return b.mode.value_or(service.mode) == Mode::nat; };
   const bool used = service.mode == Mode::nat ||
                     std::any_of(service.backends.begin(), service.backends.end(), translates) ||
                     std::any_of(service.fallback.begin(), service.fallback.end(), translates);
   if (!used && sink.usable(at + "/mode"))
-    report_at(sink, pointer,
-              fmt::format("{} is for mode nat: with mode {} a backend sees the client's own address", word,
-                          to_string(service.mode)));
+    sink.report_at(
+        pointer, fmt::format("{} is for mode nat: with mode {} a backend sees the client's own address", word,
+                             to_string(service.mode)));
 }
 
 void check_service_matches(const Config& config, const ValidationSink& sink) {
@@ -189,13 +184,13 @@ void check_service_matches(const Config& config, const ValidationSink& sink) {
       continue;
     }
     const auto [first, inserted] = ports.emplace(match, i);
-    if (!inserted) report_at(sink, at + "/vip", already_served(config, i, first->second, sink));
+    if (!inserted) sink.report_at(at + "/vip", already_served(config, i, first->second, sink));
   }
   for (auto& [where, claims] : ranges) check_ranges(config, std::move(claims), sink);
   check_nesting(config, sink);
   if (sources > XEBEC_MAX_SOURCE_PREFIXES) {
-    report_at(
-        sink, "/services",
+    sink.report_at(
+        "/services",
         fmt::format("{} prefixes in \"allow\" and \"deny\" of all services are more than a daemon holds, {}",
                     sources, XEBEC_MAX_SOURCE_PREFIXES));
   }

@@ -11,7 +11,9 @@ import test_capture
 import test_change
 import test_client_address
 import test_day
+import test_discovery
 import test_explain
+import test_failure
 import test_forwarding
 import test_fragments
 import test_hardware

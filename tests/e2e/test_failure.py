@@ -130,7 +130,7 @@ def connections_of_a_backend_that_goes_down(env, on_down, mode):
             resets = daemon.packets()["resets"]
             expect(resets >= len(theirs) if on_down == "reset" else resets == 0, f"{resets} resets")
             if on_down == "reset":
-                daemon.ask("backend", "maint", "web4", others[0].address[4])
+                daemon.ask("backend", "set", "web4", others[0].address[4], "admin=maint")
                 wait_until(lambda: daemon.packets()["resets"] > resets, "maintenance to reset connections, too")
             servers[victim.role].tell("alive")
             wait_health(daemon, victim, "up")
