@@ -92,7 +92,9 @@ void add_service_object(CLI::App& app, Line& line) {
       ->required();
   add->add_option(
       "KEY=VALUE", line.settings,
-      "mode=dsr-l2|ipip|gue|gre|vxlan|dnat|nat algorithm=maglev hash=5-tuple|source|source-destination "
+      "mode=dsr-l2|ipip|gue|gre|vxlan|dnat|nat "
+      "algorithm=maglev|source-hash|maglev-bounded|rr|wrr|random|lc|wlc|p2c load_factor_percent=NUMBER "
+      "hash=5-tuple|source|source-destination "
       "table_size=PRIME stateless=true|false mss_clamp=auto|off|BYTES fragment=true|false "
       "client_address=none|toa|proxy-v2 allow=PREFIX,... deny=PREFIX,... fail=drop|reset|pass|open "
       "on_down=rehash|keep|reset "

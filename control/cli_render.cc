@@ -144,6 +144,7 @@ std::vector<Field> service_fields() {
           only_tsv("port", "port", as_port),
           only_tsv("protocol", "protocol"),
           text("mode", "mode"),
+          only_tsv("algorithm", "algorithm"),
           only_tsv("table_size", "table_size"),
           only_tsv("stateless", "stateless"),
           only_table(
@@ -303,6 +304,7 @@ std::string render_service(const CliJson& answer, RenderOptions options) {
   if (options.tsv) return render_services(CliJson::array({service}), options);
   Properties properties;
   properties.add("mode", plain(value_at(service, "mode")));
+  properties.add("algorithm", plain(value_at(service, "algorithm")));
   properties.add("lookup array", fmt::format("{} slots, digest {}", plain(value_at(service, "table_size")),
                                              plain(value_at(service, "digest"))));
   properties.add("stateless", plain(value_at(service, "stateless")));
@@ -415,9 +417,11 @@ std::string render_which(const CliJson& answer, RenderOptions options) {
                     CliJson::array({answer}), options);
   }
   const CliJson& backend = value_at(answer, "backend");
+  const CliJson& dependence = value_at(answer, "depends_on");
+  const std::string none =
+      dependence.is_null() ? "no backend" : fmt::format("depends on {}", plain(dependence));
   return printable(fmt::format("{} -> {} -> {}  ({}, slot {}, hash {})", plain(value_at(answer, "source")),
-                               plain(value_at(answer, "destination")),
-                               backend.is_null() ? "no backend" : plain(backend),
+                               plain(value_at(answer, "destination")), backend.is_null() ? none : plain(backend),
                                plain(value_at(answer, "service")), plain(value_at(answer, "slot")),
                                plain(value_at(answer, "hash")))) +
          "\n";

@@ -82,6 +82,17 @@ std::string render_way(const CliJson& answer) {
                                     word_at(leaves, "longest_in"), word_at(leaves, "longest_out")));
 }
 
+/// Of an algorithm whose pick no table tells.
+std::string render_dependence(const CliJson& answer) {
+  const std::string what = word_at(answer, "depends_on");
+  if (what == "-") return {};
+  const char* const reason = what == "turns"    ? "by whose turn it is"
+                             : what == "chance" ? "by chance"
+                                                : "by the flows that backends have";
+  return line("picked", fmt::format("{}, {}: each worker's state decides, and the backend below is one it may be",
+                                    word_at(answer, "service/algorithm"), reason));
+}
+
 constexpr const char* kPacketKeys[] = {"packet", "verdict", "reason",     "service", "backend",
                                        "mode",   "flow",    "out_length", "worker"};
 
@@ -106,6 +117,7 @@ std::string render_explain(const CliJson& answer, RenderOptions options) {
                                                           word_at(answer, "slot/of"))
                                             : ""));
   }
+  out += render_dependence(answer);
   out += render_backend(answer);
   for (const CliJson& row : rows_at(answer, "not_usable"))
     out += line("not", fmt::format("{}: {}", word_at(row, "address"), word_at(row, "why")));

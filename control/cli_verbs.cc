@@ -21,7 +21,7 @@ namespace {
 
 constexpr std::string_view kServiceSettings[] = {
     "mode",  "algorithm", "hash", "table_size", "stateless",      "mss_clamp", "fragment",
-    "allow", "deny",      "fail", "backend",    "client_address", "on_down"};
+    "allow", "deny",      "fail", "backend",    "client_address", "on_down",   "load_factor_percent"};
 constexpr std::string_view kBackendSettings[] = {"weight", "admin", "mode",     "mac",
                                                  "vlan",   "port",  "server_id"};
 constexpr std::string_view kBackendChanges[] = {"weight", "admin", "mode", "mac", "vlan", "server_id"};

@@ -114,6 +114,9 @@ std::string_view to_string(OnDown on_down) {
 std::string_view to_string(QuicFormat format) {
   return name_in(kQuicFormatWords, format);
 }
+std::string_view to_string(Algorithm algorithm) {
+  return name_in(kAlgorithmWords, algorithm);
+}
 std::string_view to_string(HealthType type) {
   return name_in(kHealthTypeWords, type);
 }

@@ -106,6 +106,8 @@ struct ServiceConfig {
   uint8_t vip_length = IpPrefix::kFullLength;  ///< less: `vip` is the network of a prefix
   uint16_t last_port = 0;                      ///< of a range; 0: `port` alone
   HashInput hash = HashInput::five_tuple;
+  Algorithm algorithm = Algorithm::maglev;
+  uint32_t load_factor_percent = kDefaultLoadFactorPercent;  ///< of maglev-bounded
   std::vector<IpPrefix> allow{};  ///< sources; empty = all that are not denied
   std::vector<IpPrefix> deny{};
   NewFlowLimit rate_limit{};  ///< 0 a second = none
@@ -150,6 +152,7 @@ struct ServiceDefaults {
   uint32_t table_size = kDefaultLookupSize;
   FailPolicy fail = FailPolicy::drop;
   FlowTimeouts timeouts{};
+  Algorithm algorithm = Algorithm::maglev;
   HealthConfig health{};  ///< inherited when it is used, so that a change of it reaches every service
   OnDown on_down = OnDown::rehash;
   bool operator==(const ServiceDefaults&) const = default;
@@ -188,6 +191,7 @@ std::string_view to_string(OnDown on_down);
 std::string_view to_string(DnsRecords records);
 std::string_view to_string(QuicFormat format);
 std::string_view to_string(ClientNote note);
+std::string_view to_string(Algorithm algorithm);
 std::string protocol_name(uint8_t protocol);
 /// "any", "443" or "8000-8099".
 std::string port_text(const ServiceMatch& match);

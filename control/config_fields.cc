@@ -287,8 +287,9 @@ std::optional<uint8_t> ObjectReader::lookup(std::string_view key, const Words& w
     report(key, fmt::format("{} {} is not available in this version; available: {}", words.noun, quote(text),
                             joined(words.available)));
   } else {
-    report(key,
-           fmt::format("{} is not a {}; available: {}", quote(text), words.noun, joined(words.available)));
+    const bool vowel = std::string_view("aeio").find(words.noun.front()) != std::string_view::npos;
+    report(key, fmt::format("{} is not {} {}; available: {}", quote(text), vowel ? "an" : "a", words.noun,
+                            joined(words.available)));
   }
   return std::nullopt;
 }

@@ -138,10 +138,16 @@ inline constexpr Word kProtocolWordList[] = {
     {"tcp", kProtoTcp}, {"udp", kProtoUdp}, {"sctp", kProtoSctp}, {"any", kProtoAny}};
 inline constexpr Words kProtocolWords{"protocol", kProtocolWordList, {}};
 
-inline constexpr Word kAlgorithmWordList[] = {{"maglev", 0}};
-inline constexpr std::string_view kPlannedAlgorithms[] = {"wrr", "rr",  "random", "source-hash",
-                                                          "lc",  "wlc", "p2c"};
-inline constexpr Words kAlgorithmWords{"algorithm", kAlgorithmWordList, kPlannedAlgorithms};
+inline constexpr Word kAlgorithmWordList[] = {word("maglev", Algorithm::maglev),
+                                              word("source-hash", Algorithm::source_hash),
+                                              word("maglev-bounded", Algorithm::maglev_bounded),
+                                              word("rr", Algorithm::rr),
+                                              word("wrr", Algorithm::wrr),
+                                              word("random", Algorithm::random),
+                                              word("lc", Algorithm::lc),
+                                              word("wlc", Algorithm::wlc),
+                                              word("p2c", Algorithm::p2c)};
+inline constexpr Words kAlgorithmWords{"algorithm", kAlgorithmWordList, {}};
 
 inline constexpr Word kHashWordList[] = {
     word("5-tuple", HashInput::five_tuple), word("source", HashInput::source),
@@ -166,6 +172,8 @@ inline constexpr Range kRotationRange{0, kQuicRotations - 1};
 inline constexpr Range kServerIdRange{kMinServerIdLength, kMaxServerIdLength};
 inline constexpr Range kNonceRange{kMinNonceLength, kMaxQuicBlock - kMinServerIdLength};
 inline constexpr Range kWeightRange{0, kMaxWeight};
+/// Below the mean nobody could take the last flow; ten times the mean is no bound any more.
+inline constexpr Range kLoadFactorRange{101, 1000};
 /// The upper end is the largest prime below 2^24: an array of 32 MiB, beyond which no balance is gained.
 inline constexpr Range kTableSizeRange{2, 16'777'213};
 inline constexpr Range kQueueRange{1, XEBEC_MAX_QUEUES};
@@ -290,6 +298,7 @@ inline constexpr KeyRule kServiceKeys[] = {
     {.name = "protocol", .use = KeyUse::required, .words = &kProtocolWords},
     {.name = "mode", .words = &kModeWords},
     {.name = "algorithm", .words = &kAlgorithmWords},
+    {.name = "load_factor_percent", .range = kLoadFactorRange},
     {.name = "hash", .words = &kHashWords},
     {.name = "table_size", .range = kTableSizeRange},
     {.name = "stateless"},

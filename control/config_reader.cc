@@ -112,7 +112,7 @@ void read_hash_seed(ObjectReader& fields, std::optional<std::array<uint8_t, 16>>
 
 void read_defaults(const JsonNode& node, const std::string& pointer, Config& config, Findings& findings) {
   ObjectReader fields(node, pointer, kDefaultsRule, findings);
-  fields.check_word("algorithm");
+  fields.word("algorithm", config.defaults.algorithm);
   fields.word("mode", config.defaults.mode);
   fields.word("fail", config.defaults.fail);
   fields.word("on_down", config.defaults.on_down);

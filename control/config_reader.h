@@ -38,6 +38,9 @@ tl::expected<ServiceConfig, Diagnostics> read_service(const nlohmann::json& valu
 tl::expected<BackendConfig, Diagnostics> read_backend(const nlohmann::json& value,
                                                       const ServiceConfig& service);
 
+/// A service with `fields` (an object) set, for read_service(). Another algorithm does not inherit what was said to the old one.
+nlohmann::json merged_service(const ServiceConfig& service, const nlohmann::json& fields);
+
 /// The checks that need the whole: unique names, no two services on one key, interfaces, limits. read_config
 /// has run it; a change through the API runs it again on the result.
 Diagnostics validate(const Config& config);

@@ -71,6 +71,17 @@ void read_mss_clamp(ObjectReader& fields, uint16_t& clamp) {
   }
 }
 
+void read_algorithm(ObjectReader& fields, ServiceConfig& service) {
+  fields.word("algorithm", service.algorithm);
+  fields.number("load_factor_percent", service.load_factor_percent);
+  if (fields.find("load_factor_percent") != nullptr && service.algorithm != Algorithm::maglev_bounded &&
+      fields.clean("algorithm"))
+    fields.report("load_factor_percent", "only algorithm maglev-bounded has one");
+  // An algorithm that is named after its hash brings it along.
+  if (service.algorithm == Algorithm::source_hash) service.hash = HashInput::source;
+  fields.word("hash", service.hash);
+}
+
 void read_vip(ObjectReader& fields, ServiceConfig& service) {
   IpPrefix vip{service.vip, service.vip_length};
   fields.prefix("vip", vip);
@@ -170,6 +181,18 @@ std::optional<FlowTimeouts> read_timeouts(ObjectReader& parent, const FlowTimeou
   return timeouts;
 }
 
+nlohmann::json merged_service(const ServiceConfig& service, const nlohmann::json& fields) {
+  nlohmann::json merged = nlohmann::json::parse(write_service(service, /*with_secrets=*/true).dump());
+  if (fields.contains("algorithm")) {
+    merged.erase("load_factor_percent");
+    // source-hash alone says which hash it wants.
+    constexpr std::string_view kSourceHash = "source-hash";
+    if (merged["algorithm"] == kSourceHash || fields["algorithm"] == kSourceHash) merged.erase("hash");
+  }
+  merged.update(fields);
+  return merged;
+}
+
 BackendConfig read_backend_node(const JsonNode& node, const std::string& pointer,
                                 const ServiceConfig& service, Findings& findings) {
   BackendConfig backend;
@@ -202,14 +225,14 @@ ServiceConfig read_service_node(const JsonNode& node, const std::string& pointer
   service.table_size = defaults.table_size;
   service.fail = defaults.fail;
   service.on_down = defaults.on_down;
+  service.algorithm = defaults.algorithm;
   ObjectReader fields(node, pointer, kServiceRule, findings);
   fields.text("name", service.name);
   read_vip(fields, service);
   read_port(fields, "port", /*loose=*/false, service);
   fields.word("protocol", service.protocol);
   fields.word("mode", service.mode);
-  fields.check_word("algorithm");
-  fields.word("hash", service.hash);
+  read_algorithm(fields, service);
   service.quic = read_quic(fields, findings);
   fields.number("table_size", service.table_size);
   fields.flag("stateless", service.stateless);
@@ -248,6 +271,8 @@ ServiceConfig read_vip_node(const JsonNode& node, const std::string& pointer, co
   service.table_size = defaults.table_size;
   service.fail = defaults.fail;
   service.on_down = defaults.on_down;
+  service.algorithm = defaults.algorithm;
+  if (service.algorithm == Algorithm::source_hash) service.hash = HashInput::source;
   ObjectReader fields(node, pointer, kVipRule, findings);
   read_vip(fields, service);
   read_port(fields, "port", /*loose=*/true, service);

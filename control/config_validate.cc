@@ -374,6 +374,7 @@ void check_service(const ServiceConfig& service, const std::string& at, const Va
   check_client_address(service, at, sink);
   check_on_down(service, at, sink);
   check_dns_source(service, at, sink);
+  check_algorithm(service, at, sink);
   check_table_size(service, at, sink);
   check_backend_list(service, at, sink);
   check_fallback(service, at, sink);

@@ -111,6 +111,8 @@ Json write_service(const ServiceConfig& service, bool with_secrets) {
   out["port"] = match.port == 0 || match.is_range() ? Json(port_text(match)) : Json(match.port);
   out["protocol"] = protocol_name(service.protocol);
   out["mode"] = to_string(service.mode);
+  out["algorithm"] = to_string(service.algorithm);
+  if (service.algorithm == Algorithm::maglev_bounded) out["load_factor_percent"] = service.load_factor_percent;
   out["hash"] = to_string(service.hash);
   write_quic(service.quic, with_secrets, out);
   out["table_size"] = service.table_size;
@@ -146,7 +148,8 @@ Json write_config(const Config& config, bool with_secrets) {
   out["interfaces"] = Json::array();
   for (const InterfaceConfig& interface : config.interfaces)
     out["interfaces"].push_back(write_interface(interface));
-  out["defaults"] = Json{{"table_size", config.defaults.table_size},
+  out["defaults"] = Json{{"algorithm", to_string(config.defaults.algorithm)},
+                         {"table_size", config.defaults.table_size},
                          {"mode", to_string(config.defaults.mode)},
                          {"fail", to_string(config.defaults.fail)},
                          {"on_down", to_string(config.defaults.on_down)},

@@ -35,6 +35,8 @@ constexpr auto kReclaimDelay = 50ms;
 constexpr auto kReviewDelay = 1s;
 // A queue that nobody serves is an alarm within two seconds; so often that a look that comes late is no matter.
 constexpr auto kCareInterval = 500ms;
+// Ten times a second workers hear what the others have: new flows that come meanwhile are estimated (dataplane/fleet_counts.h).
+constexpr auto kShareInterval = 100ms;
 
 ChangeError error(ChangeError::Kind kind, std::string message, std::string hint = {}) {
   return {kind, std::move(message), std::move(hint), {}};
@@ -137,6 +139,7 @@ Controller::~Controller() {
   if (care_timer_ != 0) loop_.cancel(care_timer_);
   if (confirm_timer_ != 0) loop_.cancel(confirm_timer_);
   if (drain_timer_ != 0) loop_.cancel(drain_timer_);
+  if (share_timer_ != 0) loop_.cancel(share_timer_);
 }
 
 NetworkView Controller::network() const {
@@ -252,6 +255,7 @@ tl::expected<void, std::string> Controller::rebuild() {
   }
   note_table(before);
   schedule_reclaim();
+  share_flow_counts();
   return published;
 }
 
@@ -316,6 +320,15 @@ std::vector<std::string> Controller::warnings() const {
     if (!skew.empty()) warnings.push_back(skew);
   }
   return warnings;
+}
+
+void Controller::share_flow_counts() {
+  if (share_timer_ != 0 || !engine_->shares_flow_counts()) return;
+  engine_->share_flow_counts();
+  share_timer_ = loop_.after(kShareInterval, [this] {
+    share_timer_ = 0;
+    share_flow_counts();
+  });
 }
 
 void Controller::follow_destinations() {
@@ -439,9 +452,7 @@ ChangeResult Controller::set_service(const std::string& name, const nlohmann::js
     return tl::unexpected(
         error(ChangeError::Kind::invalid, "service: an object of the fields to change, without name"));
   }
-  nlohmann::json merged = nlohmann::json::parse(write_service(*service, true).dump());
-  merged.update(fields);
-  auto changed = read_service(merged, wanted);
+  auto changed = read_service(merged_service(*service, fields), wanted);
   if (!changed) return tl::unexpected(invalid(std::move(changed.error())));
   *service = std::move(*changed);
   return apply(wanted, terms);

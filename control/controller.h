@@ -150,6 +150,8 @@ class Controller {
   void note_change(const std::string& by, const ChangeReport& report);
   void note_health(const HealthEntry& entry, const HealthTransition& transition);
   void note_table(const std::map<std::pair<std::string, IpAddress>, BackendStatus>& before);
+  /// Shares flow counts from now on, ten times a second, for as long as somebody wants them.
+  void share_flow_counts();
   void on_network_change();
   /// What the last table was built from, to tell whether a change of the network changes it.
   struct SeenNetwork {
@@ -202,6 +204,7 @@ class Controller {
     Openings openings;
   };
   std::map<HealthCheck::Key, SeenOpenings> openings_;
+  EventLoop::TimerId share_timer_ = 0;
   std::chrono::steady_clock::time_point started_at_;
 };
 

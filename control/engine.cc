@@ -456,16 +456,6 @@ Openings Engine::openings(uint32_t backend_id) const {
   return sum;
 }
 
-FlowCount Engine::flows(uint32_t backend_id) const {
-  FlowCount sum;
-  for (const auto& worker : workers_) {
-    const FlowCount count = worker->state().flows.counts().of(backend_id);
-    sum.flows += count.flows;
-    sum.open += count.open;
-  }
-  return sum;
-}
-
 tl::expected<void, std::string> Engine::publish(std::unique_ptr<const Table> table,
                                                 const ReplyRules& replies) {
   std::vector<SteeredService> wanted = services_of(*table);

@@ -102,6 +102,10 @@ class Engine {
   FlowCount flows(uint32_t backend_id) const;
   /// What became of connections that clients opened to a translating backend.
   Openings openings(uint32_t backend_id) const;
+  /// Some algorithm in force compares flows, and there are several workers, which are to be told by share_flow_counts().
+  bool shares_flow_counts() const;
+  /// Tells each worker how many open flows all of them have. Some nanoseconds a backend and worker.
+  void share_flow_counts();
   const std::vector<ServedInterface>& interfaces() const { return interfaces_; }
   const std::vector<std::unique_ptr<Worker>>& workers() const { return workers_; }
 

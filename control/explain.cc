@@ -120,10 +120,12 @@ Json service_object(const Service& service, const ServiceConfig* config) {
                     : service.match().is_range() ? "range"
                                                  : "exact"},
           {"mode", config != nullptr ? Json(to_string(config->mode)) : Json(nullptr)},
+          {"algorithm", to_string(service.algorithm)},
           {"stateless", service.stateless}};
 }
 
 Json slot_object(const Service& service, const TrialResult& trial) {
+  if (!goes_by_array(service.algorithm)) return nullptr;
   const uint16_t index = service.lookup->pick(trial.hash);
   if (index == MaglevTable::kNone || service.backend_ids[index] != trial.decision.backend) return nullptr;
   return {{"index", service.lookup->slot_of(trial.hash) - service.lookup->slots().data()},
@@ -246,6 +248,7 @@ Json explain_tuple(const ExplainWorld& world, const Tuple& tuple) {
            {"nearest", Json::array()},
            {"hash", nullptr},
            {"slot", nullptr},
+           {"depends_on", nullptr},
            {"backend", nullptr},
            {"not_usable", Json::array()},
            {"next_hop", nullptr},
@@ -257,7 +260,8 @@ Json explain_tuple(const ExplainWorld& world, const Tuple& tuple) {
   }
   out["service"] = service_object(*service, configured(world.config, service->name));
   out["not_usable"] = not_usable(world, *service);
-  if (decision.service == index)
+  if (const std::string_view what = depends_on(service->algorithm); !what.empty()) out["depends_on"] = what;
+  if (decision.service == index && goes_by_array(service->algorithm))
     out["hash"] = {{"input", to_string(service->hash_input)}, {"value", fmt::format("{:016x}", first.hash)}};
   if (!chosen) return out;
   const Backend& backend = world.table.backends()[decision.backend];

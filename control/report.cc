@@ -157,6 +157,7 @@ Json report_service(const Controller& controller, const ServiceConfig& service) 
           {"table_size", service.table_size},
           {"stateless", service.stateless},
           {"hash", to_string(service.hash)},
+          {"algorithm", to_string(service.algorithm)},
           {"backends", {{"total", service.backends.size()}, {"usable", usable}, {"down", down}}},
           {"fail", to_string(service.fail)},
           {"on_down", to_string(service.on_down)},
@@ -335,12 +336,13 @@ Json report_status(const Controller& controller) {
 }
 
 Json report_which(const Controller& controller, const Service& service, const FlowKey& key) {
+  const bool by_hash = is_by_hash(service.algorithm);
   const HashSecret& secret = controller.engine().table().secret();
   const uint64_t hash = lookup_hash(secret, key, service.hash_input, flow_hash(secret, key));
   const uint16_t index = service.lookup->pick(hash);
   Json backend = nullptr;
   Json slot = nullptr;
-  if (index != MaglevTable::kNone) {
+  if (by_hash && index != MaglevTable::kNone) {
     slot = service.lookup->slot_of(hash) - service.lookup->slots().data();
     backend = controller.engine().table().backends()[service.backend_ids[index]].address.to_string();
   }
@@ -362,6 +364,8 @@ Json report_which(const Controller& controller, const Service& service, const Fl
           {"hash", fmt::format("{:016x}", hash)},
           {"slot", slot},
           {"queue", queue},
+          {"depends_on", by_hash || index == MaglevTable::kNone ? Json(nullptr)
+                                                                : Json(depends_on(service.algorithm))},
           {"backend", backend}};
 }
 

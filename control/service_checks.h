@@ -17,6 +17,8 @@ void check_source_rules(const ServiceConfig& service, const std::string& at, con
 void check_on_down(const ServiceConfig& service, const std::string& at, const ValidationSink& sink);
 /// client_address of one service.
 void check_client_address(const ServiceConfig& service, const std::string& at, const ValidationSink& sink);
+/// The algorithm against what else is said: statelessness, hash, weights.
+void check_algorithm(const ServiceConfig& service, const std::string& at, const ValidationSink& sink);
 /// No two services claim the same, and none cannot be told from another by being narrower.
 void check_service_matches(const Config& config, const ValidationSink& sink);
 

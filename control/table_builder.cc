@@ -9,6 +9,7 @@
 #include <fmt/format.h>
 
 #include "control/parallel.h"
+#include "dataplane/turns.h"
 
 namespace xebec {
 namespace {
@@ -117,6 +118,7 @@ tl::expected<std::unique_ptr<const Table>, std::string> TableBuilder::build(cons
       cached.entries.clear();
       for (const uint32_t id : s.backend_ids) cached.entries.emplace_back(id, parts.backends[id]);
     }
+    set_turns(s, cached);
     for (std::size_t n = 0; n < drafts[i].taking.size(); ++n) drafts[i].taking[n]->share = cached.shares[n];
     remember_previous(s, now_ns);
     parts.services.push_back(std::move(s));
@@ -205,6 +207,8 @@ TableBuilder::Draft TableBuilder::draft(const Drafting& all, const ServiceConfig
   s.vip_length = service.vip_length;
   s.last_port = service.last_port;
   s.hash_input = service.hash;
+  s.algorithm = service.algorithm;
+  s.load_factor_percent = service.load_factor_percent;
   s.limit = service.rate_limit;
   if (!service.allow.empty() || !service.deny.empty())
     s.sources = std::make_shared<const SourceRules>(service.allow, service.deny);
@@ -364,6 +368,16 @@ void TableBuilder::build_lookup(const ServiceConfig& service, const std::vector<
   cached.size = service.table_size;
   cached.backends = backends;
   cached.shares = slot_shares(*cached.lookup, backends.size());
+  cached.turns.reset();
+}
+
+/// What an algorithm needs that does not go by hash alone. `cached` is of the backends that the service has got.
+void TableBuilder::set_turns(Service& service, Cached& cached) {
+  if (is_by_hash(service.algorithm)) return;
+  for (const MaglevBackend& backend : cached.backends) service.weights.push_back(backend.weight);
+  if (!cached.turns)
+    cached.turns = std::make_shared<const std::vector<uint16_t>>(make_turns(service.weights));
+  service.turns = cached.turns;
 }
 
 /// What has changed since the last table, all at once: 1,000 arrays are some seconds of one CPU.
@@ -415,7 +429,8 @@ bool TableBuilder::keep_replaced_backends(const ServiceConfig& config, Service& 
 /// service without a usable backend places nothing.
 void TableBuilder::remember_previous(Service& service, uint64_t now_ns) {
   Cached& cached = lookups_[service.name];
-  if (service.stateless) {  // what it places meanwhile cannot be told from what was placed before
+  // What it places meanwhile cannot be told from what was placed before; or no array has placed anything.
+  if (service.stateless || !is_by_hash(service.algorithm)) {
     cached.last = {};
     cached.previous.reset();
     return;

@@ -94,6 +94,7 @@ class TableBuilder {
     std::vector<MaglevBackend> backends;
     uint32_t size = 0;
     std::shared_ptr<const MaglevTable> lookup;
+    std::shared_ptr<const std::vector<uint16_t>> turns;  ///< of `backends`; null until an algorithm wants them
     std::vector<double> shares;  ///< of `backends` in `lookup`
     std::vector<std::pair<uint32_t, Backend>>
         entries;                     ///< of the last table in which the service had a usable backend
@@ -139,6 +140,7 @@ class TableBuilder {
   void build_lookups(const Config& config, const std::vector<Draft>& drafts);
   bool keep_replaced_backends(const ServiceConfig& config, Service& service, TableParts& parts,
                               std::set<uint32_t>& kept) const;
+  static void set_turns(Service& service, Cached& cached);
   void remember_previous(Service& service, uint64_t now_ns);
   void release_ids_not_in(const Config& config, const std::set<uint32_t>& kept);
 

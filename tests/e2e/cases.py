@@ -30,7 +30,8 @@ SANITIZED = {
     "captured_drops_have_the_reason_that_explain_tells", "doctor_names_what_is_wrong_with_backends_and_host",
     "prefixes_ranges_and_protocols_have_their_own_backends", "quic_connections_keep_their_backend_whatever_their_address",
     "denied_sources_are_dropped_from_the_moment_of_the_change",
-    "metrics_count_the_packets_really_sent",
+    "metrics_count_the_packets_really_sent", "least_connections_fill_up_a_backend_that_joins_on_2_queues",
+    "turns_are_exact_and_follow_the_weights",
     "threads_keep_no_right_that_they_do_not_need", "tells_systemd_how_it_is_and_lives_only_while_every_worker_moves",
 }
 

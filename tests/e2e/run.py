@@ -7,6 +7,7 @@ import sys
 import time
 
 import cases
+import test_algorithms
 import test_capture
 import test_change
 import test_client_address

@@ -23,10 +23,11 @@ def lines(text):
     return textwrap.dedent(text).lstrip("\n")
 
 
-SERVICE = {"name": "web", "vip": "203.0.113.10", "port": 443, "protocol": "tcp", "mode": "dsr-l2", "table_size": 65537,
-           "stateless": False, "backends": {"total": 2, "usable": 1}, "digest": "00f1e2d3c4b5a697",
+SERVICE = {"name": "web", "vip": "203.0.113.10", "port": 443, "protocol": "tcp", "mode": "dsr-l2", "algorithm": "wrr",
+           "table_size": 65537, "stateless": False, "backends": {"total": 2, "usable": 1}, "digest": "00f1e2d3c4b5a697",
            "packets": 1234567, "bytes": 1300000000, "new_flows": 4711, "flows": 321, "open_flows": 300}
-SERVICE6 = {"name": "dns6", "vip": "2001:db8::53", "port": 0, "protocol": "udp", "mode": "ipip", "table_size": 251,
+SERVICE6 = {"name": "dns6", "vip": "2001:db8::53", "port": 0, "protocol": "udp", "mode": "ipip", "algorithm": "maglev",
+            "table_size": 251,
             "stateless": True, "backends": {"total": 0, "usable": 0}, "digest": "0000000000000000",
             "packets": 0, "bytes": 0, "new_flows": 0, "flows": 0, "open_flows": 0}
 BACKENDS = [
@@ -147,10 +148,10 @@ class CliTest(unittest.TestCase):
     def test_tsv_has_a_header_and_exact_numbers(self):
         self.daemon.answer("GET", "/v1/services", {"schema": "xebec.service-list/1", "services": [SERVICE, SERVICE6]})
         self.expect(["-o", "tsv", "service", "list"], 0, (
-            "name\tvip\tport\tprotocol\tmode\ttable_size\tstateless\tbackends_usable\tbackends_total\tpackets\tbytes\t"
+            "name\tvip\tport\tprotocol\tmode\talgorithm\ttable_size\tstateless\tbackends_usable\tbackends_total\tpackets\tbytes\t"
             "new_flows\tflows\topen_flows\tdigest\n"
-            "web\t203.0.113.10\t443\ttcp\tdsr-l2\t65537\tno\t1\t2\t1234567\t1300000000\t4711\t321\t300\t00f1e2d3c4b5a697\n"
-            "dns6\t2001:db8::53\tany\tudp\tipip\t251\tyes\t0\t0\t0\t0\t0\t0\t0\t0000000000000000\n"))
+            "web\t203.0.113.10\t443\ttcp\tdsr-l2\twrr\t65537\tno\t1\t2\t1234567\t1300000000\t4711\t321\t300\t00f1e2d3c4b5a697\n"
+            "dns6\t2001:db8::53\tany\tudp\tipip\tmaglev\t251\tyes\t0\t0\t0\t0\t0\t0\t0\t0000000000000000\n"))
 
     def test_json_is_the_answer_as_it_came(self):
         body = b'{"schema":"xebec.service-list/1",  "services":[], "new":1.50}'
@@ -167,6 +168,7 @@ class CliTest(unittest.TestCase):
         self.expect(["service", "show", "web"], 0, lines("""
             web  203.0.113.10:443/tcp
               mode          dsr-l2
+              algorithm     wrr
               lookup array  65537 slots, digest 00f1e2d3c4b5a697
               stateless     no
               backends      2, 1 usable
@@ -268,6 +270,9 @@ class CliTest(unittest.TestCase):
                     "[2001:db8::7]:40000 -> [2001:db8::1]:443 -> 2001:db8::11  (web, slot 7, hash 0123456789abcdef)\n")
         self.daemon.answer("GET", path, {**answer, "backend": None, "slot": None})
         self.assertIn("-> no backend  (web", self.run_tool(
+            "service", "which", "web", "--src", "[2001:db8::7]:40000", "--dport", "443").stdout)
+        self.daemon.answer("GET", path, {**answer, "backend": None, "slot": None, "depends_on": "flows"})
+        self.assertIn("-> depends on flows  (web", self.run_tool(
             "service", "which", "web", "--src", "[2001:db8::7]:40000", "--dport", "443").stdout)
 
     def test_which_says_what_a_wide_service_leaves_open(self):

@@ -134,6 +134,32 @@ TEST(Explain, MeasuresWhatTellingTheClientsAddressAdds) {
   }
 }
 
+TEST(Explain, SaysWhatAPickDependsOnBesideThePacket) {
+  const auto config = [](const std::string& algorithm) {
+    return R"({"interfaces": [{"name": "eth0"}], "services": [{"name": "web", "vip": "203.0.113.10", "port": 443,
+      "protocol": "tcp", "algorithm": ")" +
+           algorithm + R"(", "backends": [{"address": "10.0.1.11"}, {"address": "10.0.1.12"}]}]})";
+  };
+  struct Row {
+    const char* algorithm;
+    Json depends_on;
+    bool slotted;
+  };
+  const Row rows[] = {{"maglev", nullptr, true}, {"source-hash", nullptr, true}, {"maglev-bounded", "flows", true},
+                      {"rr", "turns", false},    {"wrr", "turns", false},        {"random", "chance", false},
+                      {"lc", "flows", false},    {"wlc", "flows", false},        {"p2c", "flows", false}};
+  for (const Row& row : rows) {
+    const OfflineWorld world(config(row.algorithm));
+    const Json json = world.explain("10.0.0.1:5555", "203.0.113.10:443/tcp");
+    EXPECT_EQ(json["verdict"], "forward") << row.algorithm;
+    EXPECT_EQ(json["service"]["algorithm"], row.algorithm);
+    EXPECT_EQ(json["depends_on"], row.depends_on) << row.algorithm;
+    EXPECT_EQ(json["slot"].is_object(), row.slotted) << row.algorithm;
+    EXPECT_EQ(json["hash"].is_object(), row.slotted) << row.algorithm;
+    EXPECT_FALSE(json["backend"].is_null());
+  }
+}
+
 TEST(Explain, SaysWhyAServiceHasNoBackend) {
   const OfflineWorld world(kConfig);
   const Json idle = world.explain("10.0.0.1:5555", "203.0.113.20:443/tcp");
