@@ -172,11 +172,21 @@ Cell admin_of(const CliJson& row) {
   return {out, ""};
 }
 
+/// "100", "37.5/100" while it starts slowly
+Cell weight_of(const CliJson& row) {
+  const CliJson& weight = value_at(row, "weight");
+  const CliJson& now = value_at(row, "effective_weight");
+  const bool starting = now.is_number() && weight.is_number() && now > 0 && now < weight;
+  return {starting ? plain(now) + "/" + plain(weight) : plain(weight), ""};
+}
+
 std::vector<Field> backend_fields(bool with_service) {
   std::vector<Field> fields;
   if (with_service) fields.push_back(text("service", "service"));
   const std::vector<Field> rest{text("address", "address"),
-                                number("weight", "weight"),
+                                only_table("weight", true, weight_of),
+                                only_tsv("weight", "weight"),
+                                only_tsv("effective_weight", "effective_weight"),
                                 only_table("admin", false, admin_of),
                                 only_tsv("admin", "admin"),
                                 styled("health", "health/state", as_health),
@@ -421,9 +431,9 @@ std::string render_which(const CliJson& answer, RenderOptions options) {
   const std::string none =
       dependence.is_null() ? "no backend" : fmt::format("depends on {}", plain(dependence));
   return printable(fmt::format("{} -> {} -> {}  ({}, slot {}, hash {})", plain(value_at(answer, "source")),
-                               plain(value_at(answer, "destination")), backend.is_null() ? none : plain(backend),
-                               plain(value_at(answer, "service")), plain(value_at(answer, "slot")),
-                               plain(value_at(answer, "hash")))) +
+                               plain(value_at(answer, "destination")),
+                               backend.is_null() ? none : plain(backend), plain(value_at(answer, "service")),
+                               plain(value_at(answer, "slot")), plain(value_at(answer, "hash")))) +
          "\n";
 }
 

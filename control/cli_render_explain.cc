@@ -89,8 +89,9 @@ std::string render_dependence(const CliJson& answer) {
   const char* const reason = what == "turns"    ? "by whose turn it is"
                              : what == "chance" ? "by chance"
                                                 : "by the flows that backends have";
-  return line("picked", fmt::format("{}, {}: each worker's state decides, and the backend below is one it may be",
-                                    word_at(answer, "service/algorithm"), reason));
+  return line("picked",
+              fmt::format("{}, {}: each worker's state decides, and the backend below is one it may be",
+                          word_at(answer, "service/algorithm"), reason));
 }
 
 constexpr const char* kPacketKeys[] = {"packet", "verdict", "reason",     "service", "backend",

@@ -108,6 +108,7 @@ struct ServiceConfig {
   HashInput hash = HashInput::five_tuple;
   Algorithm algorithm = Algorithm::maglev;
   uint32_t load_factor_percent = kDefaultLoadFactorPercent;  ///< of maglev-bounded
+  uint32_t slow_start_ms = 0;     ///< how long a backend that comes takes to its whole weight; 0: at once
   std::vector<IpPrefix> allow{};  ///< sources; empty = all that are not denied
   std::vector<IpPrefix> deny{};
   NewFlowLimit rate_limit{};  ///< 0 a second = none

@@ -174,6 +174,8 @@ inline constexpr Range kNonceRange{kMinNonceLength, kMaxQuicBlock - kMinServerId
 inline constexpr Range kWeightRange{0, kMaxWeight};
 /// Below the mean nobody could take the last flow; ten times the mean is no bound any more.
 inline constexpr Range kLoadFactorRange{101, 1000};
+/// Up to an hour.
+inline constexpr Range kSlowStartRange{0, 3'600'000};
 /// The upper end is the largest prime below 2^24: an array of 32 MiB, beyond which no balance is gained.
 inline constexpr Range kTableSizeRange{2, 16'777'213};
 inline constexpr Range kQueueRange{1, XEBEC_MAX_QUEUES};
@@ -299,6 +301,7 @@ inline constexpr KeyRule kServiceKeys[] = {
     {.name = "mode", .words = &kModeWords},
     {.name = "algorithm", .words = &kAlgorithmWords},
     {.name = "load_factor_percent", .range = kLoadFactorRange},
+    {.name = "slow_start_ms", .range = kSlowStartRange},
     {.name = "hash", .words = &kHashWords},
     {.name = "table_size", .range = kTableSizeRange},
     {.name = "stateless"},

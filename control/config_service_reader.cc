@@ -233,6 +233,7 @@ ServiceConfig read_service_node(const JsonNode& node, const std::string& pointer
   fields.word("protocol", service.protocol);
   fields.word("mode", service.mode);
   read_algorithm(fields, service);
+  fields.number("slow_start_ms", service.slow_start_ms);
   service.quic = read_quic(fields, findings);
   fields.number("table_size", service.table_size);
   fields.flag("stateless", service.stateless);

@@ -112,8 +112,10 @@ Json write_service(const ServiceConfig& service, bool with_secrets) {
   out["protocol"] = protocol_name(service.protocol);
   out["mode"] = to_string(service.mode);
   out["algorithm"] = to_string(service.algorithm);
-  if (service.algorithm == Algorithm::maglev_bounded) out["load_factor_percent"] = service.load_factor_percent;
+  if (service.algorithm == Algorithm::maglev_bounded)
+    out["load_factor_percent"] = service.load_factor_percent;
   out["hash"] = to_string(service.hash);
+  out["slow_start_ms"] = service.slow_start_ms;
   write_quic(service.quic, with_secrets, out);
   out["table_size"] = service.table_size;
   out["stateless"] = service.stateless;

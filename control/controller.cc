@@ -35,8 +35,6 @@ constexpr auto kReclaimDelay = 50ms;
 constexpr auto kReviewDelay = 1s;
 // A queue that nobody serves is an alarm within two seconds; so often that a look that comes late is no matter.
 constexpr auto kCareInterval = 500ms;
-// Ten times a second workers hear what the others have: new flows that come meanwhile are estimated (dataplane/fleet_counts.h).
-constexpr auto kShareInterval = 100ms;
 
 ChangeError error(ChangeError::Kind kind, std::string message, std::string hint = {}) {
   return {kind, std::move(message), std::move(hint), {}};
@@ -140,6 +138,7 @@ Controller::~Controller() {
   if (confirm_timer_ != 0) loop_.cancel(confirm_timer_);
   if (drain_timer_ != 0) loop_.cancel(drain_timer_);
   if (share_timer_ != 0) loop_.cancel(share_timer_);
+  if (slow_start_timer_ != 0) loop_.cancel(slow_start_timer_);
 }
 
 NetworkView Controller::network() const {
@@ -169,6 +168,10 @@ HealthView Controller::health_view(const Config& config) const {
   HealthView view;
   view.drained = [this](const ServiceConfig& service, const BackendConfig& backend) {
     return drains_.is_drained({service.name, backend.address});
+  };
+  view.weight_permille = [this, now_ms = monotonic_ns() / 1'000'000](const ServiceConfig& service,
+                                                                     const BackendConfig& backend) {
+    return slow_start_.permille(service, backend.address, now_ms);
   };
   // Of the configuration in force, which may be newer than what the monitor follows: a check that is gone says
   // nothing any more, one that is new has its initial state.
@@ -256,6 +259,7 @@ tl::expected<void, std::string> Controller::rebuild() {
   note_table(before);
   schedule_reclaim();
   share_flow_counts();
+  follow_slow_start();
   return published;
 }
 
@@ -320,15 +324,6 @@ std::vector<std::string> Controller::warnings() const {
     if (!skew.empty()) warnings.push_back(skew);
   }
   return warnings;
-}
-
-void Controller::share_flow_counts() {
-  if (share_timer_ != 0 || !engine_->shares_flow_counts()) return;
-  engine_->share_flow_counts();
-  share_timer_ = loop_.after(kShareInterval, [this] {
-    share_timer_ = 0;
-    share_flow_counts();
-  });
 }
 
 void Controller::follow_destinations() {

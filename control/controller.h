@@ -22,12 +22,13 @@
 #include "control/doctor.h"
 #include "control/drains.h"
 #include "control/engine.h"
+#include "control/event_log.h"
 #include "control/event_loop.h"
 #include "control/health_monitor.h"
 #include "control/host_addresses.h"
-#include "control/event_log.h"
 #include "control/network_watch.h"
 #include "control/next_hops.h"
+#include "control/slow_start.h"
 #include "control/table_builder.h"
 #include "control/worker_balance.h"
 #include "control/xdp_features.h"
@@ -150,6 +151,8 @@ class Controller {
   void note_change(const std::string& by, const ChangeReport& report);
   void note_health(const HealthEntry& entry, const HealthTransition& transition);
   void note_table(const std::map<std::pair<std::string, IpAddress>, BackendStatus>& before);
+  /// After a table: notes who takes new flows, and comes back when weights have to go on.
+  void follow_slow_start();
   /// Shares flow counts from now on, ten times a second, for as long as somebody wants them.
   void share_flow_counts();
   void on_network_change();
@@ -205,6 +208,8 @@ class Controller {
   };
   std::map<HealthCheck::Key, SeenOpenings> openings_;
   EventLoop::TimerId share_timer_ = 0;
+  SlowStart slow_start_;
+  EventLoop::TimerId slow_start_timer_ = 0;
   std::chrono::steady_clock::time_point started_at_;
 };
 

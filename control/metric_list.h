@@ -33,7 +33,7 @@ inline constexpr std::string_view kMetricDaemonLabels[] = {"instance", "loop"};
 inline constexpr std::string_view kMetricWorkerLabels[] = {"cpu"};
 inline constexpr std::string_view kMetricInterfaceLabels[] = {"driver", "xdp"};
 inline constexpr std::string_view kMetricQueueLabels[] = {"worker", "bind", "transmit", "poll"};
-inline constexpr std::string_view kMetricServiceLabels[] = {"vip", "port", "protocol", "mode"};
+inline constexpr std::string_view kMetricServiceLabels[] = {"vip", "port", "protocol", "mode", "algorithm"};
 inline constexpr std::string_view kMetricTableLabels[] = {"digest"};
 
 // clang-format off
@@ -123,6 +123,7 @@ inline constexpr MetricRule kMetricRules[] = {
     {"xebec_backend_usable", MetricType::gauge, MetricScope::backend, MetricReading::flag, "/usable", "1 if the backend takes packets."},
     {"xebec_backend_fallback", MetricType::gauge, MetricScope::backend, MetricReading::flag, "/fallback", "1 if it is the service's fallback."},
     {"xebec_backend_weight", MetricType::gauge, MetricScope::backend, MetricReading::number, "/weight", "Configured weight."},
+    {"xebec_backend_effective_weight", MetricType::gauge, MetricScope::backend, MetricReading::number, "/effective_weight", "Weight in force: less than configured while the backend starts slowly, 0 while it gets no new flows."},
     {"xebec_backend_share_ratio", MetricType::gauge, MetricScope::backend, MetricReading::number, "/share", "Share of the lookup array, 0 to 1."},
     {"xebec_backend_admin", MetricType::gauge, MetricScope::backend, MetricReading::state, "/admin", "1 for the admin state that the backend is in.", "state", kMetricAdminWords},
     {"xebec_backend_health", MetricType::gauge, MetricScope::backend, MetricReading::state, "/health/state", "1 for what the health check says; unknown where there is none.", "state", kMetricHealthWords},

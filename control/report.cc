@@ -122,6 +122,13 @@ Json queue_row(const Worker& worker, const XskPort& port, const QueueHealth& hea
           {"transmit_stalls", health.transmit.times_stuck()}};
 }
 
+/// 0 of one that gets no new flows.
+Json effective_weight(const BackendConfig& backend, const BackendStatus& status) {
+  if (!status.taking) return 0;
+  if (status.weight_permille == SlowStart::kWhole) return backend.weight;
+  return backend.weight * status.weight_permille / 1000.0;
+}
+
 }  // namespace
 
 Json report_packets(const Controller& controller) {
@@ -199,6 +206,7 @@ Json report_backends(const Controller& controller, const ServiceConfig& service)
     rows.push_back({{"service", service.name},
                     {"address", b.address.to_string()},
                     {"weight", b.weight},
+                    {"effective_weight", effective_weight(b, status)},
                     {"admin", to_string(b.admin)},
                     {"mode", to_string(b.mode.value_or(service.mode))},
                     {"usable", status.usable},
@@ -364,8 +372,8 @@ Json report_which(const Controller& controller, const Service& service, const Fl
           {"hash", fmt::format("{:016x}", hash)},
           {"slot", slot},
           {"queue", queue},
-          {"depends_on", by_hash || index == MaglevTable::kNone ? Json(nullptr)
-                                                                : Json(depends_on(service.algorithm))},
+          {"depends_on",
+           by_hash || index == MaglevTable::kNone ? Json(nullptr) : Json(depends_on(service.algorithm))},
           {"backend", backend}};
 }
 

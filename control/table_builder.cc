@@ -189,6 +189,21 @@ void TableBuilder::use(Draft& draft, const ServiceConfig& service, const Backend
   draft.weighted.push_back({backend.address, port, std::max(backend.weight, 1u)});
   draft.service.backend_ids.push_back(status.id);
   draft.taking.push_back(&status);
+  status.taking = true;
+}
+
+/// Those that start slowly get part of their weight. Weights are whole numbers and only their ratios matter: all of the
+/// service's are raised so that even a part of the least can be told from the whole.
+void TableBuilder::reweigh(Draft& draft) {
+  const auto starts = [](const BackendStatus* status) { return status->weight_permille != 1000; };
+  if (std::none_of(draft.taking.begin(), draft.taking.end(), starts)) return;
+  uint32_t heaviest = 1;
+  for (const MaglevBackend& backend : draft.weighted) heaviest = std::max(heaviest, backend.weight);
+  const uint32_t raise = kMaxWeight / heaviest;
+  for (std::size_t i = 0; i < draft.weighted.size(); ++i) {
+    uint32_t& weight = draft.weighted[i].weight;
+    weight = std::max(weight * raise * draft.taking[i]->weight_permille / 1000, 1u);
+  }
 }
 
 /// Resolves the service's backends into `all.parts` and `all.status`.
@@ -216,8 +231,11 @@ TableBuilder::Draft TableBuilder::draft(const Drafting& all, const ServiceConfig
   for (const BackendConfig& backend : service.backends) {
     BackendStatus& st = place(all, service, backend, index);
     draft.asking |= st.asking;
-    if (st.usable && backend.weight != 0 && backend.admin == Admin::ready) use(draft, service, backend, st);
+    if (!st.usable || backend.weight == 0 || backend.admin != Admin::ready) continue;
+    use(draft, service, backend, st);
+    if (all.health.weight_permille) st.weight_permille = all.health.weight_permille(service, backend);
   }
+  reweigh(draft);
   // Flows that the fallback got stay with it when the backends are back: it is usable all the time.
   for (const BackendConfig& fallback : service.fallback) place(all, service, fallback, index).fallback = true;
   if (draft.weighted.empty() && !draft.asking) use_without_backend_up(draft, all, service);

@@ -48,12 +48,14 @@ struct NetworkView {
   std::vector<VlanLink> vlans{};
 };
 
-/// What the builder is told of the backends' health.
+/// What the builder is told of the backends' health, and of what else concerns who takes how much.
 struct HealthView {
   /// Empty if the backend is up, unknown or not checked; else why it is down. Null: nothing is checked.
   std::function<std::string(const ServiceConfig&, const BackendConfig&)> why_down;
   /// Of one in drain: nothing is to go there any more. Null: that is so of none.
   std::function<bool(const ServiceConfig&, const BackendConfig&)> drained;
+  /// How much of its weight it has now, in permille from 1 to 1000 (control/slow_start.h). Null: all of it.
+  std::function<uint32_t(const ServiceConfig&, const BackendConfig&)> weight_permille;
 };
 
 /// Why a backend takes no packets; empty if it does.
@@ -67,7 +69,9 @@ struct BackendStatus {
   bool open = false;       ///< and it takes packets all the same, since none of its service is up
   bool fallback = false;   ///< it is its service's fallback
   bool stands_in = false;  ///< and takes new flows at present
-  double share = 0;        ///< of its service's lookup array
+  bool taking = false;     ///< new flows go to it
+  uint32_t weight_permille = 1000;  ///< of its weight, if they do: less while it starts slowly
+  double share = 0;                 ///< of its service's lookup array
 };
 
 /// Builds tables one after the other, keeping what carries over: backend ids, and the lookup arrays of
@@ -94,7 +98,8 @@ class TableBuilder {
     std::vector<MaglevBackend> backends;
     uint32_t size = 0;
     std::shared_ptr<const MaglevTable> lookup;
-    std::shared_ptr<const std::vector<uint16_t>> turns;  ///< of `backends`; null until an algorithm wants them
+    std::shared_ptr<const std::vector<uint16_t>>
+        turns;                   ///< of `backends`; null until an algorithm wants them
     std::vector<double> shares;  ///< of `backends` in `lookup`
     std::vector<std::pair<uint32_t, Backend>>
         entries;                     ///< of the last table in which the service had a usable backend
@@ -134,6 +139,7 @@ class TableBuilder {
   static void use(Draft& draft, const ServiceConfig& service, const BackendConfig& backend,
                   BackendStatus& status);
   NoBackend without_backend(const Drafting& all, const ServiceConfig& service) const;
+  static void reweigh(Draft& draft);
   static void use_without_backend_up(Draft& draft, const Drafting& all, const ServiceConfig& service);
   void build_lookup(const ServiceConfig& service, const std::vector<MaglevBackend>& backends,
                     Cached& cached) const;

@@ -140,3 +140,42 @@ def algorithms_that_remember_are_refused_to_stateless_services(env):
             expect_equal(done.returncode, 3, f"exit code ({done.stdout}{done.stderr})")
             expect("the service is stateless" in done.stdout + done.stderr, f"the error: {done.stdout}{done.stderr}")
             expect_equal(daemon.ask("service", "show", "udp4")["service"]["algorithm"], "maglev", "the algorithm afterwards")
+
+
+@case(timeout_s=90)
+def a_backend_that_joins_starts_slowly(env):
+    with env.lab() as lab:
+        peers.serve(lab)
+        new, whole = lab.backends[3], settings(lab, web4="wrr")
+        web4 = next(s for s in whole["services"] if s["name"] == "web4")
+        web4["backends"] = [b for b in web4["backends"] if b["address"] != new.address[4]]
+        web4["slow_start_ms"] = 8000
+        with env.daemon(lab, whole) as daemon:
+            def weights():
+                return {b["address"]: b["effective_weight"] for b in daemon.ask("backend", "list", "web4")["backends"]}
+            expect_equal(set(weights().values()), {100}, "weights of the first ones")
+            kept = peers.keep(lab, VIP[4], connections=30)
+            before = kept.report()
+            # The service's first backends start at once, and who comes within five seconds is one of them.
+            wait_until(lambda: daemon.ask("status")["uptime_seconds"] >= 7, "the service to have settled", 20)
+            daemon.ask("backend", "add", "web4", new.address[4])
+            wait_until(lambda: weights()[new.address[4]] > 0, "the new backend to take flows")
+            first, generation, seen = weights()[new.address[4]], daemon.generation(), []
+            expect(10 <= first < 50, f"the new backend begins with weight {first} of 100")
+            daemon.wait_published()
+            served = peers.http(lab, 4, 60)
+            weight = weights()[new.address[4]]
+            expect(served["failed"] == 0 and served["share"].get(new.role, 0) <= 60 * weight / (300 + weight) + 3,
+                   f"60 requests, the new backend at weight {weight} in the end: {served}")
+
+            def risen():
+                seen.append(weights()[new.address[4]])
+                return seen[-1] == 100
+            wait_until(risen, lambda: f"its whole weight: {seen}", 20)
+            expect(seen == sorted(seen) and len(set(seen)) > 4, f"weights on the way: {seen}")
+            steps = daemon.generation() - generation
+            expect(4 <= steps <= 20, f"{steps} tables on the way")
+            daemon.wait_published()
+            expect_served(peers.http(lab, 4, 400), lab.backends, "when it has its whole weight", slack=0.02)
+            expect_untouched(before, kept.report(), None, "connections from before")
+            daemon.expect_no_drops()

@@ -190,6 +190,15 @@ class CliTest(unittest.TestCase):
         self.assertEqual((row["health"], row["health_reason"]), ("down", "no answer within 1000 ms"))
         self.assertEqual(row["why"], "its neighbour does not answer")
 
+    def test_a_backend_that_starts_slowly_shows_the_weight_in_force(self):
+        rows = [{**BACKENDS[0], "effective_weight": 37.5}, {**BACKENDS[1], "effective_weight": 0},
+                {**BACKENDS[0], "effective_weight": 100}]
+        self.daemon.answer("GET", "/v1/backends?service=web", {"schema": "xebec.backend-list/1", "backends": rows})
+        out = self.run_tool("backend", "list", "web").stdout.splitlines()
+        self.assertEqual([line.split()[2] for line in out[1:]], ["37.5/100", "5", "100"])
+        out = [line.split("\t") for line in self.run_tool("backend", "list", "web", "-o", "tsv").stdout.splitlines()]
+        self.assertEqual([row[out[0].index("effective_weight")] for row in out[1:]], ["37.5", "0", "100"])
+
     def test_health_lists_every_check_and_its_last_result(self):
         check = {"service": "web", "address": "10.0.1.11", "state": "up", "type": "http", "target": "10.0.1.11:80",
                  "last": "good", "reason": "status 200", "duration_ms": 1.25, "good_in_a_row": 7, "bad_in_a_row": 0, "rise": 2,

@@ -145,9 +145,10 @@ TEST(Explain, SaysWhatAPickDependsOnBesideThePacket) {
     Json depends_on;
     bool slotted;
   };
-  const Row rows[] = {{"maglev", nullptr, true}, {"source-hash", nullptr, true}, {"maglev-bounded", "flows", true},
-                      {"rr", "turns", false},    {"wrr", "turns", false},        {"random", "chance", false},
-                      {"lc", "flows", false},    {"wlc", "flows", false},        {"p2c", "flows", false}};
+  const Row rows[] = {
+      {"maglev", nullptr, true}, {"source-hash", nullptr, true}, {"maglev-bounded", "flows", true},
+      {"rr", "turns", false},    {"wrr", "turns", false},        {"random", "chance", false},
+      {"lc", "flows", false},    {"wlc", "flows", false},        {"p2c", "flows", false}};
   for (const Row& row : rows) {
     const OfflineWorld world(config(row.algorithm));
     const Json json = world.explain("10.0.0.1:5555", "203.0.113.10:443/tcp");

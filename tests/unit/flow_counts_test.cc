@@ -29,7 +29,8 @@ FlowKey key_of(uint32_t n, uint8_t protocol = kProtoTcp) {
 }
 
 struct Bench {
-  explicit Bench(uint32_t capacity) : table({.capacity = capacity, .timeouts = {}, .max_inserts_per_s = UINT32_MAX}) {}
+  explicit Bench(uint32_t capacity)
+      : table({.capacity = capacity, .timeouts = {}, .max_inserts_per_s = UINT32_MAX}) {}
 
   FlowTable table;
   uint64_t now = 1000 * kSecond;
@@ -113,7 +114,8 @@ TEST(FlowCounts, SweepsInPiecesFindEverything) {
   bench.now += 20 * kSecond;
   const uint32_t buckets = bench.table.capacity() / kBucketPlaces;
   uint32_t pieces = 0;
-  for (; bench.table.stats().used != 0 && pieces < 1000; ++pieces) bench.table.sweep(100, bench.now, kNobodyIsGone);
+  for (; bench.table.stats().used != 0 && pieces < 1000; ++pieces)
+    bench.table.sweep(100, bench.now, kNobodyIsGone);
   EXPECT_LE(pieces, buckets / 100 + 1);
   EXPECT_EQ(bench.count(1), FlowCount{});
 }
@@ -163,8 +165,8 @@ TEST(FlowCounts, NeverDriftFromWhatTheTableHolds) {
       ASSERT_EQ(sum, bench.table.stats().used);
     }
     const FlowTableStats& stats = bench.table.stats();
-    for (const uint64_t happened : {stats.evicted_expired, stats.evicted_half_open, stats.relocated, stats.refused_full,
-                                    stats.swept})
+    for (const uint64_t happened :
+         {stats.evicted_expired, stats.evicted_half_open, stats.relocated, stats.refused_full, stats.swept})
       EXPECT_GT(happened, 0u);
   }
 }

@@ -40,6 +40,8 @@ TEST(MemoryBudget, IsWhatTheCodeTakes) {
   EXPECT_THAT(text, testing::HasSubstr(row(fmt::format("flow table, capacity {}", kDefaultFlowCapacity),
                                            FlowTable(flows).memory_bytes())));
   EXPECT_THAT(text, testing::HasSubstr(row("counters of backends", kMaxBackends * sizeof(BackendCounters))));
+  EXPECT_THAT(text, testing::HasSubstr(row("flow counts of backends, its own and all workers'",
+                                           2 * kMaxBackends * sizeof(Counter))));
   EXPECT_THAT(text, testing::HasSubstr(row("fragments", sizeof(FragmentTable))));
   const NatTable nat(NatTableConfig{}, 0, 1);
   EXPECT_THAT(text, testing::HasSubstr(row(fmt::format("translated connections, capacity {}", nat.capacity()),

@@ -51,9 +51,9 @@ MetricsSource full_source() {
                "transmit_calls":3,"transmit_stuck":false,"transmit_stalls":4,"rx_dropped":5,"rx_ring_full":6,
                "fill_ring_empty":7,"tx_invalid":8}]}])");
   s.services = Json::parse(R"([{"name":"web","vip":"203.0.113.10","port":443,"protocol":"tcp","mode":"dsr-l2",
-    "digest":"0123456789abcdef","backends":{"total":3,"usable":2,"down":1}}])");
+    "algorithm":"wlc","digest":"0123456789abcdef","backends":{"total":3,"usable":2,"down":1}}])");
   s.backends =
-      Json::parse(R"([{"service":"web","address":"10.0.1.11","weight":100,"admin":"ready","usable":true,
+      Json::parse(R"([{"service":"web","address":"10.0.1.11","weight":100,"effective_weight":37.5,"admin":"ready","usable":true,
     "health":{"state":"up"},"fallback":false,"share":0.25,"packets":12,"bytes":13,"new_flows":14}])");
   s.checks = Json::parse(R"([{"service":"web","address":"10.0.1.11","duration_ms":1.5,"checks":9,"failures":8,
     "not_run":7}])");
@@ -102,7 +102,8 @@ TEST(Metrics, ReadsEachKindOfValue) {
            "xebec_xsk_rx_ring_full_total{interface=\"eth0\",queue=\"3\"} 6\n",
            "xebec_shim_packets_total{interface=\"eth0\",outcome=\"stale\"} 3\n",
            "xebec_service_info{service=\"web\",vip=\"203.0.113.10\",port=\"443\",protocol=\"tcp\",mode=\"dsr-"
-           "l2\"} 1\n",
+           "l2\",algorithm=\"wlc\"} 1\n",
+           "xebec_backend_effective_weight{service=\"web\",backend=\"10.0.1.11\"} 37.5\n",
            "xebec_service_table_info{service=\"web\",digest=\"0123456789abcdef\"} 1\n",
            "xebec_backend_health{service=\"web\",backend=\"10.0.1.11\",state=\"up\"} 1\n",
            "xebec_backend_health{service=\"web\",backend=\"10.0.1.11\",state=\"down\"} 0\n",

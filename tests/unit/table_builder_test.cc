@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <map>
 #include <set>
 
@@ -563,6 +564,64 @@ TEST_F(TableBuilderTest, KeepsTheIdOfAFallbackFromTableToTable) {
   config_.services[0].fallback.clear();
   build();
   EXPECT_FALSE(builder_.status().contains({"web", backend(9)}));
+}
+
+TEST_F(TableBuilderTest, GivesWhoStartsSlowlyPartOfItsWeightWhateverTheWeightsAre) {
+  for (const uint32_t weight : {1u, 7u, 1000u}) {
+    for (BackendConfig& b : config_.services[0].backends) b.weight = weight;
+    health_.weight_permille = [](const ServiceConfig&, const BackendConfig& b) {
+      return b.address == backend(4) ? 100u : 1000u;
+    };
+    build();
+    EXPECT_NEAR(status(4).share, 0.1 / 3.1, 0.001) << weight;
+    EXPECT_NEAR(status(1).share, 1 / 3.1, 0.01) << weight;
+    EXPECT_EQ(status(4).weight_permille, 100u);
+    EXPECT_TRUE(status(4).taking);
+  }
+  health_.weight_permille = nullptr;
+  build();
+  EXPECT_NEAR(status(4).share, 0.25, 0.01);
+}
+
+TEST_F(TableBuilderTest, SaysWhoTakesNewFlows) {
+  config_.services[0].backends[0].weight = 0;
+  config_.services[0].backends[1].admin = Admin::drain;
+  hops_[backend(3)].state = ResolvedHop::State::failed;
+  build();
+  for (const uint8_t i : {1, 2, 3}) EXPECT_FALSE(status(i).taking) << int{i};
+  EXPECT_TRUE(status(4).taking);
+}
+
+TEST_F(TableBuilderTest, HandsOnTheAlgorithmWithWeightsAndTurns) {
+  ServiceConfig& service = config_.services[0];
+  service.algorithm = Algorithm::wrr;
+  service.backends[1].weight = 300;
+  service.backends[2].weight = 0;
+  const Service& built = build().services()[0];
+  EXPECT_EQ(built.algorithm, Algorithm::wrr);
+  EXPECT_EQ(built.backend_ids, (std::vector<uint32_t>{status(1).id, status(2).id, status(4).id}));
+  EXPECT_EQ(built.weights, (std::vector<uint32_t>{100, 300, 100}));
+  EXPECT_EQ(built.weight_sum, 500u);
+  ASSERT_EQ(built.turns->size(), 5u);
+  EXPECT_EQ(std::count(built.turns->begin(), built.turns->end(), 1), 3);
+  const auto turns = built.turns;
+  EXPECT_EQ(build().services()[0].turns, turns) << "nothing has changed";
+  service.algorithm = Algorithm::maglev;
+  EXPECT_EQ(build().services()[0].turns, nullptr);
+}
+
+TEST_F(TableBuilderTest, GivesNoSecondChanceWhereTheArrayPlacedNothing) {
+  for (const bool by_hash : {true, false}) {
+    config_.services[0].algorithm = by_hash ? Algorithm::maglev : Algorithm::lc;
+    build();
+    now_ += 60'000'000'000;
+    config_.services[0].backends[0].admin = Admin::maint;
+    EXPECT_EQ(build().services()[0].previous != nullptr, by_hash);
+    config_.services[0].backends[0].admin = Admin::ready;
+    now_ += 600'000'000'000;
+    build();
+    now_ += 600'000'000'000;
+  }
 }
 
 }  // namespace
