@@ -119,26 +119,27 @@ void check_algorithm(const ServiceConfig& service, const std::string& at, const 
   const std::string_view name = to_string(service.algorithm);
   if (service.stateless && !is_by_hash(service.algorithm)) {
     // A default that it cannot have is a complaint about the service, too: it has to say another.
-    report_at(
-        sink, at + "/algorithm",
+    sink.report_at(
+        at + "/algorithm",
         fmt::format(
             "{} has to remember which backend it gave a flow, and the service is stateless; it may have "
             "maglev or source-hash",
             name));
   }
   if (service.algorithm == Algorithm::source_hash && service.hash != HashInput::source) {
-    report_at(
-        sink, at + "/hash",
+    sink.report_at(
+        at + "/hash",
         fmt::format("algorithm source-hash goes by the source alone: leave out \"hash\", or take maglev with "
                     "hash {}",
                     to_string(service.hash)));
   }
   const bool by_source = service.hash == HashInput::source || service.hash == HashInput::source_destination;
   if (by_source && !goes_by_array(service.algorithm)) {
-    report_at(sink, at + "/hash",
-              fmt::format("{} means nothing to algorithm {}, which goes by no hash: leave it out, or take "
-                          "source-hash or maglev",
-                          to_string(service.hash), name));
+    sink.report_at(
+        at + "/hash",
+        fmt::format("{} means nothing to algorithm {}, which goes by no hash: leave it out, or take "
+                    "source-hash or maglev",
+                    to_string(service.hash), name));
   }
   if (!is_unweighted(service.algorithm)) return;
   uint32_t first = 0;
@@ -146,8 +147,8 @@ void check_algorithm(const ServiceConfig& service, const std::string& at, const 
     const uint32_t weight = service.backends[i].weight;
     if (first == 0) first = weight;
     if (weight == 0 || weight == first) continue;
-    report_at(
-        sink, pointer_to(at + "/backends", i) + "/weight",
+    sink.report_at(
+        pointer_to(at + "/backends", i) + "/weight",
         fmt::format("{} differs from the {} of another backend, and to algorithm {} all are equal: take w{}",
                     weight, first, name, name));
   }
