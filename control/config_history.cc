@@ -38,6 +38,13 @@ void ConfigHistory::trim() {
   }
 }
 
+uint64_t ConfigHistory::before_last_made() const {
+  for (auto entry = entries_.rbegin(); entry != entries_.rend(); ++entry) {
+    if (!entry->by.starts_with(kByDns)) return entry->generation - 1;
+  }
+  return 0;
+}
+
 std::shared_ptr<const Config> ConfigHistory::find(uint64_t generation) const {
   const uint64_t oldest = entries_.front().generation;
   if (generation < oldest || generation - oldest >= entries_.size()) return nullptr;

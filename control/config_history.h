@@ -7,6 +7,7 @@
 #include <deque>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "control/config.h"
@@ -37,6 +38,10 @@ class ConfigHistory {
            std::chrono::system_clock::time_point now);
 
   uint64_t generation() const { return entries_.back().generation; }
+  /// The generation before the last change that somebody made: answers of DNS (`by` begins with kByDns) come by themselves. 0: there
+  /// is none.
+  uint64_t before_last_made() const;
+  static constexpr std::string_view kByDns = "dns ";
   const std::deque<Entry>& entries() const { return entries_; }  ///< the oldest first
   /// The configuration of that generation; null if it is not there, or not any more.
   std::shared_ptr<const Config> find(uint64_t generation) const;

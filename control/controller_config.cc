@@ -138,7 +138,7 @@ ChangeResult Controller::confirm(const ChangeTerms& terms) {
 }
 
 ChangeResult Controller::rollback(uint64_t generation, const ChangeTerms& terms) {
-  if (generation == 0) generation = unconfirmed_ ? unconfirmed_->back_to : history_.generation() - 1;
+  if (generation == 0) generation = unconfirmed_ ? unconfirmed_->back_to : history_.before_last_made();
   const auto config = history_.find(generation);
   if (config == nullptr) {
     return tl::unexpected(ChangeError{ChangeError::Kind::not_found,

@@ -80,9 +80,10 @@ uint16_t Discovery::address_type(const Followed& f) const {
   return f.v4 ? ns_t_a : ns_t_aaaa;
 }
 
-void Discovery::schedule(const std::string& service, Followed& f, std::chrono::seconds delay) {
+void Discovery::wait(const std::string& service, Followed& f, Clock::time_point until,
+                     void (Discovery::*then)(const std::string&)) {
   if (f.timer != 0) loop_.cancel(f.timer);
-  f.timer = loop_.at(now_() + delay, [this, service] { begin(service); });
+  f.timer = loop_.at(until, [this, service, then] { (this->*then)(service); });
 }
 
 void Discovery::begin(const std::string& service) {
@@ -166,23 +167,28 @@ void Discovery::finish(const std::string& service, Followed& f) {
     ++f.failures;
     if (f.complaint != f.failed) spdlog::warn("dns: {} of service {}: {}", f.source.name, service, f.failed);
     f.complaint = f.failed;
-    return schedule(service, f, std::chrono::seconds(std::min<uint64_t>(doubled, f.source.max_ttl_s)));
+    const std::chrono::seconds pause(std::min<uint64_t>(doubled, f.source.max_ttl_s));
+    return wait(service, f, now_() + pause, &Discovery::begin);
   }
   if (!f.complaint.empty()) spdlog::info("dns: {} of service {}: answered again", f.source.name, service);
   f.complaint.clear();
   f.failures = 0;
-  schedule(service, f, std::chrono::seconds(std::max(f.ttl_s, f.source.min_ttl_s)));
+  f.good_until = now_() + std::chrono::seconds(std::max(f.ttl_s, f.source.min_ttl_s));
   f.known = std::move(f.collected);
   offer(service);
 }
 
 void Discovery::offer(const std::string& service) {
+  followed_.at(service).timer = 0;
   const auto backends = *followed_.at(service).known;
   const bool taken = found_(service, backends);
   // The change may have changed what is followed.
   const auto found = followed_.find(service);
-  if (found == followed_.end()) return;
-  if (!taken) schedule(service, found->second, kOfferAgain);
+  if (found == followed_.end() || found->second.timer != 0) return;
+  Followed& f = found->second;
+  const bool offered_again = !taken && now_() + kOfferAgain < f.good_until;
+  wait(service, f, offered_again ? now_() + kOfferAgain : f.good_until,
+       offered_again ? &Discovery::offer : &Discovery::begin);
 }
 
 }  // namespace xebec

@@ -62,6 +62,7 @@ class Discovery {
     std::size_t pending = 0;
     std::string failed;  ///< of the lookup on its way
     uint32_t ttl_s = 0;
+    Clock::time_point good_until{};  ///< of `known`: not asked again before
     std::vector<DiscoveredBackend> collected;
     std::optional<std::vector<DiscoveredBackend>> known;  ///< absent: no answer yet
     uint32_t failures = 0;  ///< in a row
@@ -73,7 +74,8 @@ class Discovery {
   void take_servers(const std::string& service, Followed& f, const struct DnsAnswer& answer);
   void finish(const std::string& service, Followed& f);
   void offer(const std::string& service);
-  void schedule(const std::string& service, Followed& f, std::chrono::seconds delay);
+  void wait(const std::string& service, Followed& f, Clock::time_point until,
+            void (Discovery::*then)(const std::string& service));
   uint16_t address_type(const Followed& f) const;
 
   EventLoop& loop_;

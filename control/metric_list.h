@@ -55,7 +55,7 @@ inline constexpr MetricRule kMetricRules[] = {
     {"xebec_worker_dropped_packets_total", MetricType::counter, MetricScope::worker, MetricReading::members, "/packets/drops", "Packets dropped, by reason (docs/drops.md).", "reason", kMetricDropReasons},
     {"xebec_worker_forwarded_packets_total", MetricType::counter, MetricScope::worker, MetricReading::number, "/packets/forwarded", "Packets handed to the kernel to send to a backend, or back to a client."},
     {"xebec_worker_replied_packets_total", MetricType::counter, MetricScope::worker, MetricReading::number, "/packets/replied", "Packets answered: echo replies, ICMP errors and TCP resets."},
-    {"xebec_worker_passed_packets_total", MetricType::counter, MetricScope::worker, MetricReading::number, "/packets/passed", "Packets given to the host's own stack."},
+    {"xebec_worker_passed_packets_total", MetricType::counter, MetricScope::worker, MetricReading::number, "/packets/passed", "Packets that a worker gave to the host's own stack: none. The shim passes them before, see xebec_shim_packets_total."},
     {"xebec_worker_held_packets", MetricType::gauge, MetricScope::worker, MetricReading::number, "/packets/held", "Fragments that wait for their first, now."},
     {"xebec_worker_received_packets_total", MetricType::counter, MetricScope::worker, MetricReading::number, "/packets/received", "Packets received; each has one fate: forwarded, replied, passed, held or dropped."},
     {"xebec_worker_received_bytes_total", MetricType::counter, MetricScope::worker, MetricReading::number, "/packets/received_bytes", "Bytes received, as frames without FCS."},

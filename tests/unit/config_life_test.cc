@@ -57,6 +57,18 @@ TEST(ConfigHistory, CountsGenerationsAndKeepsWhatWasInForce) {
   EXPECT_EQ(history.find(3), nullptr);
 }
 
+TEST(ConfigHistory, GoesBackBeforeWhatSomebodyDidAndNotBeforeAnAnswerOfDns) {
+  ConfigHistory history(config_of(1), "start", kNow);
+  const auto add = [&](const char* by) { history.add(config_of(1), {}, by, kNow); };
+  EXPECT_EQ(history.before_last_made(), 0u);
+  add("dns web.example.org");
+  EXPECT_EQ(history.before_last_made(), 0u);
+  add("API of uid 0");
+  add("dns web.example.org");
+  add("dns web.example.org");
+  EXPECT_EQ(history.before_last_made(), 2u);
+}
+
 TEST(ConfigHistory, IsBoundedInEntriesAndLines) {
   ConfigHistory history(config_of(1), "start", kNow);
   const auto changes = diff(config_of(0), config_of(200));

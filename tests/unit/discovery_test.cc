@@ -275,10 +275,15 @@ TEST_F(DiscoveryTest, OffersAgainWhatWasNotTaken) {
   takes_ = false;
   answer(message({a("web.example.org", "10.0.0.1")}));
   EXPECT_EQ(offers_, 1);
+  const std::size_t asked = asked_.size();
+  loop_.advance(1s);
+  EXPECT_EQ(offers_, 2);
   takes_ = true;
   loop_.advance(1s);
-  answer(message({a("web.example.org", "10.0.0.1")}));
-  EXPECT_EQ(offers_, 2);
+  EXPECT_EQ(offers_, 3);
+  loop_.advance(1s);
+  EXPECT_EQ(offers_, 3);
+  EXPECT_EQ(asked_.size(), asked) << "an answer is good for its TTL, whether or not it was taken";
 }
 
 TEST_F(DiscoveryTest, ForgetsAServiceThatIsGoneAndItsLateAnswers) {
