@@ -121,6 +121,7 @@ tl::expected<std::unique_ptr<Controller>, StartError> Controller::start(EventLoo
   self->follow_drains(nullptr);
   if (auto r = self->rebuild(); !r) return tl::unexpected(StartError{1, r.error(), {}});
   self->health_->follow(checks_of(self->config_));
+  self->look_at_openings();  // from now on they count
   self->discovery_ = std::make_unique<Discovery>(
       loop, make_dns_ask(loop), [c = self.get()](const std::string& service, const std::vector<DiscoveredBackend>& found) {
         return c->take_discovered(service, found);
@@ -396,6 +397,7 @@ ChangeResult Controller::apply(Config wanted, const ChangeTerms& terms) {
     return tl::unexpected(error(ChangeError::Kind::failed, "change not applied: " + r.error()));
   }
   health_->follow(checks_of(config_));
+  look_at_openings();
   discovery_->follow(config_);
   report.generation = builder_.generation();
   commit_to_history(terms, report);

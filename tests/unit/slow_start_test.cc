@@ -57,13 +57,13 @@ TEST(SlowStart, ABackendThatComesRisesFromATenthToItsWholeWeight) {
     world.look();  // however often somebody looks
     const uint32_t now = world.permille(4);
     EXPECT_GE(now, last);
-    EXPECT_NEAR(now, 100 + 900 * elapsed / 10'000, 45) << elapsed;
+    EXPECT_NEAR(now, 100 + 0.09 * static_cast<double>(elapsed), 45) << elapsed;
     EXPECT_LT(now, 1000u);
     last = now;
   }
   world.now_ms = came_ms + 10'000;
   EXPECT_EQ(world.permille(4), 1000u);
-  for (const uint8_t n : {1, 2, 3}) EXPECT_EQ(world.permille(n), 1000u);
+  for (const uint8_t n : std::initializer_list<uint8_t>{1, 2, 3}) EXPECT_EQ(world.permille(n), 1000u);
 }
 
 TEST(SlowStart, StepsAreAtMostTwentyAndTwoASecond) {

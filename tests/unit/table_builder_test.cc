@@ -588,7 +588,7 @@ TEST_F(TableBuilderTest, SaysWhoTakesNewFlows) {
   config_.services[0].backends[1].admin = Admin::drain;
   hops_[backend(3)].state = ResolvedHop::State::failed;
   build();
-  for (const uint8_t i : {1, 2, 3}) EXPECT_FALSE(status(i).taking) << int{i};
+  for (const uint8_t i : std::initializer_list<uint8_t>{1, 2, 3}) EXPECT_FALSE(status(i).taking) << int{i};
   EXPECT_TRUE(status(4).taking);
 }
 
