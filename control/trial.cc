@@ -102,7 +102,11 @@ TrialResult Trial::send(Kind kind, uint32_t ip_length) {
                 .room = static_cast<uint32_t>(memory_.size()) - kFrameHeadroom};
   TrialResult result;
   forward_batch(table_, *state_, {&packet, 1}, {&result.decision, 1}, now_ns_);
-  result.hash = state_->in_hand[0].hash;
+  const PacketInHand& hand = state_->in_hand[0];
+  result.hash = hand.hash;
+  if (hand.service != Table::kNone)
+    result.hash =
+        lookup_hash(table_.secret(), hand.parsed.key, table_.services()[hand.service].hash_input, hand.hash);
   result.in_length = length;
   if (result.decision.verdict == Verdict::forward) result.out_length = packet.length;
   return result;

@@ -262,7 +262,7 @@ TEST(ConfigHealth, RefusesWithTheReason) {
       {text_of("", "", R"({"fail": "passs"})"),
        "/defaults/fail: \"passs\" is not a fail; available: drop, reset, pass, open\n"},
       {text_of("", "", R"({"on_down": "move"})"),
-       "/defaults/on_down: \"move\" is not a on_down; available: rehash, keep, reset\n"},
+       "/defaults/on_down: \"move\" is not an on_down; available: rehash, keep, reset\n"},
       {R"({"services": [{"name": "s", "vip": "192.0.2.1", "port": 80, "protocol": "tcp", "stateless": true,
           "on_down": "keep"}]})",
        "/services/0/on_down: keep is about connections that are remembered, and the service is stateless: "

@@ -379,8 +379,8 @@ const Refused kValues[] = {
      "f:1:88: error: /services/0/mode: \"dsr\" is not a mode; available: dsr-l2, ipip, gue, gre, vxlan, "
      "dnat, "
      "nat"},
-    {"FailPlanned", service_text("\"fail\": \"reset\""),
-     "f:1:88: error: /services/0/fail: fail \"reset\" is not available in this version; available: drop, open"},
+    {"FailUnknown", service_text("\"fail\": \"refuse\""),
+     "f:1:88: error: /services/0/fail: \"refuse\" is not a fail; available: drop, reset, pass, open"},
     {"TableSizeNotPrime", service_text("\"table_size\": 65536"),
      "f:1:94: error: /services/0/table_size: 65536 is not prime; the nearest primes are 65521 and 65537"},
     {"TableSizeOfDefaultsOnce",
