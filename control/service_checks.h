@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
-// The checks of what a service matches and whom it lets in: VIP, ports, protocol, source rules.
+// The checks of services that are more than one key long: what they match and whom they let in, and what their algorithm, on_down and
+// client_address go with.
 #pragma once
 
 #include <string>

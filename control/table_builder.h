@@ -58,11 +58,11 @@ struct HealthView {
   std::function<uint32_t(const ServiceConfig&, const BackendConfig&)> weight_permille;
 };
 
-/// Why a backend takes no packets; empty if it does.
+/// What became of a backend in the last table built.
 struct BackendStatus {
   uint32_t id = 0;
   bool usable = false;
-  std::string why;
+  std::string why;         ///< it takes no packets; empty if it does
   bool asking = false;     ///< not usable only because the kernel is still asking for the link-layer address
   bool by_intent = false;  ///< not usable because the operator said so: no fault
   bool down = false;       ///< its health says so

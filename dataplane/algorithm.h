@@ -7,6 +7,7 @@
 
 namespace xebec {
 
+/// In this order, which the questions below go by: those by hash, by the array, by neither, by counts.
 enum class Algorithm : uint8_t {
   maglev,          ///< by hash; what is asked again is answered the same
   source_hash,     ///< the same, of the client's address alone

@@ -34,7 +34,7 @@ constexpr std::string_view name_of(FlowOrigin origin) {
     case FlowOrigin::created:
     case FlowOrigin::unremembered:
     case FlowOrigin::moved:
-      return "new";  // by the lookup array, whether or not a place was found for it
+      return "new";  // by the service's algorithm, whether or not a place was found for it
     case FlowOrigin::stateless:
       return "stateless";
     case FlowOrigin::second_chance:

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
-// The flow table: two candidate buckets a flow, chosen by the hash; no chains, no tombstones, no sweeps.
+// The flow table: two candidate buckets a flow, chosen by the hash; no chains, no tombstones. A sweep, a
+// little at a time, forgets what is over; nothing depends on it but the counts.
 //
 // A place is free exactly if its tag is 0, so forgetting a flow is one store. The second bucket follows from
 // the first and the tag and back again, so that a flow can go to its other bucket without its hash being

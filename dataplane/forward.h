@@ -2,7 +2,7 @@
 // The heart: a batch of packets in, a verdict for each out. No sockets, no clock, no globals: the worker, the
 // unit tests, the fuzzers and the benchmarks are its callers.
 //
-//   parse -> hash -> flow lookup -> (miss) lookup array -> rewrite
+//   parse -> hash -> flow lookup -> (miss) the service's algorithm -> rewrite
 //
 // in stages over the batch, each prefetching what the next will read.
 #pragma once
@@ -100,7 +100,7 @@ struct ForwardState {
   SourceRates new_flows;
   FleetCounts fleet;  ///< the control thread tells here what others have
   Picker picker;
-  uint32_t workers = 1;  ///< that share the services' rate limits
+  uint32_t workers = 1;  ///< that share rate limits, turns and knowledge of each other's flows
   std::unique_ptr<NatTables> own_nat;
   NatTables* nat;
   uint32_t worker;
@@ -108,8 +108,8 @@ struct ForwardState {
   /// When a new connection last went unremembered or was forgotten; then no unknown one has a second chance.
   uint64_t forgot_ns = 0;
   uint64_t timeouts_of = UINT64_MAX;  ///< generation of the table whose timeouts the flow table has
-  uint64_t housekept_ns = 0;  ///< when housekeep() last swept the flow table
-  uint64_t nat_kept_ns = 0;   ///< ... looked for expired translations
+  uint64_t housekept_ns = 0;          ///< when housekeep() last swept the flow table
+  uint64_t nat_kept_ns = 0;           ///< ... looked for expired translations
 
   // Scratch of the batch in hand, here so that nothing is allocated or zeroed per batch.
   std::array<PacketInHand, kBatchSize> in_hand;

@@ -46,7 +46,7 @@ struct WorkerPort {
 
 struct WorkerOptions {
   uint32_t id = 0;
-  uint32_t workers = 1;  ///< of the daemon, which share the services' rate limits
+  uint32_t workers = 1;  ///< of the daemon: ForwardState::workers
   std::optional<uint32_t> cpu;
   Idle idle = Idle::adaptive;
   FlowTableConfig flows;
