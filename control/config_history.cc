@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include "control/config_history.h"
 
+#include <algorithm>
 #include <iterator>
 #include <utility>
 
@@ -23,8 +24,15 @@ void ConfigHistory::add(const Config& config, std::vector<ConfigChange> diff, st
                         std::chrono::system_clock::time_point now) {
   const std::size_t changes = diff.size();
   if (changes > kMaxDiff) diff.resize(kMaxDiff);
-  entries_.push_back({generation() + 1, now, std::move(by), changes, std::move(diff),
-                      std::make_shared<const Config>(config)});
+  const uint64_t next = generation() + 1;
+  if (by.starts_with(kByDns)) {
+    for (auto entry = entries_.end();
+         entry != entries_.begin() && std::prev(entry)->by.starts_with(kByDns);) {
+      if ((--entry)->by == by) entry = entries_.erase(entry);
+    }
+  }
+  entries_.push_back(
+      {next, now, std::move(by), changes, std::move(diff), std::make_shared<const Config>(config)});
   trim();
 }
 
@@ -40,15 +48,16 @@ void ConfigHistory::trim() {
 
 uint64_t ConfigHistory::before_last_made() const {
   for (auto entry = entries_.rbegin(); entry != entries_.rend(); ++entry) {
-    if (!entry->by.starts_with(kByDns)) return entry->generation - 1;
+    if (!entry->by.starts_with(kByDns))
+      return std::next(entry) == entries_.rend() ? 0 : std::next(entry)->generation;
   }
   return 0;
 }
 
 std::shared_ptr<const Config> ConfigHistory::find(uint64_t generation) const {
-  const uint64_t oldest = entries_.front().generation;
-  if (generation < oldest || generation - oldest >= entries_.size()) return nullptr;
-  return entries_[generation - oldest].config;
+  const auto entry = std::find_if(entries_.begin(), entries_.end(),
+                                  [&](const Entry& e) { return e.generation == generation; });
+  return entry == entries_.end() ? nullptr : entry->config;
 }
 
 }  // namespace xebec

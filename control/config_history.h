@@ -39,7 +39,7 @@ class ConfigHistory {
 
   uint64_t generation() const { return entries_.back().generation; }
   /// The generation before the last change that somebody made: answers of DNS (`by` begins with kByDns) come by themselves. 0: there
-  /// is none.
+  /// is none. Of the answers of one name since that change only the last is kept, so that they do not push out what people did.
   uint64_t before_last_made() const;
   static constexpr std::string_view kByDns = "dns ";
   const std::deque<Entry>& entries() const { return entries_; }  ///< the oldest first

@@ -148,8 +148,17 @@ ChangeResult Controller::rollback(uint64_t generation, const ChangeTerms& terms)
                                       "xebec config history lists them",
                                       {}});
   }
+  if (unconfirmed_ && generation != unconfirmed_->back_to && !terms.dry_run) {
+    return tl::unexpected(
+        conflict(fmt::format("rollback: a change by {} waits to be confirmed", unconfirmed_->by),
+                 fmt::format("xebec config rollback without a number undoes it and is back at {}",
+                             unconfirmed_->back_to)));
+  }
+  Config wanted = *config;
+  // What names are known to mean by now is newer than what they meant then; and nobody would be asked before the TTL is over.
+  carry_discovered(config_, wanted, true);
   settling_ = true;
-  ChangeResult result = apply(*config, terms);
+  ChangeResult result = apply(std::move(wanted), terms);
   settling_ = false;
   if (result && !terms.dry_run) settle();
   return result;

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // How new flows are spread, as it goes on between changes: workers hear of each other's flows, and backends that start slowly
 // get more of their weight.
+#include <utility>
+
 #include <spdlog/spdlog.h>
 
 #include "control/controller.h"
@@ -21,7 +23,8 @@ void Controller::follow_slow_start() {
     return it != builder_.status().end() && it->second.taking;
   };
   slow_start_.observe(config_, takes, now_ms);
-  if (slow_start_timer_ != 0) return;  // a step is due already
+  // Anew each time: what comes next may come before what was waited for.
+  if (slow_start_timer_ != 0) loop_.cancel(std::exchange(slow_start_timer_, 0));
   const auto next_ms = slow_start_.next_step_ms(config_, now_ms);
   if (!next_ms) return;
   slow_start_timer_ = loop_.after(std::chrono::milliseconds(*next_ms - now_ms), [this] {

@@ -339,7 +339,7 @@ MHD_Result MhdServer::receive(MHD_Connection* connection, Incoming& request, con
   if (!request.started) {
     request.started = true;
     if (const char* tag = MHD_lookup_connection_value(connection, MHD_HEADER_KIND, MHD_HTTP_HEADER_IF_MATCH))
-      request.if_match = tag;
+      request.if_match = *tag != '\0' ? tag : "\"\"";  // there, and no tag: not the same as not there
     client->progress = Clock::now();
     client->deadline = client->progress + limits_.silence;
     // Told before it sends it, where it says how much it will be.

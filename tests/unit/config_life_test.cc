@@ -69,6 +69,23 @@ TEST(ConfigHistory, GoesBackBeforeWhatSomebodyDidAndNotBeforeAnAnswerOfDns) {
   EXPECT_EQ(history.before_last_made(), 2u);
 }
 
+TEST(ConfigHistory, IsNotFilledByAnswersOfDns) {
+  ConfigHistory history(config_of(1), "start", kNow);
+  history.add(config_of(2), {}, "API of uid 0", kNow);
+  for (int i = 0; i < 100; ++i) {
+    history.add(config_of(3), {}, "dns web.example.org", kNow);
+    history.add(config_of(4), {}, "dns api.example.org", kNow);
+  }
+  EXPECT_EQ(history.generation(), 202u);
+  ASSERT_EQ(history.entries().size(), 4u);
+  EXPECT_EQ(history.before_last_made(), 1u);
+  EXPECT_EQ(history.find(2)->services[0].backends.size(), 2u);
+  EXPECT_EQ(history.find(202)->services[0].backends.size(), 4u);
+  EXPECT_EQ(history.find(100), nullptr);
+  history.add(config_of(5), {}, "API of uid 0", kNow);
+  EXPECT_EQ(history.before_last_made(), 202u);
+}
+
 TEST(ConfigHistory, IsBoundedInEntriesAndLines) {
   ConfigHistory history(config_of(1), "start", kNow);
   const auto changes = diff(config_of(0), config_of(200));
