@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
 
+#include "control/config_dns.h"
 #include "control/controller.h"
 
 #include "dataplane/clock.h"
