@@ -115,7 +115,7 @@ def a_backend_dies(day, lab, servers, load):
     expect_says(day.type("xebec monitor --since 1m --type health --once"), "backend 10.77.0.13 of web", "-> down")
     expect_says(day.type("xebec status", code=1), "10.77.0.13")
     settled = load.report()["failed"]
-    time.sleep(0.5)
+    time.sleep(0.5)  # the span that is watched, not a wait for something
     after = load.report()
     expect_equal(after["failed"], settled, f"requests that fail although the backend is out ({after})")
     servers["b3"] = peers.Peer(lab, lab.backend("b3").ns, "serve", "b3", "--tcp", HTTP_PORT)
