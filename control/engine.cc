@@ -261,11 +261,6 @@ Engine::Parts& Engine::Parts::operator=(Parts&& other) noexcept {
   return *this;
 }
 
-Engine::Parts::~Parts() {
-  for (const WorkerPort& p : ports) p.port->close();
-  umem.reset();
-}
-
 tl::expected<Engine::Parts, IoError> Engine::open_ports(const std::vector<std::size_t>& interfaces,
                                                         uint32_t queue, bool zerocopy,
                                                         std::chrono::milliseconds patience) {
@@ -299,10 +294,7 @@ tl::expected<Engine::Parts, IoError> Engine::open_ports(const std::vector<std::s
                                : UmemMemory::anonymous(static_cast<std::size_t>(frames) * kFrameSize,
                                                        hugepages_ == HugepageMode::automatic);
   if (!memory) return tl::unexpected(memory.error());
-  XskPort& first = *parts.ports.front().port;
-  auto umem = Umem::create(std::move(*memory), frames, first.fill_ring(), first.completion_ring());
-  if (!umem) return tl::unexpected(umem.error());
-  parts.umem = std::move(*umem);
+  parts.umem = Umem::create(std::move(*memory), frames);
   for (const WorkerPort& p : parts.ports) {
     if (auto r = p.port->open(*parts.umem, patience); !r) return tl::unexpected(r.error());
   }

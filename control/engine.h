@@ -119,8 +119,8 @@ class Engine {
     Parts() = default;
     Parts(Parts&&) = default;
     Parts& operator=(Parts&& other) noexcept;
-    ~Parts();  // in the order that libxdp needs (dataplane/xsk_port.h, close()), and the injector last
 
+    // Destroyed in reverse: ports before their UMEM, and before the injector that they send by.
     std::unique_ptr<Injector> injector;  // may be null
     std::unique_ptr<Umem> umem;
     std::vector<WorkerPort> ports;

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include "dataplane/umem.h"
 
-#include <xdp/xsk.h>
+#include <linux/if_xdp.h>
+#include <sys/socket.h>
 
 #include <cerrno>
 #include <cstdio>
@@ -18,44 +19,34 @@ constexpr int kPoison = 0xa5;
 
 }  // namespace
 
-tl::expected<std::unique_ptr<Umem>, IoError> Umem::create(UmemMemory memory, uint32_t frame_count,
-                                                          xsk_ring_prod* fill, xsk_ring_cons* completion) {
+std::unique_ptr<Umem> Umem::create(UmemMemory memory, uint32_t frame_count) {
   std::unique_ptr<Umem> umem(new Umem);
   umem->memory_ = std::move(memory);
-
-  xsk_umem_config config{};
-  config.fill_size = kRingSize;
-  config.comp_size = kRingSize;
-  config.frame_size = kFrameSize;
-  config.frame_headroom = 0;
-  config.flags = 0;
-  const int error =
-      -xsk_umem__create(&umem->handle_, umem->memory(), static_cast<uint64_t>(frame_count) * kFrameSize, fill,
-                        completion, &config);
-  if (error != 0) {
-    umem->handle_ = nullptr;
-    const char* hint = error == EPERM ? " (needs CAP_NET_RAW)"
-                       : error == ENOBUFS
-                           ? " (locked-memory limit: raise RLIMIT_MEMLOCK or grant CAP_IPC_LOCK)"
-                           : "";
-    return tl::unexpected(
-        IoError{error, fmt::format("cannot register packet memory: {}{}", std::strerror(error), hint)});
-  }
   umem->set_up_ledger(frame_count);
   return umem;
 }
 
 std::unique_ptr<Umem> Umem::create_unregistered(uint32_t frame_count) {
   auto memory = UmemMemory::anonymous(static_cast<std::size_t>(frame_count) * kFrameSize);
-  if (!memory) return nullptr;
-  std::unique_ptr<Umem> umem(new Umem);
-  umem->memory_ = std::move(*memory);
-  umem->set_up_ledger(frame_count);
-  return umem;
+  return memory ? create(std::move(*memory), frame_count) : nullptr;
 }
 
-Umem::~Umem() {
-  if (handle_ != nullptr) xsk_umem__delete(handle_);
+tl::expected<void, IoError> Umem::register_with(int xsk_fd) {
+  xdp_umem_reg registration;
+  // The padding, too: where the kernel's structure is longer it is read (tx_metadata_len, Linux 6.8).
+  std::memset(&registration, 0, sizeof registration);
+  registration.addr = reinterpret_cast<uintptr_t>(memory());
+  registration.len = static_cast<uint64_t>(count_) * kFrameSize;
+  registration.chunk_size = kFrameSize;
+  if (setsockopt(xsk_fd, SOL_XDP, XDP_UMEM_REG, &registration, sizeof registration) != 0) {
+    const int error = errno;
+    const char* hint =
+        error == ENOBUFS ? " (locked-memory limit: raise RLIMIT_MEMLOCK or grant CAP_IPC_LOCK)" : "";
+    return tl::unexpected(
+        IoError{error, fmt::format("cannot register packet memory: {}{}", std::strerror(error), hint)});
+  }
+  registered_with_ = xsk_fd;
+  return {};
 }
 
 void Umem::set_up_ledger(uint32_t frame_count) {

@@ -32,10 +32,6 @@
 #include "dataplane/limits.h"
 #include "dataplane/umem_memory.h"
 
-struct xsk_umem;
-struct xsk_ring_prod;
-struct xsk_ring_cons;
-
 namespace xebec {
 
 /// One frame in hand, with the packet in it, or a piece of a packet that is longer than a frame: then it continues()
@@ -111,16 +107,17 @@ struct FrameCounts {
 /// One worker's, on one thread once the worker runs (counts() excepted).
 class Umem {
  public:
-  /// Registers `frame_count` frames in `memory`, which is at least as large. fill and completion are the rings
-  /// of the first socket that will be bound; they must not move and must outlive the Umem (libxdp keeps the
-  /// pointers).
-  static tl::expected<std::unique_ptr<Umem>, IoError> create(UmemMemory memory, uint32_t frame_count,
-                                                             xsk_ring_prod* fill, xsk_ring_cons* completion);
-  /// For tests: memory and ledger without a kernel registration.
+  /// `frame_count` frames, all free, in `memory`, which is at least as large. The kernel does not know of them yet.
+  static std::unique_ptr<Umem> create(UmemMemory memory, uint32_t frame_count);
+  /// For tests: in memory of its own; nullptr if there is none.
   static std::unique_ptr<Umem> create_unregistered(uint32_t frame_count);
-  ~Umem();
   Umem(const Umem&) = delete;
   Umem& operator=(const Umem&) = delete;
+
+  /// Registers the memory with the first AF_XDP socket that is to use it; others share it by that one.
+  tl::expected<void, IoError> register_with(int xsk_fd);
+  /// The socket that it was registered with, which may be closed by now; -1: none.
+  int registered_with() const { return registered_with_; }
 
   /// An empty frame in hand, its packet position after the headroom; empty() if none is free.
   Frame allocate();
@@ -141,7 +138,6 @@ class Umem {
   uint32_t free_count() const { return free_count_; }
   FrameCounts counts() const;
   bool hugepages() const { return memory_.hugepages(); }
-  xsk_umem* handle() { return handle_; }
 
   static constexpr uint64_t chunk_of(uint64_t address) {
     return address & ~static_cast<uint64_t>(kFrameSize - 1);
@@ -158,7 +154,7 @@ class Umem {
 
   UmemMemory memory_;
   uint32_t count_ = 0;
-  xsk_umem* handle_ = nullptr;
+  int registered_with_ = -1;
   std::vector<uint64_t>
       free_;  // chunk addresses, a stack of free_count_: the frame freed last is the warmest
   uint32_t free_count_ = 0;

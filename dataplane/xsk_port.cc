@@ -2,6 +2,7 @@
 #include "dataplane/xsk_port.h"
 
 #include <linux/if_xdp.h>
+#include <net/if.h>
 #include <sys/socket.h>
 
 #include <algorithm>
@@ -37,21 +38,19 @@ constexpr auto kLongestBackoff = 80ms;
 void XskPort::close() {
   injection_ = nullptr;
   transmit_.reset();  // it may still have something to send by the socket
-  if (socket_ != nullptr) xsk_socket__delete(socket_);
-  socket_ = nullptr;
-}
-
-int XskPort::fd() const {
-  return xsk_socket__fd(socket_);
+  socket_.close();
 }
 
 tl::expected<void, IoError> XskPort::open(Umem& umem, std::chrono::milliseconds patience) {
   const auto give_up = std::chrono::steady_clock::now() + patience;
   auto backoff = std::chrono::milliseconds(kFirstBackoff);
   umem_ = &umem;
-  // Drivers take their first empty frames when the socket is bound, and some (ice) have to find them then. libxdp has made
-  // the first port's ring with the UMEM; those of others it makes and binds in one.
-  if (fill_.ring != nullptr) give_frames();
+  if (auto made = socket_.open(); !made) return made;
+  if (umem.registered_with() < 0) {
+    if (auto registered = umem.register_with(fd()); !registered) return registered;
+  }
+  // Drivers take their first empty frames when the socket is bound, and some (ice) have to find them then.
+  give_frames();
   for (;;) {
     auto bound = bind_once(umem);
     if (bound) break;
@@ -61,7 +60,7 @@ tl::expected<void, IoError> XskPort::open(Umem& umem, std::chrono::milliseconds 
     backoff = std::min(backoff * 2, std::chrono::milliseconds(kLongestBackoff));
   }
   read_back();
-  auto ring = std::make_unique<RingTransmit>(umem, tx_, completion_, fd());
+  auto ring = std::make_unique<RingTransmit>(umem, socket_.tx(), socket_.completion(), fd());
   if (options_.inject) {
     auto inject = std::make_unique<InjectTransmit>(umem, std::move(ring), *options_.inject);
     injection_ = inject.get();
@@ -74,20 +73,13 @@ tl::expected<void, IoError> XskPort::open(Umem& umem, std::chrono::milliseconds 
 }
 
 tl::expected<void, IoError> XskPort::bind_once(Umem& umem) {
-  xsk_socket_config config{};
-  config.rx_size = kRingSize;
-  config.tx_size = kRingSize;
-  // Ours is the only XDP program: libxdp must not attach its own.
-  config.libxdp_flags = XSK_LIBXDP_FLAGS__INHIBIT_PROG_LOAD;
-  config.bind_flags =
+  const auto flags =
       static_cast<uint16_t>(XDP_USE_NEED_WAKEUP | (options_.zerocopy ? XDP_ZEROCOPY : XDP_COPY) |
                             (options_.multi_frame ? kXdpUseSg : 0));
-  const int error = -xsk_socket__create_shared(&socket_, options_.interface.c_str(), options_.queue,
-                                               umem.handle(), &rx_, &tx_, &fill_, &completion_, &config);
+  const auto ifindex = static_cast<int>(if_nametoindex(options_.interface.c_str()));
+  const int error = ifindex == 0 ? ENODEV : socket_.bind(umem, ifindex, options_.queue, flags);
   if (error == 0) return {};
-  socket_ = nullptr;
   const char* why = error == EBUSY        ? "another socket holds the queue"
-                    : error == EPERM      ? "needs CAP_NET_RAW"
                     : error == EOPNOTSUPP ? "the driver has no zero-copy"
                     : error == EINVAL && options_.multi_frame
                         ? "packets longer than a frame need Linux 6.6, or a smaller MTU"
@@ -116,35 +108,35 @@ void XskPort::read_back() {
 
 uint32_t XskPort::receive(std::span<Frame> frames) {
   uint32_t index = 0;
-  const uint32_t n = xsk_ring_cons__peek(&rx_, static_cast<uint32_t>(frames.size()), &index);
+  const uint32_t n = xsk_ring_cons__peek(&socket_.rx(), static_cast<uint32_t>(frames.size()), &index);
   // What the ring holds may end within a packet; its beginning waits there for the rest.
   uint32_t whole = n;
-  while (whole != 0 && continues(*xsk_ring_cons__rx_desc(&rx_, index + whole - 1))) --whole;
+  while (whole != 0 && continues(*xsk_ring_cons__rx_desc(&socket_.rx(), index + whole - 1))) --whole;
   for (uint32_t i = 0; i < whole; ++i) {
-    const xdp_desc* descriptor = xsk_ring_cons__rx_desc(&rx_, index + i);
+    const xdp_desc* descriptor = xsk_ring_cons__rx_desc(&socket_.rx(), index + i);
     frames[i] = umem_->take_received(descriptor->addr, descriptor->len, continues(*descriptor));
   }
-  if (whole != n) xsk_ring_cons__cancel(&rx_, n - whole);
-  if (whole != 0) xsk_ring_cons__release(&rx_, whole);
+  if (whole != n) xsk_ring_cons__cancel(&socket_.rx(), n - whole);
+  if (whole != 0) xsk_ring_cons__release(&socket_.rx(), whole);
   return whole;
 }
 
 void XskPort::give_frames() {
   // In batches: below that the ring's shared cache line would bounce for a handful of frames.
-  const uint32_t space = xsk_prod_nb_free(&fill_, kBatchSize);
+  const uint32_t space = xsk_prod_nb_free(&socket_.fill(), kBatchSize);
   const uint32_t n = std::min(space, umem_->free_count());
   uint32_t index = 0;
-  if (n >= kBatchSize && xsk_ring_prod__reserve(&fill_, n, &index) == n) {
+  if (n >= kBatchSize && xsk_ring_prod__reserve(&socket_.fill(), n, &index) == n) {
     for (uint32_t i = 0; i < n; ++i) {
-      *xsk_ring_prod__fill_addr(&fill_, index + i) = umem_->give_to_fill(umem_->allocate());
+      *xsk_ring_prod__fill_addr(&socket_.fill(), index + i) = umem_->give_to_fill(umem_->allocate());
     }
-    xsk_ring_prod__submit(&fill_, n);
+    xsk_ring_prod__submit(&socket_.fill(), n);
   }
 }
 
 void XskPort::refill() {
   give_frames();
-  if (xsk_ring_prod__needs_wakeup(&fill_)) busy_poll();
+  if (xsk_ring_prod__needs_wakeup(&socket_.fill())) busy_poll();
 }
 
 void XskPort::busy_poll() {
@@ -153,8 +145,8 @@ void XskPort::busy_poll() {
 
 TransmitProgress XskPort::transmit_progress() const {
   // The consumer first: what is put in between counts as waiting, never as less than nothing.
-  const uint32_t consumed = __atomic_load_n(tx_.consumer, __ATOMIC_ACQUIRE);
-  return {consumed, __atomic_load_n(tx_.producer, __ATOMIC_ACQUIRE) - consumed};
+  const uint32_t consumed = __atomic_load_n(socket_.tx().consumer, __ATOMIC_ACQUIRE);
+  return {consumed, __atomic_load_n(socket_.tx().producer, __ATOMIC_ACQUIRE) - consumed};
 }
 
 void XskPort::kick() {

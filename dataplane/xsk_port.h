@@ -16,7 +16,6 @@
 #include <span>
 #include <string>
 
-#include <xdp/xsk.h>
 #include <tl/expected.hpp>
 
 #include "dataplane/counters.h"
@@ -25,6 +24,7 @@
 #include "dataplane/transmit.h"
 #include "dataplane/transmit_watch.h"
 #include "dataplane/umem.h"
+#include "dataplane/xsk_socket.h"
 
 namespace xebec {
 
@@ -50,19 +50,16 @@ class XskPort {
  public:
   explicit XskPort(PortOptions options) : options_(std::move(options)) {}
   ~XskPort() { close(); }
-  XskPort(const XskPort&) = delete;  // the kernel and libxdp hold pointers to the rings
+  XskPort(const XskPort&) = delete;
   XskPort& operator=(const XskPort&) = delete;
 
-  /// The rings Umem::create wants of the first port.
-  xsk_ring_prod* fill_ring() { return &fill_; }
-  xsk_ring_cons* completion_ring() { return &completion_; }
-
-  /// Creates and binds the socket and fills the fill ring. EBUSY and ENOBUFS are retried with backoff until
-  /// `patience` has passed: the kernel lets go of a dead process's socket some hundred ms late.
+  /// Creates the socket, fills its fill ring and binds it. The first port of a Umem registers it with the kernel, and with its
+  /// options decides how those that follow are bound. EBUSY and ENOBUFS are retried with backoff until `patience` has passed:
+  /// the kernel lets go of a dead process's socket some hundred ms late. After an error it wants to be closed, as the Umem's other
+  /// ports do: frames lie in its fill ring.
   tl::expected<void, IoError> open(Umem& umem, std::chrono::milliseconds patience);
 
-  /// Closes the socket; the rings' memory goes with the object. libxdp keeps using the first port's rings until the Umem is
-  /// deleted if no socket was bound to it, so a failed start closes all sockets, deletes the Umem, and only then the ports.
+  /// Closes the socket, and with it gives up the frames that are in its rings.
   void close();
 
   /// Takes up to frames.size() received frames, whole packets only; returns how many. frames.size() is at least
@@ -83,7 +80,7 @@ class XskPort {
   /// The transmit engine, if it is the injector; else nullptr.
   InjectTransmit* injection() { return injection_; }
   const PortOptions& options() const { return options_; }
-  int fd() const;
+  int fd() const { return socket_.fd(); }
   bool zerocopy() const { return zerocopy_; }    ///< as read back from the kernel (XDP_OPTIONS)
   uint32_t napi_id() const { return napi_id_; }  ///< 0: the driver gives none, busy polling does nothing
   PortStatistics statistics() const;
@@ -95,11 +92,7 @@ class XskPort {
 
   PortOptions options_;
   Umem* umem_ = nullptr;
-  xsk_socket* socket_ = nullptr;
-  xsk_ring_prod fill_{};
-  xsk_ring_cons completion_{};
-  xsk_ring_cons rx_{};
-  xsk_ring_prod tx_{};
+  XskSocket socket_;
   std::unique_ptr<TransmitEngine> transmit_;
   InjectTransmit* injection_ = nullptr;  // transmit_, or nothing
   bool zerocopy_ = false;

@@ -28,9 +28,7 @@ Opened open_v0() {
   XskPort& port = *out.ports.front().port;
   auto memory = UmemMemory::anonymous(std::size_t{kFramesPerPort} * kFrameSize);
   EXPECT_TRUE(memory.has_value());
-  auto umem = Umem::create(std::move(*memory), kFramesPerPort, port.fill_ring(), port.completion_ring());
-  EXPECT_TRUE(umem.has_value());
-  out.umem = std::move(*umem);
+  out.umem = Umem::create(std::move(*memory), kFramesPerPort);
   const auto opened = port.open(*out.umem, 3s);
   EXPECT_TRUE(opened.has_value()) << (opened ? "" : opened.error().message);
   return out;

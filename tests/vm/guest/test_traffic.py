@@ -51,6 +51,25 @@ def binds_every_queue_zero_copy_and_keeps_every_connection_on_its_backend(guest)
 
 
 @case()
+def two_nics_share_the_workers_memory(guest):
+    """Each with its own fill rings, filled before the bind; eth2 leads nowhere, but its self-test is a frame that left."""
+    run("ethtool", "-L", "eth2", "combined", "4", check=False)  # says 80 where it is so already
+    guest.lab.lb.ns.ip("link set eth2 up")
+    settings = daemon.config(guest.lab)
+    settings["defaults"] = {"table_size": 1021}
+    settings["interfaces"] = [{"name": "eth0"}, {"name": "eth2"}]
+    with guest.daemon(settings=settings) as running:
+        bind = "zerocopy" if guest.has_zerocopy else "copy"
+        for index in (0, 1):
+            queues = queues_of(running, index)
+            expect_equal([(q["queue"], q["bind"], q["self_test"]) for q in queues], [(n, bind, "ok") for n in range(4)], "queues")
+        frames = [w["frames"] for w in running.ask("worker", "list")["workers"]]
+        expect_equal({f["lost"] for f in frames}, {0}, "lost frames")
+        expect(all(f["receive"] >= 2 * 2048 - 64 for f in frames), f"two full fill rings a worker: {frames}")
+        serve(guest, 16, slack=1.0)
+
+
+@case()
 def refuses_to_start_where_zero_copy_is_demanded_and_is_not_there(guest):
     if guest.has_zerocopy:
         raise Skip("virtio-net of this kernel has zero-copy")
