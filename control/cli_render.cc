@@ -360,6 +360,7 @@ std::string render_interfaces(const CliJson& rows, RenderOptions options) {
                               only_tsv("up", "interface/up"),
                               only_tsv("carrier", "interface/carrier"),
                               only_tsv("xdp", "interface/xdp"),
+                              only_tsv("attached_again", "interface/attached_again"),
                               only_tsv("transmit_why", "interface/transmit_why"),
                               only_tsv("transmitted", "queue/transmitted"),
                               only_tsv("injected", "queue/injected"),
@@ -370,7 +371,8 @@ std::string render_interfaces(const CliJson& rows, RenderOptions options) {
                 styled("up", "up", as_good), styled("carrier", "carrier", as_good), text("xdp", "xdp"),
                 number("steered", "shim/steered", as_count), number("no_socket", "shim/no_socket", as_fault),
                 number("stale", "shim/stale", as_fault), number("denied", "shim/denied", as_count),
-                number("passed", "shim/passed", as_count), text("not_native_because", "native_refusal"),
+                number("passed", "shim/passed", as_count), number("attached_again", "attached_again", as_count),
+                text("not_native_because", "native_refusal"),
                 text("transmit_because", "transmit_why")},
                rows, options);
   return out + "\n" + table_of(of_queue, queues, options);

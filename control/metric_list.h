@@ -99,6 +99,7 @@ inline constexpr MetricRule kMetricRules[] = {
     {"xebec_interface_up", MetricType::gauge, MetricScope::interface, MetricReading::flag, "/up", "1 if the interface is up."},
     {"xebec_interface_carrier", MetricType::gauge, MetricScope::interface, MetricReading::flag, "/carrier", "1 if the interface has a carrier."},
     {"xebec_interface_mtu_bytes", MetricType::gauge, MetricScope::interface, MetricReading::number, "/mtu", "MTU of the interface."},
+    {"xebec_interface_attached_again_total", MetricType::counter, MetricScope::interface, MetricReading::number, "/attached_again", "How often the interface was made anew under its name and attached to again."},
     {"xebec_shim_packets_total", MetricType::counter, MetricScope::interface, MetricReading::members, "/shim", "Packets to a VIP as the shim saw them: steered to a worker, or given the fallback verdict (no_socket, stale), or denied, or passed to the host because the service has no backend and says so.", "outcome", kMetricShimOutcomes},
     {"xebec_queue_info", MetricType::gauge, MetricScope::queue, MetricReading::info, "", "How the queue receives and sends, and for which worker; always 1.", {}, kMetricQueueLabels},
     {"xebec_queue_transmitted_frames_total", MetricType::counter, MetricScope::queue, MetricReading::number, "/transmitted", "Frames accepted for sending, the self-test's among them; a packet of MTU 9000 is three."},

@@ -51,7 +51,7 @@ WORKER = {"worker": 0, "cpu": None, "ports": ["eth0:0", "eth1:0"], "generation":
           "flows": {"used": 12, "capacity": 262144, "inserts": 9, "refused": 0},
           "frames": {"total": 16384, "free": 100, "receive": 1, "transmit": 2, "in_hand": 0, "lost": 0}}
 INTERFACE = {"name": "eth0", "ifindex": 2, "driver": "veth", "mac": "02:00:00:00:00:01", "mtu": 1500, "up": True,
-             "carrier": False, "xdp": "generic", "native_refusal": "Operation not supported",
+             "carrier": False, "xdp": "generic", "attached_again": 2, "native_refusal": "Operation not supported",
              "transmit_why": "configured",
              "queues": [{"queue": q, "worker": q, "bind": "copy", "transmit": "ring", "poll": "adaptive", "napi_id": 0,
                          "rx_dropped": q, "rx_ring_full": 0, "fill_ring_empty": 0, "tx_invalid": 0,
@@ -253,8 +253,8 @@ class CliTest(unittest.TestCase):
     def test_interfaces_show_their_queues(self):
         self.daemon.answer("GET", "/v1/interfaces", {"schema": "xebec.interface-list/1", "interfaces": [INTERFACE]})
         self.expect(["interface", "list"], 0, lines("""
-            NAME  DRIVER  MAC                 MTU  UP   CARRIER  XDP      STEERED  NO SOCKET  STALE  DENIED  PASSED  NOT NATIVE BECAUSE       TRANSMIT BECAUSE
-            eth0  veth    02:00:00:00:00:01  1500  yes  no       generic     123k          0      7       3       6  Operation not supported  configured
+            NAME  DRIVER  MAC                 MTU  UP   CARRIER  XDP      STEERED  NO SOCKET  STALE  DENIED  PASSED  ATTACHED AGAIN  NOT NATIVE BECAUSE       TRANSMIT BECAUSE
+            eth0  veth    02:00:00:00:00:01  1500  yes  no       generic     123k          0      7       3       6               2  Operation not supported  configured
 
             INTERFACE  QUEUE  WORKER  BIND  TRANSMIT  POLL      NAPI ID  RX DROPPED  RX RING FULL  FILL RING EMPTY  TX INVALID  SELF TEST  TRANSMIT STALLS
             eth0           0       0  copy  ring      adaptive        0           0             0                0           0  ok                       0

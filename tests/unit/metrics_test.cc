@@ -44,8 +44,8 @@ MetricsSource full_source() {
     "frames":{"total":8192,"free":1,"receive":2,"transmit":3,"in_hand":4,"lost":0},
     "loop":{"rounds":1,"empty_rounds":2,"sleeps":3}}])");
   s.workers[0]["latency"] = report_latency(latency);
-  s.interfaces =
-      Json::parse(R"([{"name":"eth0","driver":"veth","xdp":"native","up":true,"carrier":false,"mtu":1500,
+  s.interfaces = Json::parse(
+      R"([{"name":"eth0","driver":"veth","xdp":"native","up":true,"carrier":false,"mtu":1500,"attached_again":9,
     "shim":{"steered":1,"no_socket":2,"stale":3,"denied":4,"passed":5},
     "queues":[{"queue":3,"worker":0,"bind":"copy","transmit":"ring","poll":"adaptive","transmitted":1,"injected":2,
                "transmit_calls":3,"transmit_stuck":false,"transmit_stalls":4,"rx_dropped":5,"rx_ring_full":6,
@@ -101,6 +101,7 @@ TEST(Metrics, ReadsEachKindOfValue) {
            "xebec_worker_asleep{worker=\"0\"} 1\n",
            "xebec_xsk_rx_ring_full_total{interface=\"eth0\",queue=\"3\"} 6\n",
            "xebec_shim_packets_total{interface=\"eth0\",outcome=\"stale\"} 3\n",
+           "xebec_interface_attached_again_total{interface=\"eth0\"} 9\n",
            "xebec_service_info{service=\"web\",vip=\"203.0.113.10\",port=\"443\",protocol=\"tcp\",mode=\"dsr-"
            "l2\",algorithm=\"wlc\"} 1\n",
            "xebec_backend_effective_weight{service=\"web\",backend=\"10.0.1.11\"} 37.5\n",
