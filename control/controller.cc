@@ -13,6 +13,7 @@
 #include "control/config_dns.h"
 #include "control/config_quic.h"
 #include "control/netdev.h"
+#include "control/stacked_links.h"
 #include "dataplane/clock.h"
 #include "dataplane/limits.h"
 #include "dataplane/rss.h"
@@ -153,13 +154,9 @@ NetworkView Controller::network() const {
     }
     view.links.push_back(std::move(served));
   }
-  for (const auto& [ifindex, link] : hops_->links()) {
-    if (link.vlan == 0) continue;
-    for (std::size_t i = 0; i < view.links.size(); ++i) {
-      if (view.links[i].ifindex == link.lower)
-        view.vlans.push_back({ifindex, static_cast<uint16_t>(i), link.vlan, link.mac, link.mtu});
-    }
-  }
+  StackedLinks stacked = stacked_links(hops_->links(), view.links);
+  view.vlans = std::move(stacked.vlans);
+  view.bonds = std::move(stacked.bonds);
   view.own = addresses_->all();
   view.find_hop = [this](const IpAddress& address) { return hops_->find(address); };
   return view;
@@ -238,7 +235,7 @@ tl::expected<void, std::string> Controller::rebuild() {
     if (news && link.mtu > kMaxSingleFrameMtu && !engine_->interfaces()[i].multi_frame)
       spdlog::warn(too_long(link.name, link.mtu));
   }
-  seen_ = {hops_->all(), view.links, view.vlans, view.own};
+  seen_ = {hops_->all(), view.links, view.vlans, view.bonds, view.own};
   auto table = builder_.build(config_, view, monotonic_ns(), health_view(config_));
   if (!table) return tl::unexpected(table.error());
   const ReplyRules replies = reply_rules_of(**table, config_.nat.table, view.own);
@@ -342,7 +339,7 @@ void Controller::on_network_change() {
   if (engine_ == nullptr) return;  // still starting: start() builds the first table itself
   watch_network();
   const NetworkView view = network();
-  if (SeenNetwork{hops_->all(), view.links, view.vlans, view.own} == seen_) return;
+  if (SeenNetwork{hops_->all(), view.links, view.vlans, view.bonds, view.own} == seen_) return;
   if (auto r = rebuild(); !r) spdlog::error("table not updated after a network change: {}", r.error());
 }
 

@@ -161,6 +161,7 @@ class Controller {
     std::map<IpAddress, ResolvedHop> hops;
     std::vector<ServedLink> links;
     std::vector<VlanLink> vlans;
+    std::vector<BondMember> bonds;
     std::set<IpAddress> own;
     bool operator==(const SeenNetwork&) const = default;
   };

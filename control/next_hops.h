@@ -44,6 +44,9 @@ struct LinkState {
   bool carrier = false;  ///< IFF_LOWER_UP
   uint16_t vlan = 0;     ///< of an 802.1Q device: the id it tags with; else 0
   int lower = 0;         ///< index of the interface it is on (of a veth its peer, in whatever namespace)
+  int master = 0;        ///< index of the bond or bridge that it is a member of; 0: of none
+  bool bond = false;     ///< it is a bond
+  bool backup = false;   ///< it is a bond's member, and the bond neither sends nor receives by it now
   bool operator==(const LinkState&) const = default;
 };
 

@@ -119,6 +119,22 @@ uint16_t vlan_of(const nlattr* information) {
   return kind == "vlan" && protocol == Be16::from_host(kEtherVlan) ? id : uint16_t{0};
 }
 
+/// IFLA_LINKINFO: whether the device is a bond, and whether it is a bond's member that the bond does not use.
+void read_bond(const nlattr* information, LinkState& link) {
+  std::string kind, member_of;
+  uint8_t state = 0;
+  for_each_nested(information, [&](int type, const nlattr* attribute) {
+    if (type == IFLA_INFO_KIND) kind = string_of(attribute);
+    if (type == IFLA_INFO_SLAVE_KIND) member_of = string_of(attribute);
+    if (type != IFLA_INFO_SLAVE_DATA) return;
+    for_each_nested(attribute, [&](int data_type, const nlattr* data) {
+      if (data_type == IFLA_BOND_SLAVE_STATE) state = value_of<uint8_t>(data).value_or(0);
+    });
+  });
+  link.bond = kind == "bond";
+  link.backup = member_of == "bond" && state != 0;  // BOND_STATE_ACTIVE, include/uapi/linux/if_bonding.h
+}
+
 }  // namespace
 
 std::optional<int> link_index(const nlmsghdr* message) {
@@ -133,19 +149,28 @@ bool read_link(const nlmsghdr* message, LinkState& link) {
   link.ifindex = header->ifi_index;
   link.up = (header->ifi_flags & IFF_UP) != 0;
   link.carrier = (header->ifi_flags & IFF_LOWER_UP) != 0;
-  for_each_attribute<ifinfomsg>(message, [&link](int type, const nlattr* attribute) {
+  int master = 0;
+  bool whole = false;
+  for_each_attribute<ifinfomsg>(message, [&](int type, const nlattr* attribute) {
     if (type == IFLA_IFNAME) {
       link.name = string_of(attribute);
     } else if (type == IFLA_MTU) {
       link.mtu = value_of<uint32_t>(attribute).value_or(link.mtu);
+      whole = true;
+    } else if (type == IFLA_MASTER) {
+      master = static_cast<int>(value_of<uint32_t>(attribute).value_or(0));
     } else if (type == IFLA_ADDRESS) {
       link.mac = mac_of(attribute).value_or(MacAddress{});
     } else if (type == IFLA_LINK) {
       link.lower = static_cast<int>(value_of<uint32_t>(attribute).value_or(0));
     } else if (type == IFLA_LINKINFO) {
       link.vlan = vlan_of(attribute);
+      read_bond(attribute, link);
     }
   });
+  // What has left its bond is told of without the attribute; but a message that has no MTU either is about something else.
+  if (master != 0 || whole) link.master = master;
+  if (link.master == 0) link.backup = false;
   return true;
 }
 

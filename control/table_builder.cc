@@ -9,6 +9,7 @@
 #include <fmt/format.h>
 
 #include "control/parallel.h"
+#include "control/stacked_links.h"
 #include "dataplane/turns.h"
 
 namespace xebec {
@@ -37,21 +38,6 @@ std::vector<double> slot_shares(const MaglevTable& lookup, std::size_t backends)
 
 bool is_asking(const ResolvedHop* hop) {
   return hop != nullptr && hop->state == ResolvedHop::State::resolving;
-}
-
-/// Where the table counts interfaces from; -1 if Xebec does not serve it.
-int served_index(const NetworkView& network, int ifindex) {
-  for (std::size_t i = 0; i < network.links.size(); ++i) {
-    if (network.links[i].ifindex == ifindex) return static_cast<int>(i);
-  }
-  return -1;
-}
-
-/// nullptr if it is no VLAN device on an interface that Xebec serves.
-const VlanLink* vlan_link(const NetworkView& network, int ifindex) {
-  const auto found = std::find_if(network.vlans.begin(), network.vlans.end(),
-                                  [&](const VlanLink& vlan) { return vlan.ifindex == ifindex; });
-  return found == network.vlans.end() ? nullptr : &*found;
 }
 
 // IANA: gue 6080, vxlan 4789.
@@ -336,23 +322,20 @@ bool TableBuilder::find_next_hop(const BackendConfig& backend, const NetworkView
                                  NextHop& out, const ResolvedHop*& hop, std::string& why) const {
   hop = network.find_hop(backend.address);
   const bool routed = hop != nullptr && hop->state != ResolvedHop::State::no_route;
-  int index = routed ? served_index(network, hop->ifindex) : -1;
-  const VlanLink* const vlan = routed && index < 0 ? vlan_link(network, hop->ifindex) : nullptr;
-  if (vlan != nullptr) index = vlan->interface;
+  auto egress = routed ? find_egress(network, hop->ifindex, backend.address) : std::nullopt;
   // A static link-layer address needs no route as long as there is only one way out.
-  if (!routed && backend.mac && network.links.size() == 1) index = 0;
-  if (index < 0) {
+  if (!routed && backend.mac && network.links.size() == 1) egress = Egress{0, network.links[0].mtu, nullptr};
+  if (!egress) {
     why = routed ? fmt::format("its route leads out of an interface (ifindex {}) that xebec does not serve",
                                hop->ifindex)
                  : "no route to it";
     return false;
   }
-  const ServedLink& link = network.links[static_cast<std::size_t>(index)];
-  out.interface = static_cast<uint16_t>(index);
-  out.source = vlan != nullptr ? vlan->mac : link.mac;
-  out.mtu = static_cast<uint16_t>(
-      std::min({link.mtu, vlan != nullptr ? vlan->mtu : link.mtu, uint32_t{UINT16_MAX}}));
-  out.vlan = vlan != nullptr ? vlan->vlan : kVlanKeep;
+  const ServedLink& link = network.links[egress->interface];
+  out.interface = egress->interface;
+  out.source = egress->vlan != nullptr ? egress->vlan->mac : link.mac;
+  out.mtu = static_cast<uint16_t>(std::min(egress->mtu, uint32_t{UINT16_MAX}));
+  out.vlan = egress->vlan != nullptr ? egress->vlan->vlan : kVlanKeep;
   out.resolved = true;
   if (backend.mac) {
     out.destination = *backend.mac;
@@ -366,7 +349,7 @@ bool TableBuilder::find_next_hop(const BackendConfig& backend, const NetworkView
       hop->gateway ? "its gateway " + hop->gateway->to_string() : backend.address.to_string();
   const auto last = last_hops_.find(id);
   if (hop->state == ResolvedHop::State::resolving && last != last_hops_.end() &&
-      last->second.interface == index && last->second.vlan == out.vlan) {
+      last->second.interface == egress->interface && last->second.vlan == out.vlan) {
     out.destination = last->second.destination;
     return true;
   }

@@ -40,12 +40,21 @@ struct VlanLink {
   bool operator==(const VlanLink&) const = default;
 };
 
+/// A served interface that a bond sends and receives by now.
+struct BondMember {
+  int ifindex = 0;         ///< of the bond
+  uint16_t interface = 0;  ///< position in NetworkView::links
+  uint32_t mtu = 0;        ///< of the bond
+  bool operator==(const BondMember&) const = default;
+};
+
 /// What the builder is told of the network.
 struct NetworkView {
   std::set<IpAddress> own;        ///< addresses of this host
   std::vector<ServedLink> links;  ///< position = interface index in the table
   std::function<const ResolvedHop*(const IpAddress&)> find_hop;
-  std::vector<VlanLink> vlans{};
+  std::vector<VlanLink> vlans{};    ///< one on a bond several times, once a member
+  std::vector<BondMember> bonds{};  ///< a bond several times, once a member; none: not by a served one
 };
 
 /// What the builder is told of the backends' health, and of what else concerns who takes how much.

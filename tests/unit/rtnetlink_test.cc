@@ -3,11 +3,13 @@
 #include "control/rtnetlink.h"
 
 #include <linux/if.h>
+#include <linux/if_bonding.h>
 #include <linux/if_link.h>
 #include <linux/rtnetlink.h>
 
 #include <array>
 #include <cstring>
+#include <optional>
 
 #include <gtest/gtest.h>
 
@@ -71,6 +73,47 @@ TEST(Rtnetlink, TakesNothingElseForOne) {
   EXPECT_EQ(read({.protocol = kEtherQinq}).vlan, 0) << "802.1ad tags are not pushed";
   EXPECT_EQ(read({.kind = "macvlan"}).vlan, 0);
   EXPECT_EQ(read({.kind = "vlanx"}).vlan, 0);
+}
+
+/// RTM_NEWLINK of a veth of index 5; master 0: of no bond.
+LinkState read_member(LinkState link, uint32_t master, std::optional<uint8_t> state, bool whole = true) {
+  alignas(nlmsghdr) std::array<char, 1024> bytes{};
+  nlmsghdr* message = mnl_nlmsg_put_header(bytes.data());
+  message->nlmsg_type = RTM_NEWLINK;
+  auto* header = static_cast<ifinfomsg*>(mnl_nlmsg_put_extra_header(message, sizeof(ifinfomsg)));
+  header->ifi_index = 5;
+  if (whole) mnl_attr_put_u32(message, IFLA_MTU, 1500);
+  if (master != 0) mnl_attr_put_u32(message, IFLA_MASTER, master);
+  if (whole) {
+    nlattr* information = mnl_attr_nest_start(message, IFLA_LINKINFO);
+    mnl_attr_put_strz(message, IFLA_INFO_KIND, "veth");
+    if (state) {
+      mnl_attr_put_strz(message, IFLA_INFO_SLAVE_KIND, "bond");
+      nlattr* data = mnl_attr_nest_start(message, IFLA_INFO_SLAVE_DATA);
+      mnl_attr_put_u8(message, IFLA_BOND_SLAVE_STATE, *state);
+      mnl_attr_nest_end(message, data);
+    }
+    mnl_attr_nest_end(message, information);
+  }
+  EXPECT_TRUE(read_link(message, link));
+  return link;
+}
+
+TEST(Rtnetlink, KnowsABondAndItsMembersByWhatTheyDo) {
+  EXPECT_TRUE(read({.kind = "bond"}).bond);
+  EXPECT_FALSE(read({}).bond);
+  const LinkState active = read_member({}, 9, BOND_STATE_ACTIVE);
+  EXPECT_EQ(active.master, 9);
+  EXPECT_FALSE(active.backup);
+  EXPECT_FALSE(active.bond);
+  const LinkState backup = read_member(active, 9, BOND_STATE_BACKUP);
+  EXPECT_TRUE(backup.backup);
+  const LinkState told_of_something_else = read_member(backup, 0, std::nullopt, false);
+  EXPECT_EQ(told_of_something_else.master, 9);
+  EXPECT_TRUE(told_of_something_else.backup);
+  const LinkState left = read_member(backup, 0, std::nullopt);
+  EXPECT_EQ(left.master, 0);
+  EXPECT_FALSE(left.backup);
 }
 
 TEST(Rtnetlink, ReadsNoFurtherThanTheMessage) {

@@ -4,7 +4,7 @@ import netns
 import peers
 from cases import expect, expect_equal, expect_served
 from daemon import config
-from lab import Lab
+from lab import VIP, Lab, wait_until
 from netns import Namespace
 from vm_cases import case, fact, queues_of
 from vm_daemon import VmDaemon
@@ -22,6 +22,58 @@ class VethLab(Lab):
     def namespace(name, survive=False):
         """The daemon looks its interfaces up in /sys, which has to be that of its namespace."""
         return (Namespace if name.endswith("-lb") else GuestNamespace)(name, survive)
+
+
+class BondLab(VethLab):
+    """The balancer has two ways to the bridge and a bond of them; its address is the bond's."""
+
+    def _build(self):
+        super()._build()
+        rings = "numtxqueues 2 numrxqueues 2"
+        self.router.ip(f"link add p_lb2 mtu {self.mtu} {rings} type veth peer name eth1 mtu {self.mtu} {rings} netns {self.lb.ns.name}",
+                       "link set p_lb2 up", "link set p_lb2 master br0")
+        self.lb.ns.ip("addr flush dev eth0", "link set eth0 down",
+                      f"link add bond0 address {self.lb.mac} type bond mode active-backup miimon 100",
+                      "link set eth0 master bond0", "link set eth1 master bond0", "link set bond0 up",
+                      f"addr add {self.lb.address[4]}/24 dev bond0", f"addr add {self.lb.address[6]}/64 dev bond0 nodad")
+        for family in (4, 6):
+            wait_until(lambda f=family: self.pings(self.lb.address[f]), "the bond to answer the client's ping", 10)
+
+
+@case()
+def balances_through_a_bond_by_the_member_that_it_uses(guest):
+    with BondLab() as lab:
+        peers.serve(lab)
+        settings = config(lab)
+        settings["defaults"] = {"table_size": 1021}
+        settings["interfaces"] = [{"name": "eth0"}, {"name": "eth1"}]
+        with VmDaemon(lab, guest.programs, settings) as running:
+            def sent():
+                return [sum(q["transmitted"] for q in queues_of(running, i)) for i in (0, 1)]
+
+            def serve():
+                for family in (4, 6):
+                    expect_served(peers.http(lab, family, 16, concurrency=16), lab.backends, f"HTTP over IPv{family}", 1.0)
+
+            expect_equal(running.problems(), [], "problems")
+            kept = peers.keep(lab, VIP[4], connections=8, interval_ms=1000)
+            before = sent()
+            serve()
+            after = sent()
+            expect(after[0] > before[0] and after[1] == before[1], f"frames sent by the members: {before}, then {after}")
+            lab.router.ip("link set p_lb down")
+            wait_until(lambda: "interface eth0: no carrier" in running.problems(), lambda: f"the alarm: {running.problems()}", 10)
+            wait_until(lambda: peers.http(lab, 4, 4)["failed"] == 0, "the VIP to answer by the other member", 20)
+            before = sent()
+            serve()
+            after = sent()
+            expect(after[1] > before[1] and after[0] == before[0], f"frames sent by the members: {before}, then {after}")
+            lab.router.ip("link set p_lb up")
+            wait_until(lambda: running.problems() == [], lambda: f"no problem: {running.problems()}", 10)
+            connections = kept.report()
+            expect_equal([c["error"] for c in connections if c["error"]], [], "connections that broke")
+            expect_equal(sum(c["moved"] for c in connections), 0, "answers from another backend than the first")
+            fact("bond", "yes", "active-backup of two veths, the active member lost and back")
 
 
 @case(quick=True)
