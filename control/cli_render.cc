@@ -353,6 +353,7 @@ std::string render_interfaces(const CliJson& rows, RenderOptions options) {
                               number("tx_invalid", "queue/tx_invalid", as_fault),
                               text("self_test", "queue/self_test"),
                               number("transmit_stalls", "queue/transmit_stalls", as_fault),
+                              text("poll_because", "queue/poll_why"),
                               only_tsv("ifindex", "interface/ifindex"),
                               only_tsv("driver", "interface/driver"),
                               only_tsv("mac", "interface/mac"),
@@ -366,15 +367,14 @@ std::string render_interfaces(const CliJson& rows, RenderOptions options) {
                               only_tsv("injected", "queue/injected"),
                               only_tsv("transmit_calls", "queue/transmit_calls")};
   if (options.tsv) return table_of(of_queue, queues, options);
-  std::string out =
-      table_of({text("name", "name"), text("driver", "driver"), text("mac", "mac"), number("mtu", "mtu"),
-                styled("up", "up", as_good), styled("carrier", "carrier", as_good), text("xdp", "xdp"),
-                number("steered", "shim/steered", as_count), number("no_socket", "shim/no_socket", as_fault),
-                number("stale", "shim/stale", as_fault), number("denied", "shim/denied", as_count),
-                number("passed", "shim/passed", as_count), number("attached_again", "attached_again", as_count),
-                text("not_native_because", "native_refusal"),
-                text("transmit_because", "transmit_why")},
-               rows, options);
+  std::string out = table_of(
+      {text("name", "name"), text("driver", "driver"), text("mac", "mac"), number("mtu", "mtu"),
+       styled("up", "up", as_good), styled("carrier", "carrier", as_good), text("xdp", "xdp"),
+       number("steered", "shim/steered", as_count), number("no_socket", "shim/no_socket", as_fault),
+       number("stale", "shim/stale", as_fault), number("denied", "shim/denied", as_count),
+       number("passed", "shim/passed", as_count), number("attached_again", "attached_again", as_count),
+       text("not_native_because", "native_refusal"), text("transmit_because", "transmit_why")},
+      rows, options);
   return out + "\n" + table_of(of_queue, queues, options);
 }
 

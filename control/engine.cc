@@ -219,7 +219,8 @@ tl::expected<void, StartError> Engine::open_worker(const Config& config, uint32_
   options.workers = interfaces_.front().queues;
   options.flows = config.flows;
   options.nat = nat_.get();
-  options.idle = choose_idle(interfaces, opened->ports, preflight);
+  options.idle = choose_idle(id, opened->ports, preflight);
+  if (const std::string& why = why_not_busy_[id]; !why.empty()) preflight.warn(why + "; polling is adaptive");
   options.cpu = cpus_[id];
   options.confine = confinement_of(config, id);
   if (opened->injector) injectors_[id] = std::move(opened->injector);
@@ -343,41 +344,6 @@ bool Engine::review_transmit() {
     spdlog::log(now.in_vain ? spdlog::level::warn : spdlog::level::info, text);
   }
   return complete;
-}
-
-Idle Engine::choose_idle(const std::vector<std::size_t>& interfaces, const std::vector<WorkerPort>& ports,
-                         Preflight& preflight) {
-  PollMode wanted = PollMode::interrupt;
-  for (const std::size_t i : interfaces) {  // the most eager of its interfaces decides for the worker
-    const PollMode mode = interfaces_[i].config.poll;
-    if (mode == PollMode::busy) wanted = PollMode::busy;
-    if (mode == PollMode::adaptive && wanted == PollMode::interrupt) wanted = PollMode::adaptive;
-  }
-  if (wanted == PollMode::interrupt) return Idle::sleep;
-  if (wanted == PollMode::adaptive) return Idle::adaptive;
-
-  for (std::size_t k = 0; k < ports.size(); ++k) {
-    const std::string& name = ports[k].port->options().interface;
-    const auto enabled =
-        ports[k].port->napi_id() != 0
-            ? enable_busy_poll(ports[k].port->fd(),
-                               sends_when_polled(interfaces_[interfaces[k]].hardware.driver.driver))
-            : tl::unexpected(IoError{0, "the driver or kernel gives the socket no NAPI id"});
-    if (!enabled) {
-      preflight.warn(fmt::format("{} queue {}: busy polling is not possible ({}); polling is adaptive", name,
-                                 ports[k].port->options().queue, enabled.error().message));
-      return Idle::adaptive;
-    }
-    if (ports[k].port->options().queue != 0) continue;  // one setting an interface
-    auto tuning = NapiTuning::apply(name);
-    if (tuning) {
-      napi_.push_back(std::move(*tuning));
-    } else {
-      preflight.warn(tuning.error().message,
-                     fmt::format("echo 2 > /sys/class/net/{}/napi_defer_hard_irqs", name));
-    }
-  }
-  return Idle::spin;
 }
 
 tl::expected<void, StartError> Engine::start_workers() {

@@ -94,6 +94,8 @@ class Engine {
   uint64_t times_attached_again(std::size_t interface) const;
   /// Why it is not done with the one that is there now; empty: it is, or there is none.
   std::string why_not_attached_again(std::size_t interface) const;
+  /// Why a worker does not poll busily although that is asked for; empty: it does, or it is not.
+  std::string why_not_busy(uint32_t worker) const;
   /// Sentences for the status.
   std::vector<std::string> problems() const;
   const QueueHealth& health(std::size_t interface, uint32_t queue) const;
@@ -132,8 +134,14 @@ class Engine {
   tl::expected<Parts, IoError> open_ports(const std::vector<std::size_t>& interfaces, uint32_t queue,
                                           bool zerocopy, std::chrono::milliseconds patience);
   void report_transmit(const std::vector<std::size_t>& interfaces, const Parts& parts, Preflight& preflight);
-  Idle choose_idle(const std::vector<std::size_t>& interfaces, const std::vector<WorkerPort>& ports,
-                   Preflight& preflight);
+  // engine_poll.cc
+  PollMode wanted_poll() const;
+  /// How a worker with these ports waits, as far as it can be had; of the sockets, what it needs is set. why_not_busy_ has the rest.
+  Idle choose_idle(uint32_t worker, const std::vector<WorkerPort>& ports, Preflight& findings);
+  void tune_napi(std::size_t interface, Preflight& findings);
+  void look_after_polling();
+  /// What is found while the daemon serves is a line of the log.
+  static void log_finding(const Finding& finding);
   // engine_care.cc
   void wait_for_links(Preflight& preflight);
   void test_ports(Preflight& preflight);
@@ -155,7 +163,8 @@ class Engine {
   tl::expected<void, std::string> steer(const std::vector<SteeredService>& services);
 
   // Destroyed in reverse: workers (and with them sockets) before shims, and before the injectors that they send by.
-  std::vector<NapiTuning> napi_;
+  std::map<std::size_t, std::optional<NapiTuning>>
+      napi_;  // by interface that is polled; empty: it could not be set
   std::vector<IrqAffinity> irqs_;
   std::vector<uint32_t> cpus_;  // by worker
   HugepageMode hugepages_ = HugepageMode::automatic;
@@ -169,6 +178,7 @@ class Engine {
     std::optional<bool> zerocopy;  ///< absent: as configured
   };
   std::map<uint32_t, Retry> retries_;  // by worker that was opened anew
+  std::map<uint32_t, std::string> why_not_busy_;  // by worker
   std::vector<std::unique_ptr<Worker>> workers_;
   std::vector<std::shared_ptr<const CaptureTaps>> taps_;  // by worker
   std::vector<SteeredService> steered_;

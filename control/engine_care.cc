@@ -9,7 +9,6 @@
 #include "control/carrier_wait.h"
 #include "control/engine.h"
 #include "control/netdev.h"
-#include "dataplane/busy_poll.h"
 
 namespace xebec {
 namespace {
@@ -129,10 +128,10 @@ tl::expected<void, std::string> Engine::reopen(Worker& worker, std::optional<boo
   for (std::size_t k = 0; k < opened->ports.size(); ++k) {
     XskPort& port = *opened->ports[k].port;
     if (InjectTransmit* injection = port.injection()) injection->permit(opened->transmit[k].ready);
-    if (worker.options().idle == Idle::spin)
-      (void)enable_busy_poll(port.fd(), sends_when_polled(interfaces_[interfaces[k]].hardware.driver.driver));
   }
   if (opened->injector) injectors_[id] = std::move(opened->injector);
+  Preflight findings(log_finding);
+  worker.set_idle(choose_idle(id, opened->ports, findings));
   worker.adopt(std::move(opened->umem), std::move(opened->ports));
   return {};
 }
@@ -145,6 +144,7 @@ const QueueHealth& Engine::health(std::size_t interface, uint32_t queue) const {
 
 bool Engine::look_after(uint64_t now_ms, const NextHops& network) {
   const bool returned = look_for_returned(now_ms, network);
+  look_after_polling();
   const auto link_up = [&](int ifindex) {
     const auto link = network.link(ifindex);
     return link && link->up && link->carrier;

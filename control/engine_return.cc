@@ -25,11 +25,6 @@ bool came_back(const ServedInterface& served, const NextHops& network) {
   return served.shim->attached().empty();  // made anew with the old index, or somebody has taken the shim off
 }
 
-void log_finding(const Finding& finding) {
-  spdlog::log(finding.level == Finding::Level::ok ? spdlog::level::info : spdlog::level::warn,
-              to_string(finding));
-}
-
 }  // namespace
 
 bool Engine::look_for_returned(uint64_t now_ms, const NextHops& network) {
@@ -79,20 +74,12 @@ tl::expected<void, std::string> Engine::attach_again(std::size_t interface, uint
     irqs_.push_back(std::move(moved));
   spdlog::info("interface {}: made anew (index {}, was {}); {} XDP attached", name, ifindex, before,
                served.shim->attached());
-  bool spins = false;
+  napi_.erase(interface);  // set anew, if it is polled
   for (auto& worker : workers_) {
     const uint32_t id = worker->options().id;
     retries_[id].zerocopy.reset();
     revive(*worker, now_ms);  // tells of an error, and tries again
     health_[{interface, id}].self_test = {SelfTest::Result::skipped, "attached again while running"};
-    spins |= worker->options().idle == Idle::spin;
-  }
-  if (spins) {
-    if (auto tuning = NapiTuning::apply(name)) {
-      napi_.push_back(std::move(*tuning));
-    } else {
-      spdlog::warn("{}", tuning.error().message);
-    }
   }
   (void)review_transmit();
   returns_[interface].not_before_ms = 0;

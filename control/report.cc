@@ -100,7 +100,8 @@ std::string_view name_of(Idle idle) {
   return kNames[static_cast<std::size_t>(idle)];
 }
 
-Json queue_row(const Worker& worker, const XskPort& port, const QueueHealth& health) {
+Json queue_row(const Engine& engine, const Worker& worker, const XskPort& port) {
+  const QueueHealth& health = engine.health(port.options().interface_index, port.options().queue);
   const PortStatistics s = port.statistics();
   const TransmitTotals totals = port.transmit().totals();
   return {{"queue", port.options().queue},
@@ -110,7 +111,8 @@ Json queue_row(const Worker& worker, const XskPort& port, const QueueHealth& hea
           {"transmitted", totals.frames},
           {"injected", totals.injected},
           {"transmit_calls", totals.kicks},
-          {"poll", name_of(worker.options().idle)},
+          {"poll", name_of(worker.idle())},
+          {"poll_why", engine.why_not_busy(worker.options().id)},
           {"napi_id", port.napi_id()},
           {"rx_dropped", s.rx_dropped},
           {"rx_ring_full", s.rx_ring_full},
@@ -235,8 +237,7 @@ Json report_interfaces(const Controller& controller) {
     for (const auto& worker : controller.engine().workers()) {
       for (const WorkerPort& p : worker->ports()) {
         if (p.port->options().interface_index == index)
-          queues.push_back(
-              queue_row(*worker, *p.port, controller.engine().health(index, p.port->options().queue)));
+          queues.push_back(queue_row(controller.engine(), *worker, *p.port));
       }
     }
     const auto link = controller.next_hops().link(i.ifindex);

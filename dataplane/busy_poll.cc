@@ -45,6 +45,10 @@ bool sends_when_polled(std::string_view driver) {
   return driver != "virtio_net";
 }
 
+bool permit_busy_poll(int xsk_fd) {
+  return setsockopt(xsk_fd, SOL_SOCKET, kSoBusyPoll, &kBusyPollUs, sizeof kBusyPollUs) == 0;
+}
+
 tl::expected<void, IoError> enable_busy_poll(int xsk_fd, bool prefer) {
   const int on = prefer ? 1 : 0;
   const int budget = kBatchSize;

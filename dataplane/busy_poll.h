@@ -19,6 +19,9 @@ namespace xebec {
 /// own for transmit, and what was to be sent stayed in the ring (7.3: 14 of 16 connections without an answer, none after).
 bool sends_when_polled(std::string_view driver);
 
+/// Sets SO_BUSY_POLL alone: a receive call on the socket polls its queue, if the kernel knows that. False: refused (CAP_NET_ADMIN).
+bool permit_busy_poll(int xsk_fd);
+
 /// Sets SO_BUSY_POLL, SO_BUSY_POLL_BUDGET and, if `prefer`, SO_PREFER_BUSY_POLL on an AF_XDP socket. Needs CAP_NET_ADMIN.
 tl::expected<void, IoError> enable_busy_poll(int xsk_fd, bool prefer);
 

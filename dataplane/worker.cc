@@ -71,7 +71,8 @@ Worker::Worker(WorkerOptions options, std::unique_ptr<Umem> umem, std::vector<Wo
       ports_(std::move(ports)),
       state_(std::make_unique<ForwardState>(options_.flows, options_.nat,
                                             options_.nat != nullptr ? options_.id : 0)),
-      reader_(tables) {
+      reader_(tables),
+      idle_(options_.idle) {
   state_->workers = options_.workers;
   find_ports();
 }
@@ -154,14 +155,15 @@ void Worker::run() {
     loop_.empty_rounds.add(1);
     if (flush_.ordered()) continue;
     ++empty_rounds;
-    if (options_.idle == Idle::spin) {
+    const Idle idle = this->idle();
+    if (idle == Idle::spin) {
       for (WorkerPort& p : ports_) p.port->busy_poll();
     } else if (const uint64_t rest = rest_ns(); rest != 0) {
       // Not woken by packets: they gather meanwhile, and who sends them does not pay for waking.
       const timespec t{0, static_cast<long>(rest)};
       (void)nanosleep(&t, nullptr);
       empty_rounds = 0;
-    } else if (empty_rounds >= kSpinRounds || (options_.idle == Idle::sleep && !pending)) {
+    } else if (empty_rounds >= kSpinRounds || (idle == Idle::sleep && !pending)) {
       // What the kernel has not taken yet (a full send buffer, an interface that is down) is tried again
       // soon, but not by spinning for as long as it lasts.
       // What a fragment waits for may come to another worker.

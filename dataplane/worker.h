@@ -88,7 +88,10 @@ class Worker {
   /// Captures to be served from the next batch on; null: none. The old ones are let go of as a table is: Published::retire().
   void set_taps(const CaptureTaps* taps) { taps_.store(taps, std::memory_order_seq_cst); }
 
-  const WorkerOptions& options() const { return options_; }
+  const WorkerOptions& options() const { return options_; }  ///< as it was made: idle() may be another by now
+  Idle idle() const { return idle_.load(std::memory_order_relaxed); }
+  /// From the next round on, or the end of the sleep that it is in. Whoever lets it spin has made its ports ready for that.
+  void set_idle(Idle idle) { idle_.store(idle, std::memory_order_relaxed); }
   const ForwardState& state() const { return *state_; }
   /// Where the control thread tells this worker what all have; running or not.
   FleetCounts& fleet() { return state_->fleet; }
@@ -151,6 +154,7 @@ class Worker {
   int wake_fd_ = -1;                                             // eventfd: ends a sleep
   uint64_t housekept_ns_ = 0;
   std::atomic<const CaptureTaps*> taps_{nullptr};
+  std::atomic<Idle> idle_;
   std::atomic<bool> stop_{false};
   std::atomic<bool> pinned_{false};
   std::atomic<uint64_t> generation_{0};

@@ -12,6 +12,7 @@
 
 #include <fmt/format.h>
 
+#include "dataplane/busy_poll.h"
 #include "dataplane/ring_transmit.h"
 
 namespace xebec {
@@ -95,8 +96,7 @@ void XskPort::read_back() {
   if (getsockopt(fd(), SOL_XDP, XDP_OPTIONS, &options, &length) == 0) {
     zerocopy_ = (options.flags & XDP_OPTIONS_ZEROCOPY) != 0;
   }
-  length = sizeof napi_id_;
-  if (getsockopt(fd(), SOL_SOCKET, SO_INCOMING_NAPI_ID, &napi_id_, &length) != 0) napi_id_ = 0;
+  read_napi_id();
 
   // All three are improvements only: where the kernel refuses one, sending is slower, not wrong.
   if (setsockopt(fd(), SOL_SOCKET, SO_SNDBUFFORCE, &kSendBufferBytes, sizeof kSendBufferBytes) != 0) {
@@ -104,6 +104,18 @@ void XskPort::read_back() {
   }
   const uint32_t budget = kRingSize;
   (void)setsockopt(fd(), SOL_XDP, kXdpMaxTxSkbBudget, &budget, sizeof budget);
+}
+
+void XskPort::read_napi_id() {
+  socklen_t length = sizeof napi_id_;
+  if (getsockopt(fd(), SOL_SOCKET, SO_INCOMING_NAPI_ID, &napi_id_, &length) != 0) napi_id_ = 0;
+}
+
+uint32_t XskPort::find_napi_id() {
+  if (napi_id_ != 0) return napi_id_;
+  if (permit_busy_poll(fd())) busy_poll();
+  read_napi_id();
+  return napi_id_;
 }
 
 uint32_t XskPort::receive(std::span<Frame> frames) {

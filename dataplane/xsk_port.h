@@ -82,12 +82,16 @@ class XskPort {
   const PortOptions& options() const { return options_; }
   int fd() const { return socket_.fd(); }
   bool zerocopy() const { return zerocopy_; }    ///< as read back from the kernel (XDP_OPTIONS)
-  uint32_t napi_id() const { return napi_id_; }  ///< 0: the driver gives none, busy polling does nothing
+  uint32_t napi_id() const { return napi_id_; }  ///< 0: none was found, busy polling does nothing
+  /// Looks for the queue's NAPI id, if it is not known, and returns it or 0. Before Linux 6.14 it comes with the first packet, and
+  /// with zero-copy also with the first system call that may poll. The control thread's, while the worker runs or not.
+  uint32_t find_napi_id();
   PortStatistics statistics() const;
 
  private:
   tl::expected<void, IoError> bind_once(Umem& umem);
   void read_back();
+  void read_napi_id();
   void give_frames();
 
   PortOptions options_;

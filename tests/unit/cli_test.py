@@ -55,7 +55,7 @@ INTERFACE = {"name": "eth0", "ifindex": 2, "driver": "veth", "mac": "02:00:00:00
              "transmit_why": "configured",
              "queues": [{"queue": q, "worker": q, "bind": "copy", "transmit": "ring", "poll": "adaptive", "napi_id": 0,
                          "rx_dropped": q, "rx_ring_full": 0, "fill_ring_empty": 0, "tx_invalid": 0,
-                         "self_test": ("ok", "failed")[q], "transmit_stalls": 3 * q} for q in (0, 1)],
+                         "self_test": ("ok", "failed")[q], "transmit_stalls": 3 * q, "poll_why": "no NAPI id" if q else ""} for q in (0, 1)],
              "shim": {"steered": 123456, "no_socket": 0, "stale": 7, "denied": 3, "passed": 6}}
 
 
@@ -256,9 +256,9 @@ class CliTest(unittest.TestCase):
             NAME  DRIVER  MAC                 MTU  UP   CARRIER  XDP      STEERED  NO SOCKET  STALE  DENIED  PASSED  ATTACHED AGAIN  NOT NATIVE BECAUSE       TRANSMIT BECAUSE
             eth0  veth    02:00:00:00:00:01  1500  yes  no       generic     123k          0      7       3       6               2  Operation not supported  configured
 
-            INTERFACE  QUEUE  WORKER  BIND  TRANSMIT  POLL      NAPI ID  RX DROPPED  RX RING FULL  FILL RING EMPTY  TX INVALID  SELF TEST  TRANSMIT STALLS
-            eth0           0       0  copy  ring      adaptive        0           0             0                0           0  ok                       0
-            eth0           1       1  copy  ring      adaptive        0           1             0                0           0  failed                   3
+            INTERFACE  QUEUE  WORKER  BIND  TRANSMIT  POLL      NAPI ID  RX DROPPED  RX RING FULL  FILL RING EMPTY  TX INVALID  SELF TEST  TRANSMIT STALLS  POLL BECAUSE
+            eth0           0       0  copy  ring      adaptive        0           0             0                0           0  ok                       0  -
+            eth0           1       1  copy  ring      adaptive        0           1             0                0           0  failed                   3  no NAPI id
             """))
         out = self.run_tool("interface", "list", "-o", "tsv").stdout.splitlines()
         self.assertEqual(len(out), 3)
