@@ -24,6 +24,12 @@ DEVICE = f"virtio-net-pci,mq=on,vectors={2 * QUEUES + 2},iommu_platform=on,disab
 NO_OFFLOADS = ",guest_tso4=off,guest_tso6=off,guest_ecn=off,guest_ufo=off"
 
 
+# cryptomgr.notests: what 7.3 asks of its own ciphers at boot is a second of the emulator's CPU of 13. The stall detector says only
+# that the host had other work: an emulated CPU that gets none for 21 s is none of ours.
+COMMAND_LINE = ("console=ttyS0 loglevel=5 panic=-1 mitigations=off net.ifnames=0 no_timer_check cryptomgr.notests "
+                "rcupdate.rcu_cpu_stall_suppress=1 rdinit=/init xebec=")
+
+
 class Machine:
     """Boots on entry, is gone on exit. lines() are what the guest's suite says."""
 
@@ -70,7 +76,7 @@ class Machine:
                    "-M", "q35", "-cpu", CPU, "-accel", "tcg", "-smp", "2",
                    "-m", "1536", "-nodefaults", "-display", "none", "-monitor", "none", "-no-reboot",
                    "-kernel", self.kernel.vmlinuz, "-initrd", self.initramfs,
-                   "-append", "console=ttyS0 loglevel=5 panic=-1 mitigations=off net.ifnames=0 rdinit=/init xebec=" + ",".join(self.arguments),
+                   "-append", COMMAND_LINE + ",".join(self.arguments),
                    "-serial", f"file:{self.console}", "-serial", "stdio", "-device", "virtio-rng-pci"]
         for i in range(3):
             command += ["-netdev", f"tap,id=n{i},ifname=tap{i},script=no,downscript=no,queues={QUEUES},vhost=off",

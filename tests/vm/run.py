@@ -18,7 +18,7 @@ ROOT = image.ROOT
 LANE_S = {"quick": 1200, "all": 3600, "too-old": 300}  # for one machine, on a busy host
 # What died before our programs ran says nothing about them.
 BOOTS = 3
-FEATURES = ("zero-copy", "busy poll", "multi-buffer", "inject", "TX metadata", "XDP_MAX_TX_SKB_BUDGET", "modes")
+FEATURES = ("zero-copy", "busy poll", "multi-buffer", "inject", "TX metadata", "XDP_MAX_TX_SKB_BUDGET", "bond", "modes")
 # What a kernel says when something broke that no case may have noticed.
 KERNEL_TROUBLE = re.compile(r"(BUG:|Oops|WARNING:|general protection|Call Trace|soft lockup|Out of memory).*")
 
@@ -42,6 +42,9 @@ class Report:
             self.facts[fact["feature"]] = {"value": fact["value"], "how": fact["how"]}
         elif line.startswith("end "):
             self.ended = int(line[4:])
+        elif line.startswith("# the lab stands"):  # what it took until then is no case's
+            print(f"    {line}, {cpu_s:.1f} s of CPU", file=out, flush=True)
+            self.cpu_s = cpu_s
         else:
             print("    " + line, file=out)
 
@@ -100,6 +103,10 @@ def run_kernel(kernel, args, out):
     missing = set(wanted) - {c["name"] for c in report.cases}
     if missing or report.ended is None:
         report.add("not ok", "runs_every_case", time.monotonic() - began, f"no word of {', '.join(sorted(missing)) or 'the end'}", out)
+    if not args.regex and group == "all":
+        unknown = [feature for feature in FEATURES if feature not in report.facts]
+        report.add("not ok" if unknown else "ok", "report_has_a_word_on_every_feature", 0.0,
+                   f"none on {', '.join(unknown)}" if unknown else "", out)
     with open(console, encoding="utf-8", errors="replace") as f:
         trouble = next((m[0] for line in f if (m := KERNEL_TROUBLE.search(line))), None)
     report.add("not ok" if trouble else "ok", "kernel_has_nothing_to_complain_about", 0.0,
