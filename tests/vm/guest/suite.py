@@ -81,7 +81,7 @@ def main(arguments):
     say(f"{len(chosen)} cases, {time.monotonic():.1f} s after the start of the machine")
     if all(c.kernels == "too-old" for c in chosen):
         return 0 if all([run_case(c, guest) for c in chosen]) else 1
-    with contextlib.redirect_stdout(Comments()), vm_lab.VmLab() as lab:
+    with contextlib.redirect_stdout(Comments()), vm_lab.VmLab() as lab, guest.stack:
         guest.lab = lab
         peers.serve(lab)
         say(f"the lab stands, {time.monotonic():.1f} s after the start of the machine")

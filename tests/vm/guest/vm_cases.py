@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """The list of cases of the guest's suite, and what a case is given."""
+import contextlib
 import json
 
 import daemon
@@ -39,6 +40,8 @@ class Guest:
         self.programs = programs
         self.release = vm_lab.kernel_release()
         self.lab = None
+        self.veth = None  # the laboratory of test_veth.py, once it is there
+        self.stack = contextlib.ExitStack()  # what ends with the suite
 
     def since(self, *version):
         return self.release >= version
