@@ -30,6 +30,7 @@
 #include "control/daemon_options.h"
 #include "control/daemon_paths.h"
 #include "control/grammar_json.h"
+#include "control/impatient_stop.h"
 #include "control/installation.h"
 #include "control/log.h"
 #include "control/pages.h"
@@ -148,6 +149,7 @@ void on_signal(int fd, EventLoop& loop, Controller& controller, Supervision& sup
       default:
         spdlog::info("signal {}: stopping", info.ssi_signo);
         loop.stop();
+        return;  // what comes behind it is for ImpatientStop
     }
   }
 }
@@ -276,11 +278,13 @@ int serve(const DaemonOptions& o, ConfigFile file, Config config, const Supervis
   (*loop)->run();
 
   (*loop)->unwatch(watch);
+  auto impatience = std::make_optional<ImpatientStop>(signals);
   supervision.reset();
   pages.reset();
   api->reset();
   controller->reset();
   if (!o.pidfile.empty()) unlink(o.pidfile.c_str());
+  impatience.reset();
   spdlog::info("stopped");
   close(signals);
   return 0;

@@ -246,3 +246,21 @@ def runs_as_a_user_and_lets_only_some_change_things(env):
         daemon.ask("service", "delete", "web6")  # root may
         daemon.expect_conservation()
         daemon.stop()
+
+
+@case()
+def second_signal_to_stop_ends_it_at_once(env):
+    """While the first waits for a worker that does not move."""
+    with env.lab() as lab:
+        daemon = env.daemon(lab)
+        daemon.start()
+        worker = next(t["tid"] for name, ts in thread_status(daemon.pid).items() if name.startswith("xebec-w") for t in ts)
+        with held(worker):
+            daemon.signal(signal.SIGTERM)
+            wait_until(lambda: "stopping" in daemon.said(), "the first signal to be heard")
+            daemon.signal(signal.SIGTERM)
+            os.waitpid(worker, 0x40000000)  # __WALL: a thread that is traced is its tracer's to bury
+            wait_until(lambda: daemon.process.process.poll() is not None, "the end", 5)
+        expect_equal(daemon.process.process.returncode, 1, "exit code")
+        expect("for the second time: ending at once" in daemon.said(), f"the log does not tell:\n{daemon.said()}")
+        expect_equal(daemon.attached(), None, "XDP on the interface")
