@@ -128,7 +128,7 @@ inline constexpr Words kHttpMethodWords{"method", kHttpMethodWordList, {}};
 /// The types of RFC 1035, 3596 and 2782 that a server is likely to be asked for.
 inline constexpr Word kDnsTypeWordList[] = {{"A", 1},   {"NS", 2},   {"CNAME", 5}, {"SOA", 6}, {"PTR", 12},
                                             {"MX", 15}, {"TXT", 16}, {"AAAA", 28}, {"SRV", 33}};
-inline constexpr Words kDnsTypeWords{"dns_type", kDnsTypeWordList, {}};
+inline constexpr Words kDnsTypeWords{"dns_type", kDnsTypeWordList};
 
 inline constexpr Word kDnsRecordsWordList[] = {word("A", DnsRecords::a), word("AAAA", DnsRecords::aaaa),
                                                word("SRV", DnsRecords::srv)};

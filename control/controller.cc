@@ -314,7 +314,7 @@ void Controller::look_at_balance() {
 }
 
 std::vector<std::string> Controller::warnings() const {
-  std::vector<std::string> warnings = discovery_->complaints();
+  std::vector<std::string> warnings;
   if (!balance_.warning().empty()) warnings.push_back(balance_.warning());
   for (const ServedInterface& i : engine_->interfaces()) {
     if (!i.hardware.receive_hashing) continue;
@@ -396,6 +396,10 @@ ChangeResult Controller::apply(Config wanted, const ChangeTerms& terms) {
   health_->follow(checks_of(config_));
   look_at_openings();
   discovery_->follow(config_);
+  std::erase_if(refused_answers_, [this](const auto& entry) {
+    const ServiceConfig* service = find_service(config_, entry.first);
+    return service == nullptr || !service->backends_from;
+  });
   report.generation = builder_.generation();
   commit_to_history(terms, report);
   follow_drains(terms.whole ? &standing : nullptr);
@@ -552,6 +556,12 @@ std::vector<std::string> Controller::problems() const {
     }
   }
   for (std::string& problem : engine_->problems()) problems.push_back(std::move(problem));
+  if (discovery_ != nullptr) {
+    for (std::string& problem : discovery_->complaints()) problems.push_back(std::move(problem));
+  }
+  for (const auto& [service, why] : refused_answers_)
+    problems.push_back(fmt::format(
+        "service {}: an answer of DNS is refused, and the backends that it has stay: {}", service, why));
   for (const auto& [key, status] : builder_.status()) {
     if (!status.usable && !status.by_intent) {
       problems.push_back(fmt::format("backend {} of {}: {}", key.second.to_string(), key.first, status.why));

@@ -188,6 +188,7 @@ class Controller {
   std::unique_ptr<CurlLoop> curl_;
   std::unique_ptr<HealthMonitor> health_;  // its probes use curl_
   std::unique_ptr<Discovery> discovery_;
+  std::map<std::string, std::string> refused_answers_;  ///< of DNS: by service, why they changed nothing
   std::map<uint32_t, std::pair<std::pair<std::string, IpAddress>, BackendTotals>>
       baselines_;  // by backend id
   SeenNetwork seen_;

@@ -36,13 +36,24 @@ bool Controller::take_discovered(const std::string& name, const std::vector<Disc
     b.discovered = true;
     backends.push_back(std::move(b));
   }
-  if (service->backends == backends) return true;
+  if (service->backends == backends) {
+    refused_answers_.erase(name);
+    return true;
+  }
   service->backends = std::move(backends);
   const ChangeResult result = apply(std::move(wanted), {.by = by});
-  if (result) return true;
+  if (result) {
+    refused_answers_.erase(name);
+    return true;
+  }
   const bool again = result.error().kind == ChangeError::Kind::conflict;  // while a change waits to be confirmed
-  if (!again) spdlog::error("{}: service {} keeps the backends it has: {}", by, name, result.error().message);
-  return !again;
+  if (again) return false;
+  // Told once for each reason: it is asked for again, and answered so again, with every TTL.
+  std::string& refused = refused_answers_[name];
+  if (refused != result.error().message)
+    spdlog::error("{}: service {} keeps the backends it has: {}", by, name, result.error().message);
+  refused = result.error().message;
+  return true;
 }
 
 }  // namespace xebec

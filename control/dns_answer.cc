@@ -50,6 +50,22 @@ std::optional<DnsServer> server_of(const ns_msg& message, const ns_rr& record) {
 
 }  // namespace
 
+std::string dns_answer_fault(std::span<const uint8_t> bytes, const std::string& name, uint16_t type) {
+  ns_msg message;
+  if (bytes.size() > NS_MAXMSG || ns_initparse(bytes.data(), static_cast<int>(bytes.size()), &message) != 0)
+    return "the answer is no DNS message";
+  if (ns_msg_getflag(message, ns_f_qr) == 0) return "the answer is a question";
+  // A server that refuses may leave the question out, and says nothing to be believed.
+  if (ns_msg_count(message, ns_s_qd) == 0 && ns_msg_getflag(message, ns_f_rcode) != ns_r_noerror) return {};
+  ns_rr asked;
+  const bool one = ns_msg_count(message, ns_s_qd) == 1 && ns_parserr(&message, ns_s_qd, 0, &asked) == 0;
+  // Names are equal in any case (RFC 4343).
+  if (!one || ns_rr_class(asked) != ns_c_in || ns_rr_type(asked) != type ||
+      plain(ns_rr_name(asked)) != plain(name))
+    return "the answer is to another question";
+  return {};
+}
+
 tl::expected<DnsAnswer, std::string> parse_dns_answer(std::span<const uint8_t> bytes) {
   ns_msg message;
   if (bytes.size() > NS_MAXMSG || ns_initparse(bytes.data(), static_cast<int>(bytes.size()), &message) != 0)
@@ -60,6 +76,7 @@ tl::expected<DnsAnswer, std::string> parse_dns_answer(std::span<const uint8_t> b
       ns_rr record;
       if (ns_parserr(&message, section, i, &record) != 0)
         return tl::unexpected(std::string("the answer has a record that cannot be read"));
+      if (ns_rr_class(record) != ns_c_in) continue;
       if (section == ns_s_an) answer.ttl_s = std::min<uint32_t>(answer.ttl_s, ns_rr_ttl(record));
       if (const auto address = address_of(record))
         (section == ns_s_an ? answer.addresses : answer.additional)

@@ -32,6 +32,10 @@ struct DnsAnswer {
   uint32_t ttl_s = UINT32_MAX;  ///< the shortest of the answer's records
 };
 
+/// Why the message is no answer to a question for this name and type; empty: it is one. Who forges answers knows neither (RFC 5452
+/// section 4.2), and a server's mistake is as bad.
+std::string dns_answer_fault(std::span<const uint8_t> message, const std::string& name, uint16_t type);
+
 /// The error says what is wrong with the message.
 tl::expected<DnsAnswer, std::string> parse_dns_answer(std::span<const uint8_t> message);
 

@@ -10,9 +10,12 @@
 
 #include <chrono>
 #include <mutex>
+#include <span>
 #include <utility>
 
 #include <fmt/format.h>
+
+#include "control/dns_answer.h"
 
 namespace xebec {
 namespace {
@@ -26,6 +29,8 @@ constexpr int kTries = 2;
 struct DnsChannel::Question {
   DnsChannel* channel;
   DnsDone done;
+  std::string name;
+  uint16_t type;
 };
 
 tl::expected<std::unique_ptr<DnsChannel>, std::string> DnsChannel::open(
@@ -92,7 +97,12 @@ void DnsChannel::on_answer(void* question, int status, int, unsigned char* bytes
   DnsChannel& self = *asked->channel;
   if (self.closing_) return;
   DnsReply reply = tl::unexpected(std::string(ares_strerror(status)));
-  if (status == ARES_SUCCESS) reply = std::vector<uint8_t>(bytes, bytes + length);
+  if (status == ARES_SUCCESS) {
+    const std::span answer(bytes, static_cast<std::size_t>(length));
+    const std::string fault = dns_answer_fault(answer, asked->name, asked->type);
+    reply =
+        fault.empty() ? DnsReply(std::vector<uint8_t>(answer.begin(), answer.end())) : tl::unexpected(fault);
+  }
   const auto timer = std::make_shared<EventLoop::TimerId>(0);
   *timer = self.loop_.after({}, [&self, timer, done = std::move(asked->done), reply = std::move(reply)] {
     self.deliveries_.erase(*timer);
@@ -102,7 +112,7 @@ void DnsChannel::on_answer(void* question, int status, int, unsigned char* bytes
 }
 
 void DnsChannel::query(const std::string& name, uint16_t type, DnsDone done) {
-  auto question = std::make_unique<Question>(Question{this, std::move(done)});
+  auto question = std::make_unique<Question>(Question{this, std::move(done), name, type});
   ares_query(channel_, name.c_str(), ns_c_in, type, &on_answer, question.release());
   set_timer();
 }

@@ -71,10 +71,19 @@ def backends_follow_a_name_and_stay_while_it_is_not_answered(env):
 
             for failure in ("SERVFAIL", "NXDOMAIN", {}):
                 dns.say(failure)
-                wait_until(lambda: NAME in json.dumps(daemon.ask("status")["warnings"]), "status to warn")
+                wait_until(lambda: NAME in json.dumps(daemon.problems()), "status to tell")
                 expect_equal(named(daemon), sorted(b.address[4] for b in lab.backends[1:]), f"backends with {failure}")
                 dns.say(zone_of(lab.backends[1:]))
-                wait_until(lambda: not daemon.ask("status")["warnings"], "status to be content again")
+                wait_until(lambda: not daemon.problems(), "status to be content again")
+
+            # One that the configuration cannot take changes nothing, and is told once, however often it is given.
+            asked = dns.say({f"{NAME}/A": [[1, VIP[4]]]})
+            wait_until(lambda: "is refused" in json.dumps(daemon.problems()), "status to tell of the refused answer")
+            wait_until(lambda: dns.say({f"{NAME}/A": [[1, VIP[4]]]}) > asked + 3, "it to be asked again")
+            expect_equal(daemon.said().count("keeps the backends it has"), 1, "lines in the log")
+            expect_equal(named(daemon), sorted(b.address[4] for b in lab.backends[1:]), "backends with a refused answer")
+            dns.say(zone_of(lab.backends[1:]))
+            wait_until(lambda: not daemon.problems(), "status to be content again")
 
             # A reload of the file, which says nothing of them, leaves them; what an operator says of one stands.
             daemon.ask("backend", "set", "web4", lab.backends[1].address[4], "weight=0")

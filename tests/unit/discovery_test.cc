@@ -103,6 +103,40 @@ TEST(DnsAnswer, HasServersAndWhatCameWithThem) {
   EXPECT_EQ(answer->ttl_s, 60u) << "of the answer itself";
 }
 
+TEST(DnsAnswer, IsToTheQuestionThatWasAskedOrNotBelieved) {
+  // Header, one question, one address.
+  const auto to = [](uint16_t flags, const std::string& name, uint16_t type, uint16_t question_class) {
+    std::vector<uint8_t> out = message({a("web.example.org", "10.0.0.1")});
+    out[2] = static_cast<uint8_t>(flags >> 8);
+    out[3] = static_cast<uint8_t>(flags);
+    out[5] = 1;
+    std::vector<uint8_t> question = wire_name(name);
+    put16(question, type);
+    put16(question, question_class);
+    out.insert(out.begin() + 12, question.begin(), question.end());
+    return out;
+  };
+  const auto fault = [](const std::vector<uint8_t>& bytes) {
+    return dns_answer_fault(bytes, "web.example.org", ns_t_a);
+  };
+  EXPECT_EQ(fault(to(0x8180, "web.example.org", ns_t_a, 1)), "");
+  EXPECT_EQ(fault(to(0x8180, "WEB.Example.org", ns_t_a, 1)), "") << "names are equal in any case";
+  EXPECT_EQ(dns_answer_fault(to(0x8180, "web.example.org", ns_t_a, 1), "web.example.org.", ns_t_a), "");
+  EXPECT_EQ(fault(to(0x0180, "web.example.org", ns_t_a, 1)), "the answer is a question");
+  for (const auto& other :
+       {to(0x8180, "www.example.org", ns_t_a, 1), to(0x8180, "web.example.org", ns_t_aaaa, 1),
+        to(0x8180, "web.example.org", ns_t_a, 3), message({a("web.example.org", "10.0.0.1")})})
+    EXPECT_EQ(fault(other), "the answer is to another question");
+  std::vector<uint8_t> refused = message({});
+  refused[3] = 0x85;  // REFUSED
+  EXPECT_EQ(fault(refused), "") << "with or without the question it says nothing to be believed";
+  EXPECT_EQ(fault({1, 2, 3}), "the answer is no DNS message");
+  // A record of another class is none of ours.
+  std::vector<uint8_t> chaos = message({a("web.example.org", "10.0.0.1")});
+  chaos[12 + wire_name("web.example.org").size() + 3] = 3;
+  EXPECT_TRUE(parse_dns_answer(chaos)->addresses.empty());
+}
+
 TEST(DnsAnswer, NoTruncationOrByteIsReadBeyondTheMessage) {
   const auto whole = message({srv(1, 2, 3, "b1.example.org"), a("x", "10.0.0.1")}, {a("b1.example.org", "10.0.0.2")});
   for (std::size_t length = 0; length < whole.size(); ++length)
