@@ -134,6 +134,9 @@ tl::expected<nlohmann::json, HttpResponse> parse_body(const std::string& body) {
     return tl::unexpected(failure(422, "invalid_config", "body: " + message, {},
                                   {Diagnostic{"(request)", at.line, at.column, "", message}}));
   };
+  if (body.find_first_not_of(" \t\r\n") == std::string::npos)
+    return tl::unexpected(
+        failure(400, "usage", "body: is empty, and a JSON object is wanted", "docs/api.md has its keys"));
   const auto document = parse_document(body);
   if (!document) return refuse(document.error().at, document.error().message);
   if (const JsonNode* twice = repeated_key(*document)) {

@@ -58,11 +58,11 @@ HttpResponse remove_backend(const Call& call) {
 
 std::span<const Route> backend_routes() {
   static constexpr Route kRoutes[] = {
-      {"GET", "backends", Access::read, list_backends},
+      {"GET", "backends", Access::read, list_backends, "service"},
       {"POST", "services/*/backends", Access::change, add_backend},
       {"PATCH", "services/*/backends/*", Access::change, set_backend},
-      {"DELETE", "services/*/backends/*", Access::change, remove_backend},
-      {"POST", "services/*/backends/*/drain", Access::change, drain_backend},
+      {"DELETE", "services/*/backends/*", Access::change, remove_backend, "drain deadline_ms"},
+      {"POST", "services/*/backends/*/drain", Access::change, drain_backend, "deadline_ms"},
   };
   return kRoutes;
 }

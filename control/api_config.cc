@@ -95,11 +95,11 @@ std::span<const Route> config_routes() {
   static constexpr Route kRoutes[] = {
       {"GET", "config", Access::read, show_config},
       {"GET", "config/history", Access::read, show_history},
-      {"PUT", "config", Access::change, put_config},
+      {"PUT", "config", Access::change, put_config, "dry_run confirm_within_ms"},
       {"POST", "config/check", Access::look, check_config_text},
       {"POST", "config/confirm", Access::change, confirm_config},
-      {"POST", "config/rollback", Access::change, roll_back},
-      {"POST", "config/save", Access::change, save_config},
+      {"POST", "config/rollback", Access::change, roll_back, "config_generation dry_run"},
+      {"POST", "config/save", Access::change, save_config, "force"},
   };
   return kRoutes;
 }

@@ -71,7 +71,7 @@ HttpResponse findings(const Call& call) {
 
 std::span<const Route> doctor_routes() {
   static constexpr Route kRoutes[] = {
-      {"POST", "doctor", Access::change, examine},
+      {"POST", "doctor", Access::change, examine, "service"},
       {"GET", "doctor/*", Access::read, findings},
   };
   return kRoutes;

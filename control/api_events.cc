@@ -85,7 +85,7 @@ HttpResponse list_events(const Call& call) {
 
 std::span<const Route> event_routes() {
   static constexpr Route kRoutes[] = {
-      {"GET", "events", Access::read, list_events},
+      {"GET", "events", Access::read, list_events, "after last_seconds type epoch now"},
   };
   return kRoutes;
 }

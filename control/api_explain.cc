@@ -89,8 +89,8 @@ HttpResponse explain_flow(const Call& call) {
 
 std::span<const Route> explain_routes() {
   static constexpr Route kRoutes[] = {
-      {"GET", "services/*/which", Access::read, which_backend},
-      {"GET", "explain", Access::read, explain_flow},
+      {"GET", "services/*/which", Access::read, which_backend, "src dst dport protocol"},
+      {"GET", "explain", Access::read, explain_flow, "src dst"},
   };
   return kRoutes;
 }

@@ -129,6 +129,8 @@ HttpResponse list_flows(const Call& call) {
   if (!cursor) return cursor.error();
   const auto limit = number_in_query(call, "limit", kRows, kMostRows);
   if (!limit) return limit.error();
+  if (*limit == 0)
+    return failure(400, "usage", "limit: 0 is no number of flows to list", "GET /v1/flows/count counts them");
   Json rows = Json::array();
   const Json next = look(call, *filter, *cursor, [&](const Worker& worker, const FlowSeen& flow) {
     rows.push_back(row_of(call.controller, worker, flow));
@@ -195,10 +197,10 @@ HttpResponse flush_flows(const Call& call) {
 
 std::span<const Route> flow_routes() {
   static constexpr Route kRoutes[] = {
-      {"GET", "flows", Access::read, list_flows},
-      {"GET", "flows/count", Access::read, count_flows},
+      {"GET", "flows", Access::read, list_flows, "service backend src limit cursor"},
+      {"GET", "flows/count", Access::read, count_flows, "service backend src cursor"},
       {"GET", "flows/flush", Access::read, last_flush},
-      {"POST", "flows/flush", Access::change, flush_flows},
+      {"POST", "flows/flush", Access::change, flush_flows, "service backend src all"},
   };
   return kRoutes;
 }

@@ -62,8 +62,8 @@ HttpResponse start_check(const Call& call) {
 
 std::span<const Route> health_routes() {
   static constexpr Route kRoutes[] = {
-      {"GET", "health", Access::read, list_checks},
-      {"GET", "health/history", Access::read, list_transitions},
+      {"GET", "health", Access::read, list_checks, "service"},
+      {"GET", "health/history", Access::read, list_transitions, "service backend"},
       {"GET", "health/checks/*", Access::read, single_check},
       {"POST", "services/*/backends/*/check", Access::change, start_check},
   };

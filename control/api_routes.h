@@ -21,6 +21,7 @@ struct Route {
   std::string_view path;  ///< "*" stands for any one segment: call.path[i], where "v1" is not counted
   Access access;
   HttpResponse (*respond)(const Call& call);
+  std::string_view query{};  ///< keys that it may be asked with, a blank between
 };
 
 std::span<const Route> backend_routes();

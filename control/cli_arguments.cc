@@ -175,6 +175,10 @@ Argument<CliJson> parse_settings(const std::vector<std::string>& settings,
       out[key] = parts_of(value);
     } else if (const auto number = decimal(value)) {
       out[key] = *number;
+    } else if (const auto below =
+                   value.starts_with('-') ? decimal(std::string_view(value).substr(1)) : std::nullopt;
+               below && *below <= INT64_MAX) {
+      out[key] = -static_cast<int64_t>(*below);  // that the daemon may say what it wants instead
     } else if (value == "true" || value == "false") {
       out[key] = value == "true";
     } else {

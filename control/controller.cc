@@ -43,6 +43,11 @@ ChangeError error(ChangeError::Kind kind, std::string message, std::string hint 
 
 ChangeError invalid(Diagnostics diagnostics) {
   std::string first = diagnostics.empty() ? "invalid" : diagnostics.front().message;
+  if (!diagnostics.empty()) {
+    const std::string& pointer = diagnostics.front().pointer;
+    const std::string field = pointer.substr(pointer.rfind('/') + 1);  // of none: npos + 1 is 0
+    if (!field.empty()) first = field + ": " + first;
+  }
   if (diagnostics.size() > 1) first += fmt::format(" (and {} more)", diagnostics.size() - 1);
   return {ChangeError::Kind::invalid, "configuration rejected: " + first, {}, std::move(diagnostics)};
 }

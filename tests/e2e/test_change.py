@@ -216,6 +216,18 @@ def bodies_too_deep_or_with_a_key_twice_are_refused(env):
                 status, answer = daemon.http(method, where, body)
                 expect_equal((status, answer["error"]["code"]), (422, "invalid_config"), f"{method} {where} {body[:40]}")
             expect_equal(daemon.ask("backend", "list", "web4")["backends"][0]["weight"], 100, "the weight afterwards")
+            for method, where, body, wanted, part in (
+                    ("POST", "/v1/captures", None, 400, "is empty"), ("PATCH", path, "", 400, "is empty"),
+                    ("DELETE", path + "?dry_run=1", None, 400, '"dry_run"'), ("GET", "/v1/backends?services=web4", None, 400, '"services"'),
+                    ("PUT", "/v1/config?dry-run=1", "{}", 400, '"dry-run"'), ("GET", "/v1/flows?limit=0", None, 400, "limit"),
+                    ("DELETE", "/v1/backends", None, 405, "GET, HEAD"), ("PUT", path, "{}", 405, "PATCH, DELETE"),
+                    ("GET", "/v1/nothing", None, 404, "no such resource"),
+                    ("PATCH", "/v1/services/web4", '{"slow_start_ms":-1}', 422, "slow_start_ms: -1 is out of range 0..3600000")):
+                status, answer = daemon.http(method, where, body)
+                expect(status == wanted and part in answer["error"]["message"], f"{method} {where}: {status} {answer}")
+            done = daemon.cli("service", "set", "web4", "slow_start_ms=-1", check=False)
+            expect("slow_start_ms: -1 is out of range 0..3600000" in done.stderr, f"what the tool says: {done.stderr}")
+            expect_equal(len(daemon.ask("backend", "list", "web4")["backends"]), 4, "backends afterwards")
 
 
 @case()
