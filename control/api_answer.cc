@@ -121,7 +121,8 @@ HttpResponse answer(const ChangeResult& result, int status) {
       rows.push_back({{"service", impact.service},
                       {"array_moved", impact.array_moved},
                       {"live_flows", impact.live_flows},
-                      {"flows_moved", impact.flows_moved}});
+                      {"flows_moved", impact.flows_moved},
+                      {"flows_draining", impact.flows_draining}});
     }
     body["impact"] = rows;
   }

@@ -19,6 +19,8 @@ struct ChangeTerms {
   std::string by{};  ///< who asks, for the log and the history (control/author.h)
   bool whole =
       false;  ///< of a whole document: what was ordered of single backends stands against its silence
+  bool at_once =
+      false;  ///< backends that it takes away take no packet any more; else they drain (control/leaving.h)
   bool dry_run = false;  ///< tell what would change, and change nothing
   std::string match{};   ///< ETag of the configuration that it was made from; empty: whatever is in force
   std::chrono::milliseconds confirm_within{0};  ///< undone by itself unless confirmed in this time; 0: stays

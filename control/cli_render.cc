@@ -160,9 +160,10 @@ std::vector<Field> service_fields() {
           text("digest", "digest")};
 }
 
-/// "ready", "drain: 12 left, 34 s"
+/// "ready", "drain: 12 left, 34 s", "removed: 12 left, 34 s"
 Cell admin_of(const CliJson& row) {
-  std::string out = plain(value_at(row, "admin"));
+  const bool removed = value_at(row, "removed") == true;
+  std::string out = removed ? "removed" : plain(value_at(row, "admin"));
   const CliJson& drain = value_at(row, "drain");
   if (!drain.is_object()) return {out, ""};
   if (value_at(drain, "phase") == "drained") return {"drained", ""};
@@ -172,7 +173,7 @@ Cell admin_of(const CliJson& row) {
   return {out, ""};
 }
 
-/// "100", "37.5/100" while it starts slowly
+/// "100", "37.5/100" while it starts slowly, or for it answers slowly
 Cell weight_of(const CliJson& row) {
   const CliJson& weight = value_at(row, "weight");
   const CliJson& now = value_at(row, "effective_weight");
@@ -189,6 +190,7 @@ std::vector<Field> backend_fields(bool with_service) {
                                 only_tsv("effective_weight", "effective_weight"),
                                 only_table("admin", false, admin_of),
                                 only_tsv("admin", "admin"),
+                                only_tsv("removed", "removed"),
                                 styled("health", "health/state", as_health),
                                 text("mode", "mode"),
                                 styled("usable", "usable", as_good),

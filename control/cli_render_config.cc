@@ -48,10 +48,15 @@ std::string summary_of(const CliJson& row) {
 }  // namespace
 
 std::string render_impact(const CliJson& rows, RenderOptions options) {
-  TextTable table({{"service"}, {"array_moved", true}, {"live_flows", true}, {"flows_moved", true}});
+  TextTable table({{"service"},
+                   {"array_moved", true},
+                   {"live_flows", true},
+                   {"flows_moved", true},
+                   {"flows_draining", true}});
   for (const CliJson& row : rows.is_array() ? rows : CliJson::array()) {
     table.add({text_cell(value_at(row, "service")), share_cell(value_at(row, "array_moved")),
-               count_cell(value_at(row, "live_flows")), count_cell(value_at(row, "flows_moved"))});
+               count_cell(value_at(row, "live_flows")), count_cell(value_at(row, "flows_moved")),
+               count_cell(value_at(row, "flows_draining"))});
   }
   return finished(table, options);
 }

@@ -77,6 +77,9 @@ struct TunnelConfig {
   TunnelConfig over(const TunnelConfig& outer) const;
 };
 
+/// As `xebec backend delete` has it.
+inline constexpr uint32_t kDefaultDrainMs = 60'000;
+
 struct BackendConfig {
   IpAddress address;
   uint16_t port = 0;  ///< 0 = the service's; another one only with a mode that rewrites ports
@@ -156,6 +159,7 @@ struct ServiceDefaults {
   Algorithm algorithm = Algorithm::maglev;
   HealthConfig health{};  ///< inherited when it is used, so that a change of it reaches every service
   OnDown on_down = OnDown::rehash;
+  uint32_t drain_ms = kDefaultDrainMs;
   bool operator==(const ServiceDefaults&) const = default;
 };
 

@@ -129,8 +129,6 @@ void ObjectReader::check_keys() {
                                    [&](const KeyRule& candidate) { return candidate.name == member.key; });
     if (rule == rule_.keys.end()) {
       report_unknown(member);
-    } else if (rule->use == KeyUse::planned) {
-      findings_.add(member.key_at, pointer(member.key), "not available in this version");
     }
   }
   for (const KeyRule& rule : rule_.keys) {
@@ -142,9 +140,7 @@ void ObjectReader::check_keys() {
 
 void ObjectReader::report_unknown(const JsonNode& member) {
   std::vector<std::string_view> candidates;
-  for (const KeyRule& rule : rule_.keys) {
-    if (rule.use != KeyUse::planned) candidates.push_back(rule.name);
-  }
+  for (const KeyRule& rule : rule_.keys) candidates.push_back(rule.name);
   const std::string_view guess = nearest(member.key, candidates);
   std::string message = fmt::format("unknown key {}", quote(member.key));
   if (guess.empty()) {
@@ -163,7 +159,7 @@ const KeyRule& ObjectReader::rule(std::string_view key) const {
 }
 
 const JsonNode* ObjectReader::find(std::string_view key) const {
-  assert(rule(key).use != KeyUse::planned);
+  assert(rule(key).name == key);
   for (const JsonNode& member : node_.children) {
     if (member.key == key && node_.kind == JsonNode::Kind::object) return &member;
   }
@@ -282,15 +278,9 @@ std::optional<uint8_t> ObjectReader::lookup(std::string_view key, const Words& w
   for (const Word& word : words.available) {
     if (word.text == text) return word.value;
   }
-  const bool planned = std::find(words.planned.begin(), words.planned.end(), text) != words.planned.end();
-  if (planned) {
-    report(key, fmt::format("{} {} is not available in this version; available: {}", words.noun, quote(text),
-                            joined(words.available)));
-  } else {
-    const bool vowel = std::string_view("aeio").find(words.noun.front()) != std::string_view::npos;
-    report(key, fmt::format("{} is not {} {}; available: {}", quote(text), vowel ? "an" : "a", words.noun,
-                            joined(words.available)));
-  }
+  const bool vowel = std::string_view("aeio").find(words.noun.front()) != std::string_view::npos;
+  report(key, fmt::format("{} is not {} {}; available: {}", quote(text), vowel ? "an" : "a", words.noun,
+                          joined(words.available)));
   return std::nullopt;
 }
 

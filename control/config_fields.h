@@ -41,7 +41,7 @@ class Findings {
 /// value is wrong. Words and ranges come from the object's rule.
 class ObjectReader {
  public:
-  /// Reports a node that is no object, and unknown, planned, repeated and missing keys.
+  /// Reports a node that is no object, and unknown, repeated and missing keys.
   ObjectReader(const JsonNode& node, std::string pointer, const ObjectRule& rule, Findings& findings);
 
   /// nullptr if the key is not there.
@@ -67,8 +67,6 @@ class ObjectReader {
   void word(std::string_view key, Value& target) {
     if (const std::optional<uint8_t> value = word_of(key)) target = static_cast<Value>(*value);
   }
-  /// Reads a word that stands for nothing but itself.
-  void check_word(std::string_view key) { word_of(key); }
 
   /// The node if it is a string or an array as asked for; else nullptr, and reported unless the key is not
   /// there.

@@ -15,6 +15,10 @@ uint32_t backend_for(const Service& service, uint64_t hash) {
   return index == MaglevTable::kNone ? Table::kNone : service.backend_ids[index];
 }
 
+bool gets_new_flows(const Service& service, uint32_t id) {
+  return std::find(service.backend_ids.begin(), service.backend_ids.end(), id) != service.backend_ids.end();
+}
+
 double share_moved(const Service& before, const Service& after) {
   const std::size_t size = before.lookup->slots().size();
   if (before.lookup == after.lookup && before.backend_ids == after.backend_ids) return 0;
@@ -43,7 +47,7 @@ std::vector<ServiceImpact> impact_of(const Table& before, const Table& after,
   std::map<std::string_view, std::size_t> row_of;
   std::vector<std::size_t> row_by_index;  // of `before`'s services
   for (const Service& service : before.services()) {
-    ServiceImpact impact{service.name, 1, 0, 0};
+    ServiceImpact impact{service.name, 1, 0, 0, 0};
     if (const auto found = later.find(service.name); found != later.end())
       impact.array_moved = share_moved(service, after.services()[found->second]);
     row_of.emplace(service.name, all.size());
@@ -51,7 +55,7 @@ std::vector<ServiceImpact> impact_of(const Table& before, const Table& after,
     all.push_back(std::move(impact));
   }
   for (const Service& service : after.services()) {
-    if (!row_of.contains(service.name)) all.push_back({service.name, 1, 0, 0});
+    if (!row_of.contains(service.name)) all.push_back({service.name, 1, 0, 0, 0});
   }
   for (uint32_t id = 0; id < before.backends().size(); ++id) {
     const uint64_t flows = live_flows(id);
@@ -64,8 +68,13 @@ std::vector<ServiceImpact> impact_of(const Table& before, const Table& after,
     const bool stays = found != later.end() && id < after.backends().size() &&
                        after.backends()[id].takes_packets_of(found->second);
     if (!stays) impact.flows_moved += flows;
+    if (stays && gets_new_flows(before.services()[index], id) &&
+        !gets_new_flows(after.services()[found->second], id))
+      impact.flows_draining += flows;
   }
-  std::erase_if(all, [](const ServiceImpact& i) { return i.array_moved == 0 && i.flows_moved == 0; });
+  std::erase_if(all, [](const ServiceImpact& i) {
+    return i.array_moved == 0 && i.flows_moved == 0 && i.flows_draining == 0;
+  });
   return all;
 }
 

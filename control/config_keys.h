@@ -18,12 +18,10 @@ struct Word {
   uint8_t value = 0;  ///< of the enum the words stand for
 };
 
-/// The words a key may have. `planned` are known to the field and refused by this version: an operator who
-/// wrote one shall read that it is not there yet, not that it is a typing error.
+/// The words a key may have.
 struct Words {
   std::string_view noun;
   std::span<const Word> available;
-  std::span<const std::string_view> planned;
 };
 
 /// Inclusive.
@@ -35,7 +33,6 @@ struct Range {
 enum class KeyUse : uint8_t {
   optional,
   required,
-  planned,  ///< no code serves it yet. An error: nobody shall believe in a health check that does not run.
 };
 
 struct KeyRule {
@@ -60,62 +57,62 @@ constexpr Word word(std::string_view text, Enum value) {
 inline constexpr Word kModeWordList[] = {
     word("dsr-l2", Mode::dsr_l2), word("ipip", Mode::ipip), word("gue", Mode::gue), word("gre", Mode::gre),
     word("vxlan", Mode::vxlan),   word("dnat", Mode::dnat), word("nat", Mode::nat)};
-inline constexpr Words kModeWords{"mode", kModeWordList, {}};
+inline constexpr Words kModeWords{"mode", kModeWordList};
 
 inline constexpr Word kClientNoteWordList[] = {word("none", ClientNote::none), word("toa", ClientNote::toa),
                                                word("proxy-v2", ClientNote::proxy)};
-inline constexpr Words kClientNoteWords{"value of client_address", kClientNoteWordList, {}};
+inline constexpr Words kClientNoteWords{"value of client_address", kClientNoteWordList};
 
 inline constexpr Word kXdpModeWordList[] = {word("auto", XdpMode::automatic), word("native", XdpMode::native),
                                             word("generic", XdpMode::generic)};
-inline constexpr Words kXdpModeWords{"mode", kXdpModeWordList, {}};
+inline constexpr Words kXdpModeWords{"mode", kXdpModeWordList};
 
 inline constexpr Word kBindModeWordList[] = {
     word("auto", BindMode::automatic), word("zerocopy", BindMode::zerocopy), word("copy", BindMode::copy)};
-inline constexpr Words kBindModeWords{"bind", kBindModeWordList, {}};
+inline constexpr Words kBindModeWords{"bind", kBindModeWordList};
 
 inline constexpr Word kPollModeWordList[] = {word("adaptive", PollMode::adaptive),
                                              word("busy", PollMode::busy),
                                              word("interrupt", PollMode::interrupt)};
-inline constexpr Words kPollModeWords{"poll", kPollModeWordList, {}};
+inline constexpr Words kPollModeWords{"poll", kPollModeWordList};
 
 inline constexpr Word kTransmitWordList[] = {word("auto", TransmitMode::automatic),
                                              word("ring", TransmitMode::ring),
                                              word("inject", TransmitMode::inject)};
-inline constexpr Words kTransmitWords{"transmit", kTransmitWordList, {}};
+inline constexpr Words kTransmitWords{"transmit", kTransmitWordList};
 
 inline constexpr Word kIrqWordList[] = {word("leave", IrqMode::leave), word("set", IrqMode::set)};
-inline constexpr Words kIrqWords{"value of irq_affinity", kIrqWordList, {}};
+inline constexpr Words kIrqWords{"value of irq_affinity", kIrqWordList};
 
 inline constexpr Word kHugepageWordList[] = {word("auto", HugepageMode::automatic),
                                              word("off", HugepageMode::off)};
-inline constexpr Words kHugepageWords{"value of hugepages", kHugepageWordList, {}};
+inline constexpr Words kHugepageWords{"value of hugepages", kHugepageWordList};
 
 inline constexpr Word kAdminWordList[] = {word("ready", Admin::ready), word("maint", Admin::maint),
                                           word("drain", Admin::drain)};
-inline constexpr Words kAdminWords{"admin", kAdminWordList, {}};
+inline constexpr Words kAdminWords{"admin", kAdminWordList};
 
 inline constexpr Word kFallbackWordList[] = {word("drop", FallbackVerdict::drop),
                                              word("pass", FallbackVerdict::pass)};
-inline constexpr Words kFallbackWords{"fallback_verdict", kFallbackWordList, {}};
+inline constexpr Words kFallbackWords{"fallback_verdict", kFallbackWordList};
 
 inline constexpr Word kFailWordList[] = {word("drop", FailPolicy::drop), word("reset", FailPolicy::reset),
                                          word("pass", FailPolicy::pass), word("open", FailPolicy::open)};
-inline constexpr Words kFailWords{"fail", kFailWordList, {}};
+inline constexpr Words kFailWords{"fail", kFailWordList};
 
 inline constexpr Word kOnDownWordList[] = {word("rehash", OnDown::rehash), word("keep", OnDown::keep),
                                            word("reset", OnDown::reset)};
-inline constexpr Words kOnDownWords{"on_down", kOnDownWordList, {}};
+inline constexpr Words kOnDownWords{"on_down", kOnDownWordList};
 
 inline constexpr Word kHealthTypeWordList[] = {
     word("none", HealthType::none),   word("tcp", HealthType::tcp), word("http", HealthType::http),
     word("https", HealthType::https), word("udp", HealthType::udp), word("icmp", HealthType::icmp),
     word("dns", HealthType::dns)};
-inline constexpr Words kHealthTypeWords{"type", kHealthTypeWordList, {}};
+inline constexpr Words kHealthTypeWords{"type", kHealthTypeWordList};
 
 inline constexpr Word kHealthWordList[] = {word("unknown", Health::unknown), word("up", Health::up),
                                            word("down", Health::down)};
-inline constexpr Words kHealthWords{"initial", kHealthWordList, {}};
+inline constexpr Words kHealthWords{"initial", kHealthWordList};
 
 inline constexpr Word kHealthToWordList[] = {{"backend", 0}};
 inline constexpr std::string_view kPlannedHealthTo[] = {"vip"};
@@ -123,7 +120,7 @@ inline constexpr Words kHealthToWords{"to", kHealthToWordList, kPlannedHealthTo}
 
 inline constexpr Word kHttpMethodWordList[] = {word("GET", HttpMethod::get), word("HEAD", HttpMethod::head),
                                                word("OPTIONS", HttpMethod::options)};
-inline constexpr Words kHttpMethodWords{"method", kHttpMethodWordList, {}};
+inline constexpr Words kHttpMethodWords{"method", kHttpMethodWordList};
 
 /// The types of RFC 1035, 3596 and 2782 that a server is likely to be asked for.
 inline constexpr Word kDnsTypeWordList[] = {{"A", 1},   {"NS", 2},   {"CNAME", 5}, {"SOA", 6}, {"PTR", 12},
@@ -132,11 +129,11 @@ inline constexpr Words kDnsTypeWords{"dns_type", kDnsTypeWordList};
 
 inline constexpr Word kDnsRecordsWordList[] = {word("A", DnsRecords::a), word("AAAA", DnsRecords::aaaa),
                                                word("SRV", DnsRecords::srv)};
-inline constexpr Words kDnsRecordsWords{"type", kDnsRecordsWordList, {}};
+inline constexpr Words kDnsRecordsWords{"type", kDnsRecordsWordList};
 
 inline constexpr Word kProtocolWordList[] = {
     {"tcp", kProtoTcp}, {"udp", kProtoUdp}, {"sctp", kProtoSctp}, {"any", kProtoAny}};
-inline constexpr Words kProtocolWords{"protocol", kProtocolWordList, {}};
+inline constexpr Words kProtocolWords{"protocol", kProtocolWordList};
 
 inline constexpr Word kAlgorithmWordList[] = {word("maglev", Algorithm::maglev),
                                               word("source-hash", Algorithm::source_hash),
@@ -152,15 +149,15 @@ inline constexpr Words kAlgorithmWords{"algorithm", kAlgorithmWordList, {}};
 inline constexpr Word kHashWordList[] = {
     word("5-tuple", HashInput::five_tuple), word("source", HashInput::source),
     word("source-destination", HashInput::source_destination), word("quic", HashInput::quic)};
-inline constexpr Words kHashWords{"hash", kHashWordList, {}};
+inline constexpr Words kHashWords{"hash", kHashWordList};
 
 inline constexpr Word kQuicFormatWordList[] = {word("quic-lb", QuicFormat::quic_lb),
                                                word("katran", QuicFormat::katran)};
-inline constexpr Words kQuicFormatWords{"format", kQuicFormatWordList, {}};
+inline constexpr Words kQuicFormatWords{"format", kQuicFormatWordList};
 
 inline constexpr Word kPerWordList[] = {word("service", NewFlowLimit::Per::service),
                                         word("source", NewFlowLimit::Per::source)};
-inline constexpr Words kPerWords{"per", kPerWordList, {}};
+inline constexpr Words kPerWords{"per", kPerWordList};
 
 // ---- Ranges ----
 inline constexpr Range kVersionRange{1, 1};
@@ -176,6 +173,9 @@ inline constexpr Range kWeightRange{0, kMaxWeight};
 inline constexpr Range kLoadFactorRange{101, 1000};
 /// Up to an hour.
 inline constexpr Range kSlowStartRange{0, 3'600'000};
+/// Up to a day, as every deadline of a drain.
+inline constexpr Range kDrainRange{0, 86'400'000};
+inline constexpr Range kPercentRange{1, 100};
 /// The upper end is the largest prime below 2^24: an array of 32 MiB, beyond which no balance is gained.
 inline constexpr Range kTableSizeRange{2, 16'777'213};
 inline constexpr Range kQueueRange{1, XEBEC_MAX_QUEUES};
@@ -220,8 +220,6 @@ inline constexpr KeyRule kTopKeys[] = {
     {.name = "services"},
     {.name = "control"},
     {.name = "vips"},
-    {.name = "providers", .use = KeyUse::planned},
-    {.name = "announce", .use = KeyUse::planned},
 };
 inline constexpr ObjectRule kTopRule{"configuration", kTopKeys};
 
@@ -246,6 +244,7 @@ inline constexpr KeyRule kDefaultsKeys[] = {
     {.name = "health"},
     {.name = "fail", .words = &kFailWords},
     {.name = "on_down", .words = &kOnDownWords},
+    {.name = "drain_ms", .range = kDrainRange},
 };
 inline constexpr ObjectRule kDefaultsRule{"defaults", kDefaultsKeys};
 
@@ -319,8 +318,6 @@ inline constexpr KeyRule kServiceKeys[] = {
     {.name = "on_down", .words = &kOnDownWords},
     {.name = "fallback"},
     {.name = "quic"},
-    {.name = "affinity", .use = KeyUse::planned},
-    {.name = "drain", .use = KeyUse::planned},
     {.name = "timeouts"},
 };
 inline constexpr ObjectRule kServiceRule{"service", kServiceKeys};

@@ -116,6 +116,7 @@ void read_defaults(const JsonNode& node, const std::string& pointer, Config& con
   fields.word("mode", config.defaults.mode);
   fields.word("fail", config.defaults.fail);
   fields.word("on_down", config.defaults.on_down);
+  fields.number("drain_ms", config.defaults.drain_ms);
   config.defaults.health = read_health(fields, findings);
   uint32_t table_size = config.defaults.table_size;
   fields.number("table_size", table_size);

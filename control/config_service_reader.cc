@@ -226,6 +226,7 @@ ServiceConfig read_service_node(const JsonNode& node, const std::string& pointer
   service.fail = defaults.fail;
   service.on_down = defaults.on_down;
   service.algorithm = defaults.algorithm;
+  service.drain_ms = defaults.drain_ms;
   ObjectReader fields(node, pointer, kServiceRule, findings);
   fields.text("name", service.name);
   read_vip(fields, service);
@@ -273,6 +274,7 @@ ServiceConfig read_vip_node(const JsonNode& node, const std::string& pointer, co
   service.fail = defaults.fail;
   service.on_down = defaults.on_down;
   service.algorithm = defaults.algorithm;
+  service.drain_ms = defaults.drain_ms;
   if (service.algorithm == Algorithm::source_hash) service.hash = HashInput::source;
   ObjectReader fields(node, pointer, kVipRule, findings);
   read_vip(fields, service);

@@ -155,6 +155,7 @@ Json write_config(const Config& config, bool with_secrets) {
                          {"mode", to_string(config.defaults.mode)},
                          {"fail", to_string(config.defaults.fail)},
                          {"on_down", to_string(config.defaults.on_down)},
+                         {"drain_ms", config.defaults.drain_ms},
                          {"timeouts", write_timeouts(config.defaults.timeouts)}};
   write_health(config.defaults.health, out["defaults"]);
   out["flow_table"] =

@@ -167,10 +167,13 @@ NetworkView Controller::network() const {
   return view;
 }
 
-HealthView Controller::health_view(const Config& config) const {
+HealthView Controller::health_view(const Config& config, const Leaving& leaving) const {
   HealthView view;
   view.drained = [this](const ServiceConfig& service, const BackendConfig& backend) {
     return drains_.is_drained({service.name, backend.address});
+  };
+  view.removed = [&leaving](const ServiceConfig& service, const BackendConfig& backend) {
+    return leaving.contains({service.name, backend.address});
   };
   view.weight_permille = [this, now_ms = monotonic_ns() / 1'000'000](const ServiceConfig& service,
                                                                      const BackendConfig& backend) {
@@ -241,7 +244,7 @@ tl::expected<void, std::string> Controller::rebuild() {
       spdlog::warn(too_long(link.name, link.mtu));
   }
   seen_ = {hops_->all(), view.links, view.vlans, view.bonds, view.own};
-  auto table = builder_.build(config_, view, monotonic_ns(), health_view(config_));
+  auto table = builder_.build(served(), view, monotonic_ns(), health_view(served(), leaving_));
   if (!table) return tl::unexpected(table.error());
   const ReplyRules replies = reply_rules_of(**table, config_.nat.table, view.own);
   auto published = engine_->publish(std::move(*table), replies);
@@ -331,7 +334,7 @@ std::vector<std::string> Controller::warnings() const {
 
 void Controller::follow_destinations() {
   std::vector<IpAddress> destinations;
-  for (const ServiceConfig& s : config_.services) {
+  for (const ServiceConfig& s : served().services) {
     for (const BackendConfig& b : s.backends) destinations.push_back(b.address);
     for (const BackendConfig& b : s.fallback) destinations.push_back(b.address);
   }
@@ -379,8 +382,17 @@ ChangeResult Controller::apply(Config wanted, const ChangeTerms& terms) {
                                 "restart xebecd with the new configuration"));
   }
   report.changed = !report.diff.empty();
+  Leaving leaving = leaving_.next(config_, wanted);
+  if (terms.at_once) {
+    for (const Leaving::Key& key : leaving.keys()) {
+      if (!leaving_.contains(key)) leaving.erase(key);
+    }
+  }
+  if (report.changed) {
+    for (std::string& sentence : ends_of_services(wanted)) report.warnings.push_back(std::move(sentence));
+  }
   if (report.changed && terms.dry_run) {
-    auto impact = find_impact(wanted);
+    auto impact = find_impact(wanted, leaving);
     if (!impact) return tl::unexpected(error(ChangeError::Kind::failed, "dry run: " + impact.error()));
     report.impact = std::move(*impact);
   }
@@ -390,10 +402,17 @@ ChangeResult Controller::apply(Config wanted, const ChangeTerms& terms) {
     return report;
   }
 
-  Config before = std::exchange(config_, wanted);
+  Config before = config_;
+  const Leaving left_before = leaving_;
+  const Drains drains_before = drains_;
+  put_in_force(std::move(wanted), std::move(leaving));
+  for (const Leaving::Key& key : left_before.keys()) {
+    if (!leaving_.contains(key)) drains_.forget(key);  // one that is back begins anew
+  }
   follow_destinations();
   if (auto r = rebuild(); !r) {
-    config_ = std::move(before);
+    put_in_force(std::move(before), left_before);
+    drains_ = drains_before;
     follow_destinations();
     (void)rebuild();
     return tl::unexpected(error(ChangeError::Kind::failed, "change not applied: " + r.error()));
@@ -408,9 +427,11 @@ ChangeResult Controller::apply(Config wanted, const ChangeTerms& terms) {
   report.generation = builder_.generation();
   commit_to_history(terms, report);
   follow_drains(terms.whole ? &standing : nullptr);
+  for (std::string& sentence : begin_leaving(left_before, terms.by))
+    report.warnings.push_back(std::move(sentence));
   note_change(terms.by, report);
   for (const auto& [key, status] : builder_.status()) {
-    if (!status.usable) {
+    if (!status.usable && !status.removed) {
       report.warnings.push_back(
           fmt::format("{}: backend {} takes no packets: {}", key.first, key.second.to_string(), status.why));
     }
@@ -515,12 +536,16 @@ ChangeResult Controller::remove_backend(const std::string& name, const IpAddress
   Config wanted = config_;
   ServiceConfig* service = find_service(wanted, name);
   if (service == nullptr) return tl::unexpected(no_service(config_, name));
+  ChangeTerms at_once = terms;
+  at_once.at_once = true;
   const auto it = find_backend(*service, address);
-  if (it == service->backends.end()) {
-    return tl::unexpected(no_backend(name, address));
+  if (it != service->backends.end()) {
+    service->backends.erase(it);
+    return apply(wanted, at_once);
   }
-  service->backends.erase(it);
-  return apply(wanted, terms);
+  if (!leaving_.contains({name, address})) return tl::unexpected(no_backend(name, address));
+  if (auto refused = refusal(terms)) return tl::unexpected(std::move(*refused));
+  return let_go({name, address});
 }
 
 BackendTotals Controller::raw_totals(uint32_t id) const {

@@ -26,6 +26,7 @@
 #include "control/event_loop.h"
 #include "control/health_monitor.h"
 #include "control/host_addresses.h"
+#include "control/leaving.h"
 #include "control/network_watch.h"
 #include "control/next_hops.h"
 #include "control/slow_start.h"
@@ -75,6 +76,7 @@ class Controller {
   ChangeResult drain_backend(const std::string& service, const IpAddress& address, Drains::Order order,
                              const ChangeTerms& terms);
   const Drains& drains() const { return drains_; }
+  const Leaving& leaving() const { return leaving_; }
 
   // ---- The life of a configuration (controller_config.cc) ----
 
@@ -119,15 +121,28 @@ class Controller {
  private:
   Controller(EventLoop& loop, Options options);
   NetworkView network() const;
-  /// `config` outlives it.
-  HealthView health_view(const Config& config) const;
+  /// Both outlive it. `config`: with those that leave.
+  HealthView health_view(const Config& config, const Leaving& leaving) const;
+  /// What tables and checks are made of: the configuration, and those that leave.
+  const Config& served() const { return leaving_.empty() ? config_ : served_; }
+  void put_in_force(Config config, Leaving leaving);
   /// Why a change may not be made on these terms now.
   std::optional<ChangeError> refusal(const ChangeTerms& terms) const;
-  tl::expected<std::vector<ServiceImpact>, std::string> find_impact(const Config& wanted) const;
+  tl::expected<std::vector<ServiceImpact>, std::string> find_impact(const Config& wanted,
+                                                                    const Leaving& leaving) const;
   void commit_to_history(const ChangeTerms& terms, ChangeReport& report);
   void wait_for_confirmation(const ChangeTerms& terms, uint64_t back_to);
   void undo_unconfirmed();
   uint64_t open_flows(const Drains::Key& key) const;
+  /// Of services that `wanted` does not have: whose connections end with them, a sentence each.
+  std::vector<std::string> ends_of_services(const Config& wanted) const;
+  /// After a change: those that `before` did not have drain from now on. A sentence about each that has connections.
+  std::vector<std::string> begin_leaving(const Leaving& before, const std::string& by);
+  /// Of one that leaves: now.
+  ChangeResult let_go(const Leaving::Key& key);
+  /// After a drain: a table without those that have left.
+  tl::expected<void, std::string> forget_leaving(const std::vector<Leaving::Key>& gone);
+  bool has_left(const Leaving::Key& key) const;
   /// After a change of `config_`. standing: AdminOrders::settle().
   void follow_drains(const std::set<AdminOrders::Key>* standing);
   void watch_drains();
@@ -178,6 +193,8 @@ class Controller {
   EventLoop::TimerId confirm_timer_ = 0;
   AdminOrders orders_;
   Drains drains_;
+  Leaving leaving_;
+  Config served_;  ///< with those that leave; of no meaning while there are none
   EventLoop::TimerId drain_timer_ = 0;
   bool settling_ = false;  ///< the unconfirmed change is being confirmed or undone
   TableBuilder builder_;

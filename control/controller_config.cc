@@ -75,7 +75,8 @@ std::optional<ChangeError> Controller::refusal(const ChangeTerms& terms) const {
                   "xebec config confirm keeps it, xebec config rollback undoes it");
 }
 
-tl::expected<std::vector<ServiceImpact>, std::string> Controller::find_impact(const Config& wanted) const {
+tl::expected<std::vector<ServiceImpact>, std::string> Controller::find_impact(const Config& wanted,
+                                                                              const Leaving& leaving) const {
   const NetworkView real = network();
   NetworkView view = real;
   const ResolvedHop assumed[] = {assumed_hop(real, false), assumed_hop(real, true)};
@@ -84,7 +85,8 @@ tl::expected<std::vector<ServiceImpact>, std::string> Controller::find_impact(co
     return hop != nullptr ? hop : &assumed[address.is_v4() ? 1 : 0];
   };
   TableBuilder trial = builder_;  // with the ids and arrays of now, and nobody sees what it makes of them
-  const auto table = trial.build(wanted, view, monotonic_ns(), health_view(wanted));
+  const Config all = leaving.with(wanted);
+  const auto table = trial.build(all, view, monotonic_ns(), health_view(all, leaving));
   if (!table) return tl::unexpected(table.error());
   return impact_of(engine_->table(), **table,
                    [this](uint32_t id) { return uint64_t{engine_->flows(id).flows}; });

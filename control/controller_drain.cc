@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Backends that are taken out of work and put back while connections run.
 #include <algorithm>
+#include <map>
 
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
@@ -12,6 +13,23 @@ namespace {
 
 // A drain of many thousand flows is looked at as soon as a person would; counting is one addition a worker.
 constexpr std::chrono::milliseconds kDrainInterval{200};
+
+std::string flows_text(uint64_t flows) {
+  return fmt::format("{} open connection{}", flows, flows == 1 ? "" : "s");
+}
+
+/// "60 s", "0.5 s"
+std::string seconds_text(uint32_t ms) {
+  return fmt::format("{:g} s", ms / 1000.0);
+}
+
+/// Of what is no change of the configuration.
+ChangeReport still_at(uint64_t generation, uint64_t config_generation) {
+  ChangeReport report;
+  report.generation = generation;
+  report.config_generation = config_generation;
+  return report;
+}
 
 }  // namespace
 
@@ -26,6 +44,11 @@ ChangeResult Controller::drain_backend(const std::string& name, const IpAddress&
                                        const ChangeTerms& terms) {
   const Drains::Key key{name, address};
   order.by = terms.by;
+  if (leaving_.contains(key)) {  // by another deadline
+    if (auto refused = refusal(terms)) return tl::unexpected(std::move(*refused));
+    drains_.order(key, order, open_flows(key), std::chrono::steady_clock::now());
+    return still_at(builder_.generation(), history_.generation());
+  }
   const bool at_once = order.then_remove && open_flows(key) == 0;
   if (at_once) return remove_backend(name, address, terms);
   ChangeResult result = set_backend(name, address, {{"admin", "drain"}}, terms);
@@ -40,9 +63,85 @@ ChangeResult Controller::drain_backend(const std::string& name, const IpAddress&
   return result;
 }
 
+std::vector<std::string> Controller::ends_of_services(const Config& wanted) const {
+  std::map<std::string, uint64_t> open;
+  for (const auto& [key, status] : builder_.status()) open[key.first] += engine_->flows(status.id).open;
+  for (const ServiceConfig& service : wanted.services) open.erase(service.name);
+  std::vector<std::string> sentences;
+  for (const auto& [name, flows] : open) {
+    if (flows == 0) continue;
+    sentences.push_back(
+        fmt::format("{}: the service is removed, and its {} with it", name,
+                    flows == 1 ? std::string("open connection ends") : flows_text(flows) + " end"));
+  }
+  return sentences;
+}
+
+std::vector<std::string> Controller::begin_leaving(const Leaving& before, const std::string& by) {
+  const auto now = std::chrono::steady_clock::now();
+  std::vector<std::string> sentences;
+  for (const ServiceConfig& service : config_.services) {
+    for (const BackendConfig& backend : leaving_.of(service.name)) {
+      const Drains::Key key{service.name, backend.address};
+      if (before.contains(key)) continue;
+      // One that was in drain before keeps its deadline, if that comes earlier.
+      std::chrono::milliseconds left(service.drain_ms);
+      if (const Drain* drain = drains_.find(key); drain != nullptr && drain->deadline)
+        left = std::min(left, std::chrono::ceil<std::chrono::milliseconds>(*drain->deadline - now));
+      const uint64_t flows = open_flows(key);
+      drains_.order(
+          key, {.deadline = std::max(left, std::chrono::milliseconds(0)), .then_remove = false, .by = by},
+          flows, now);
+      const std::string sentence =
+          fmt::format("{}: backend {} is removed and drains: {}, {} at most", service.name,
+                      backend.address.to_string(), flows_text(flows), seconds_text(service.drain_ms));
+      spdlog::info("{}", sentence);
+      if (flows != 0) sentences.push_back(sentence);
+    }
+  }
+  return sentences;
+}
+
+/// Drained, or nothing that is remembered goes there. A moment after its last new flow: workers have taken the new table by then.
+bool Controller::has_left(const Leaving::Key& key) const {
+  if (drains_.is_drained(key)) return true;
+  const Drain* drain = drains_.find(key);
+  const auto status = builder_.status().find(key);
+  if (drain == nullptr || status == builder_.status().end()) return true;
+  return std::chrono::steady_clock::now() - drain->since >= kDrainInterval &&
+         engine_->flows(status->second.id).flows == 0;
+}
+
+tl::expected<void, std::string> Controller::forget_leaving(const std::vector<Leaving::Key>& gone) {
+  Leaving leaving = leaving_;
+  for (const Leaving::Key& key : gone) {
+    leaving.erase(key);
+    spdlog::info("backend {} of {}: has left", key.second.to_string(), key.first);
+  }
+  put_in_force(std::move(config_), std::move(leaving));
+  follow_drains(nullptr);
+  follow_destinations();
+  follow_checks();
+  return rebuild();
+}
+
+ChangeResult Controller::let_go(const Leaving::Key& key) {
+  if (auto r = forget_leaving({key}); !r)
+    return tl::unexpected(ChangeError{ChangeError::Kind::failed, "change not applied: " + r.error(), {}, {}});
+  ChangeReport report = still_at(builder_.generation(), history_.generation());
+  report.changed = true;
+  return report;
+}
+
+void Controller::put_in_force(Config config, Leaving leaving) {
+  config_ = std::move(config);
+  leaving_ = std::move(leaving);
+  served_ = leaving_.empty() ? Config{} : leaving_.with(config_);
+}
+
 void Controller::follow_drains(const std::set<AdminOrders::Key>* standing) {
   orders_.settle(config_, standing);
-  drains_.follow(config_, std::chrono::steady_clock::now());
+  drains_.follow(served(), std::chrono::steady_clock::now());
   watch_drains();
 }
 
@@ -64,8 +163,12 @@ void Controller::look_at_drains() {
         drain.flows == 0 ? "" : fmt::format(", {} flows were let go at the deadline", drain.flows);
     spdlog::info("backend {} of {}: drained{}", key.second.to_string(), key.first, rest);
   }
-  if (!done.empty()) {
-    if (auto r = rebuild(); !r) spdlog::error("table not updated after a drain: {}", r.error());
+  std::vector<Leaving::Key> gone;
+  for (const Leaving::Key& key : leaving_.keys()) {
+    if (has_left(key)) gone.push_back(key);
+  }
+  if (!done.empty() || !gone.empty()) {
+    if (auto r = forget_leaving(gone); !r) spdlog::error("table not updated after a drain: {}", r.error());
   }
   for (const Drains::Key& key : drains_.to_remove()) {
     // While another change waits to be confirmed it is refused, and tried again.

@@ -54,13 +54,13 @@ void Controller::note_table(const std::map<std::pair<std::string, IpAddress>, Ba
                     status.usable ? "usable" : "not usable: " + status.why),
         {{"service", key.first}, {"backend", backend}, {"usable", status.usable}, {"why", status.why}});
   }
-  std::size_t usable = 0;
-  for (const auto& [key, status] : builder_.status()) usable += status.usable ? 1 : 0;
-  event_log_.add(
-      "table",
-      fmt::format("table {} published: {} services, {} of {} backends usable", builder_.generation(),
-                  config_.services.size(), usable, builder_.status().size()),
-      {{"generation", builder_.generation()}, {"services", config_.services.size()}, {"usable", usable}});
+  const TableBuilder::Tally tally = builder_.tally();
+  event_log_.add("table",
+                 fmt::format("table {} published: {} services, {} of {} backends usable",
+                             builder_.generation(), config_.services.size(), tally.usable, tally.backends),
+                 {{"generation", builder_.generation()},
+                  {"services", config_.services.size()},
+                  {"usable", tally.usable}});
 }
 
 }  // namespace xebec

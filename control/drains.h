@@ -50,6 +50,8 @@ class Drains {
   void order(const Key& key, const Order& order, uint64_t flows, Time now);
   /// Exactly the backends whose `admin` says so are in drain: begins what is new, forgets what is not.
   void follow(const Config& config, Time now);
+  /// Nothing is known of it any more: should it be in drain, it begins anew.
+  void forget(const Key& key) { drains_.erase(key); }
   /// Looks at the flows. Returns those that are drained from now on.
   std::vector<Key> observe(const std::function<uint64_t(const Key&)>& open_flows, Time now);
 

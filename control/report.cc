@@ -3,6 +3,8 @@
 
 #include <unistd.h>
 
+#include <cmath>
+
 #include <fmt/format.h>
 
 #include "control/report_drain.h"
@@ -157,6 +159,13 @@ Json report_service(const Controller& controller, const ServiceConfig& service) 
     flows.flows += now.flows;
     flows.open += now.open;
   }
+  for (const BackendConfig& b : controller.leaving().of(service.name)) {
+    const auto it = controller.builder().status().find({service.name, b.address});
+    if (it == controller.builder().status().end()) continue;
+    const FlowCount now = controller.engine().flows(it->second.id);
+    flows.flows += now.flows;
+    flows.open += now.open;
+  }
   const Service* s = in_table(controller, service.name);
   return {{"name", service.name},
           {"vip", service.match().vip.to_string()},
@@ -188,6 +197,7 @@ Json report_backends(const Controller& controller, const ServiceConfig& service)
   Json rows = Json::array();
   std::vector<BackendConfig> all = service.backends;
   all.insert(all.end(), service.fallback.begin(), service.fallback.end());
+  for (BackendConfig& leaving : controller.leaving().of(service.name)) all.push_back(std::move(leaving));
   for (const BackendConfig& b : all) {
     const auto it = controller.builder().status().find({service.name, b.address});
     const BackendStatus status = it != controller.builder().status().end() ? it->second : BackendStatus{};
@@ -216,6 +226,7 @@ Json report_backends(const Controller& controller, const ServiceConfig& service)
                     {"health", report_health_of(controller, service, b)},
                     {"drain", report_drain(controller, service.name, b.address)},
                     {"fallback", status.fallback},
+                    {"removed", status.removed},
                     {"discovered", b.discovered},
                     {"share", status.share},
                     {"next_hop", hop},
@@ -314,8 +325,8 @@ Json report_workers(const Controller& controller) {
 
 Json report_status(const Controller& controller) {
   const auto problems = controller.problems();
-  std::size_t usable = 0, degraded = 0;
-  for (const auto& [key, status] : controller.builder().status()) usable += status.usable ? 1 : 0;
+  std::size_t degraded = 0;
+  const TableBuilder::Tally tally = controller.builder().tally();
   for (const ServiceConfig& s : controller.config().services) {
     for (const BackendConfig& b : s.backends) {
       const auto it = controller.builder().status().find({s.name, b.address});
@@ -340,7 +351,7 @@ Json report_status(const Controller& controller) {
           {"interfaces", interfaces},
           {"workers", controller.engine().workers().size()},
           {"services", {{"total", controller.config().services.size()}, {"degraded", degraded}}},
-          {"backends", {{"total", controller.builder().status().size()}, {"usable", usable}}},
+          {"backends", {{"total", tally.backends}, {"usable", tally.usable}}},
           {"packets", report_packets(controller)}};
 }
 

@@ -16,11 +16,10 @@ constexpr EventLoop::Clock::duration kStatusPeriod = std::chrono::seconds(2);
 
 std::string status_line(const Controller& controller) {
   const std::vector<std::string> problems = controller.problems();
-  std::size_t usable = 0;
-  for (const auto& [key, status] : controller.builder().status()) usable += status.usable ? 1 : 0;
+  const TableBuilder::Tally tally = controller.builder().tally();
   const std::size_t services = controller.config().services.size();
   std::string line = fmt::format("{} service{}, {} of {} backends usable", services, services == 1 ? "" : "s",
-                                 usable, controller.builder().status().size());
+                                 tally.usable, tally.backends);
   if (problems.empty()) return "healthy: " + line;
   line += fmt::format("; {}", problems.front());
   if (problems.size() > 1) line += fmt::format(" and {} more (xebec status)", problems.size() - 1);

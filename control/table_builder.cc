@@ -87,10 +87,10 @@ tl::expected<std::unique_ptr<const Table>, std::string> TableBuilder::build(cons
   timeout_classes_.assign(config.defaults.timeouts, timeouts);
   parts.timeouts = timeout_classes_.all();
 
+  const Drafting drafting{config, network, health, parts, status};
   std::vector<Draft> drafts;
   for (const ServiceConfig& service : config.services) {
-    drafts.push_back(
-        draft({config, network, health, parts, status}, service, static_cast<uint32_t>(drafts.size())));
+    drafts.push_back(draft(drafting, service, static_cast<uint32_t>(drafts.size())));
   }
   build_lookups(config, drafts);
 
@@ -98,7 +98,7 @@ tl::expected<std::unique_ptr<const Table>, std::string> TableBuilder::build(cons
     const ServiceConfig& service = config.services[i];
     Service& s = drafts[i].service;
     Cached& cached = lookups_[service.name];
-    if (!drafts[i].may_keep() || !keep_replaced_backends(service, s, parts, kept)) {
+    if (!drafts[i].may_keep() || !keep_replaced_backends(drafting, service, s, kept)) {
       if (drafts[i].may_keep()) build_lookup(service, drafts[i].weighted, cached);
       s.lookup = cached.lookup;
       cached.entries.clear();
@@ -126,6 +126,16 @@ tl::expected<std::unique_ptr<const Table>, std::string> TableBuilder::build(cons
   return table;
 }
 
+TableBuilder::Tally TableBuilder::tally() const {
+  Tally tally;
+  for (const auto& [key, status] : status_) {
+    if (status.removed) continue;
+    ++tally.backends;
+    tally.usable += status.usable ? 1 : 0;
+  }
+  return tally;
+}
+
 /// Resolves one backend into the table's parts and its status.
 BackendStatus& TableBuilder::place(const Drafting& all, const ServiceConfig& service,
                                    const BackendConfig& backend, uint32_t index) {
@@ -134,6 +144,7 @@ BackendStatus& TableBuilder::place(const Drafting& all, const ServiceConfig& ser
   Backend b = resolve(all.config, service, backend, all.network, st.id, st.why);
   b.service = index;
   st.asking = !b.usable && backend.admin == Admin::ready && is_asking(all.network.find_hop(backend.address));
+  st.removed = all.health.removed && all.health.removed(service, backend);
   st.by_intent = !b.usable && backend.admin != Admin::ready;
   if (b.usable && backend.admin == Admin::drain && all.health.drained &&
       all.health.drained(service, backend)) {
@@ -144,6 +155,7 @@ BackendStatus& TableBuilder::place(const Drafting& all, const ServiceConfig& ser
   if (b.usable && all.health.why_down) {
     st.why = all.health.why_down(service, backend);
     st.down = !st.why.empty();
+    st.by_intent = st.down && st.removed;
     b.usable = !st.down;
     b.keeps_connections = st.down && service.on_down == OnDown::keep;
   }
@@ -404,14 +416,15 @@ void TableBuilder::build_lookups(const Config& config, const std::vector<Draft>&
 /// Every backend of a service was replaced by ones whose neighbours are being asked: until the first answers, or all have
 /// failed, packets go on to the old ones. Without that, a reload would drop what comes in those milliseconds. False if there
 /// are none to keep, or the configuration still has one of them and says something else of it.
-bool TableBuilder::keep_replaced_backends(const ServiceConfig& config, Service& service, TableParts& parts,
+bool TableBuilder::keep_replaced_backends(const Drafting& all, const ServiceConfig& config, Service& service,
                                           std::set<uint32_t>& kept) const {
+  TableParts& parts = all.parts;
   const auto it = lookups_.find(config.name);
   if (it == lookups_.end() || it->second.entries.empty() || it->second.size != config.table_size)
     return false;
   for (const auto& [id, entry] : it->second.entries) {
     for (const BackendConfig& b : config.backends) {
-      if (b.address == entry.address) return false;
+      if (b.address == entry.address && !all.status.at({config.name, b.address}).removed) return false;
     }
   }
   service.lookup = it->second.lookup;

@@ -63,6 +63,8 @@ struct HealthView {
   std::function<std::string(const ServiceConfig&, const BackendConfig&)> why_down;
   /// Of one in drain: nothing is to go there any more. Null: that is so of none.
   std::function<bool(const ServiceConfig&, const BackendConfig&)> drained;
+  /// The configuration that was asked for does not have it any more (control/leaving.h). Null: that is so of none.
+  std::function<bool(const ServiceConfig&, const BackendConfig&)> removed;
   /// How much of its weight it has now, in permille from 1 to 1000 (control/slow_start.h). Null: all of it.
   std::function<uint32_t(const ServiceConfig&, const BackendConfig&)> weight_permille;
 };
@@ -77,6 +79,7 @@ struct BackendStatus {
   bool down = false;       ///< its health says so
   bool open = false;       ///< and it takes packets all the same, since none of its service is up
   bool fallback = false;   ///< it is its service's fallback
+  bool removed = false;    ///< it is not configured any more, and has connections yet
   bool stands_in = false;  ///< and takes new flows at present
   bool taking = false;     ///< new flows go to it
   uint32_t weight_permille = 1000;  ///< of its weight, if they do: less while it starts slowly
@@ -99,6 +102,12 @@ class TableBuilder {
 
   /// Of the last table built: by (service name, address).
   const std::map<std::pair<std::string, IpAddress>, BackendStatus>& status() const { return status_; }
+  struct Tally {
+    std::size_t backends = 0;
+    std::size_t usable = 0;
+  };
+  /// Of those that are configured, in the last table.
+  Tally tally() const;
   uint64_t generation() const { return generation_; }
   const HashSecret& secret() const { return secret_; }
 
@@ -153,7 +162,7 @@ class TableBuilder {
   void build_lookup(const ServiceConfig& service, const std::vector<MaglevBackend>& backends,
                     Cached& cached) const;
   void build_lookups(const Config& config, const std::vector<Draft>& drafts);
-  bool keep_replaced_backends(const ServiceConfig& config, Service& service, TableParts& parts,
+  bool keep_replaced_backends(const Drafting& all, const ServiceConfig& config, Service& service,
                               std::set<uint32_t>& kept) const;
   static void set_turns(Service& service, Cached& cached);
   void remember_previous(Service& service, uint64_t now_ns);

@@ -87,7 +87,7 @@ Row backend_row(const CliJson& now) {
   const std::string percent = share.is_number() ? fmt::format("{:.1f}%", share.get<double>() * 100) : "-";
   return {{text(now, "service"),
            text(now, "address"),
-           text(now, "admin"),
+           value_at(now, "removed") == true ? Cell{"removed", "removed"} : text(now, "admin"),
            text(now, "health/state"),
            text(now, "usable"),
            {percent, share.dump()},

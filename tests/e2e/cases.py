@@ -14,7 +14,7 @@ CASES = {}
 SANITIZED = {
     "removal_moves_only_what_it_must_ipv4", "reload_under_load_fails_nothing_on_2_queues", "rejected_reload_changes_nothing",
     "services_come_and_go_by_the_tool", "reload_that_replaces_every_backend_drops_nothing",
-    "bodies_too_deep_or_with_a_key_twice_are_refused", "drains_under_load_to_zero_without_a_reset", "configuration_is_undone_unless_confirmed", "flows_are_listed_counted_and_flushed", "explains_where_flows_really_go",
+    "bodies_too_deep_or_with_a_key_twice_are_refused", "drains_under_load_to_zero_without_a_reset", "backends_that_a_reload_leaves_out_keep_their_connections", "configuration_is_undone_unless_confirmed", "flows_are_listed_counted_and_flushed", "explains_where_flows_really_go",
     "balances_dsr_l2_on_1_queues_by_generic_xdp", "balances_dsr_l2_on_2_queues_adaptive", "balances_ipip_ipv4_in_ipv6",
     "balances_ipip_ipv6_in_ipv4", "balances_gre_over_ipv4", "balances_gue_over_ipv6", "balances_vxlan_over_ipv6",
     "works_behind_a_router_with_gro_ipip", "fragments_meet_over_two_queues_dsr_l2", "datagrams_too_big_for_the_tunnel_arrive_in_pieces",

@@ -64,6 +64,58 @@ def drain_lets_go_at_its_deadline_and_delete_drains_first(env):
 
 
 @case()
+def backends_that_a_reload_leaves_out_keep_their_connections(env):
+    """For drain_ms, with no request failed; back in the file they have never been away; a service that is gone ends its own."""
+    with env.lab(queues=2) as lab:
+        peers.serve(lab)
+        with env.daemon(lab) as daemon:
+            def write(backends, drain_ms=60000, families=(4, 6)):
+                settings = config(lab, backends=backends, families=families)
+                settings["defaults"] = {"drain_ms": drain_ms}
+                daemon.write(settings)
+
+            first, second = lab.backends[:2]
+            load = peers.http_load(lab, 4, concurrency=4)
+            kept = peers.keep(lab, VIP[4], connections=40, interval_ms=20)
+            before = kept.report()
+            held = sum(c["backend"] == first.role for c in before)
+            expect(held >= 3, f"the backend to leave holds {held} connections, too few to tell")
+            write(lab.backends[1:])
+            tried = {i["service"]: i for i in daemon.ask("config", "diff", daemon.file)["impact"]}["web4"]
+            expect(tried["flows_moved"] == 0 and tried["flows_draining"] >= held, f"what it would do: {tried}")
+            daemon.reload()
+            row = row_of(daemon, "web4", first.address[4])
+            expect(row["removed"] and row["drain"]["flows"] >= held and row["drain"]["remaining_ms"] > 50000 and row["share"] == 0,
+                   f"what is told of it: {row}")
+            others = peers.http(lab, 4, 150)
+            expect_served(others, lab.backends[1:], "new connections", slack=0.2)
+            expect_equal([c for c in kept.report() if c["error"] or c["moved"]], [], "connections broken by the reload")
+
+            write(lab.backends)
+            daemon.reload()
+            row = row_of(daemon, "web4", first.address[4])
+            expect(not row["removed"] and row["drain"] is None and row["share"] > 0.2, f"it is back: {row}")
+            expect_equal([c for c in kept.report() if c["error"] or c["moved"]], [], "connections broken by the way back")
+            report = load.stop()
+            expect_equal((report["failed"], report["errors"]), (0, {}), "requests that failed beside it")
+
+            write(lab.backends[1:], drain_ms=600)
+            daemon.reload()
+            wait_until(lambda: row_of(daemon, "web4", first.address[4]) is None, "it to have left at its deadline")
+            for old, new in zip(before, kept.report()):
+                expect((new["error"] is not None) == (old["backend"] == first.role), lambda o=old, n=new: f"was {o}, is {n}")
+            write(lab.backends[2:])
+            daemon.reload()
+            expect(row_of(daemon, "web4", second.address[4])["removed"], "the second leaves")
+            daemon.ask("backend", "delete", "web4", second.address[4], "--now")
+            expect_equal(row_of(daemon, "web4", second.address[4]), None, "one that leaves, let go at once")
+
+            write(lab.backends[2:], families=(6,))
+            told = daemon.ask("config", "apply", daemon.file)["warnings"]
+            expect(any("web4: the service is removed" in w and "end with it" in w for w in told), f"nothing is said of the connections: {told}")
+
+
+@case()
 def flows_are_listed_counted_and_flushed(env):
     with env.lab(queues=2) as lab:
         peers.serve(lab)
@@ -109,7 +161,7 @@ def configuration_is_undone_unless_confirmed(env):
 
             # Undone by itself, and neither a reload nor another client's change comes between.
             daemon.ask("config", "apply", path, "--confirm-within", "1500ms")
-            expect_equal(len(daemon.ask("service", "show", "web4")["backend_list"]), 3, "backends meanwhile")
+            wait_until(lambda: len(daemon.ask("service", "show", "web4")["backend_list"]) == 3, "the one left out to be gone")
             daemon.signal(signal.SIGHUP)
             done = daemon.cli("backend", "set", "web4", lab.backends[0].address[4], "weight=7", check=False)
             expect_equal(done.returncode, 6, f"exit code of a change beside it ({done.stderr})")

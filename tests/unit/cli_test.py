@@ -541,14 +541,14 @@ class CliTest(unittest.TestCase):
 
     def test_a_dry_run_tells_what_would_move(self):
         file = self.path("good.json", self.GOOD)
-        impact = [{"service": "web", "array_moved": 0.2505, "live_flows": 123456, "flows_moved": 30000}]
+        impact = [{"service": "web", "array_moved": 0.2505, "live_flows": 123456, "flows_moved": 30000, "flows_draining": 400}]
         self.daemon.answer("PUT", "/v1/config?dry_run=1", change(
             [{"op": "remove", "path": "services/web/backends/10.0.1.11", "from": {}, "to": None}], dry_run=True, impact=impact))
         self.expect(["config", "diff", file], 0, lines("""
             - services/web/backends/10.0.1.11
 
-            SERVICE  ARRAY MOVED  LIVE FLOWS  FLOWS MOVED
-            web          25.05 %        123k        30000
+            SERVICE  ARRAY MOVED  LIVE FLOWS  FLOWS MOVED  FLOWS DRAINING
+            web          25.05 %        123k        30000             400
             """), "1 change would be made; nothing was changed (generation 18)\n")
 
     def test_config_rollback_asks_for_what_it_has_seen(self):

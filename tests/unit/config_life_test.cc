@@ -259,6 +259,17 @@ TEST_F(Impact, IsNoneOfWhatStays) {
   EXPECT_TRUE(of(config_of(4), config_of(4)).empty());
 }
 
+TEST_F(Impact, OfABackendThatDrainsIsItsShareAndFlowsThatStay) {
+  Config to = config_of(4);
+  to.services[0].backends[3].admin = Admin::drain;
+  const auto impact = of(config_of(4), to);
+  ASSERT_EQ(impact.size(), 1u);
+  EXPECT_GE(impact[0].array_moved, 0.25);
+  EXPECT_EQ(impact[0].flows_moved, 0u);
+  EXPECT_EQ(impact[0].flows_draining, 10u);
+  EXPECT_TRUE(of(to, to).empty()) << "it drains already";
+}
+
 TEST_F(Impact, OfARemovedBackendIsItsShareAndItsFlows) {
   const auto impact = of(config_of(4), config_of(3));
   ASSERT_EQ(impact.size(), 1u);
@@ -292,8 +303,8 @@ TEST_F(Impact, OfAServiceThatGoesIsAllAndOneThatComesIsAllOfNothing) {
   other.services[0].name = "new";
   const auto impact = of(config_of(4), other);
   ASSERT_EQ(impact.size(), 2u);
-  EXPECT_EQ(impact[0], (ServiceImpact{"web", 1, 40, 40}));
-  EXPECT_EQ(impact[1], (ServiceImpact{"new", 1, 0, 0}));
+  EXPECT_EQ(impact[0], (ServiceImpact{"web", 1, 40, 40, 0}));
+  EXPECT_EQ(impact[1], (ServiceImpact{"new", 1, 0, 0, 0}));
 }
 
 TEST(Author, HasANameAsLongAsTheProcessLives) {

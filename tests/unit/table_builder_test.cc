@@ -229,6 +229,34 @@ TEST_F(TableBuilderTest, KeepsReplacedBackendsUntilTheFirstNewOneIsReachable) {
   for (const uint32_t id : old) EXPECT_FALSE(last_->backends()[id].usable);
 }
 
+TEST_F(TableBuilderTest, KeepsReplacedBackendsThatLeaveUntilTheFirstNewOneIsReachable) {
+  build();
+  for (BackendConfig& b : config_.services[0].backends) b.admin = Admin::drain;
+  health_.removed = [](const ServiceConfig&, const BackendConfig& b) { return b.admin == Admin::drain; };
+  add_backend(5);
+  hops_[backend(5)].state = ResolvedHop::State::resolving;
+  build();
+  EXPECT_EQ(picked().size(), 4u) << "new flows go to those of before as long as nobody else can have them";
+  EXPECT_TRUE(status(1).removed);
+  EXPECT_EQ(builder_.tally().backends, 1u);
+  hops_[backend(5)].state = ResolvedHop::State::reachable;
+  build();
+  EXPECT_EQ(picked(), std::set<uint32_t>{status(5).id});
+  EXPECT_TRUE(last_->backends()[status(1).id].usable) << "their flows go on";
+  EXPECT_EQ(builder_.tally().usable, 1u);
+}
+
+TEST_F(TableBuilderTest, CallsItNoFaultWhenABackendThatLeavesGoesDown) {
+  config_.services[0].backends[0].admin = Admin::drain;
+  health_.removed = [](const ServiceConfig&, const BackendConfig& b) { return b.admin == Admin::drain; };
+  health_.why_down = [](const ServiceConfig&, const BackendConfig& b) -> std::string {
+    return b.admin == Admin::drain ? "down: gone" : "";
+  };
+  build();
+  EXPECT_TRUE(status(1).down);
+  EXPECT_TRUE(status(1).by_intent);
+}
+
 TEST_F(TableBuilderTest, LetsReplacedBackendsGoWhenTheNewOnesDoNotAnswer) {
   build();
   config_.services[0].backends.clear();
