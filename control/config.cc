@@ -123,6 +123,9 @@ std::string_view to_string(HealthType type) {
 std::string_view to_string(Health health) {
   return name_in(kHealthWords, health);
 }
+std::string_view to_string(HealthTo to) {
+  return name_in(kHealthToWords, to);
+}
 std::string_view to_string(HttpMethod method) {
   return name_in(kHttpMethodWords, method);
 }

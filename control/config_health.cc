@@ -210,7 +210,7 @@ HealthConfig read_health(ObjectReader& parent, Findings& findings) {
   number(fields, "fall", h.fall);
   number(fields, "jitter_percent", h.jitter_percent);
   word(fields, "initial", h.initial);
-  fields.check_word("to");
+  word(fields, "to", h.to);
   number(fields, "port", h.port);
   text(fields, "path", h.path);
   text(fields, "host", h.host);
@@ -244,6 +244,7 @@ void write_health(const HealthConfig& h, Json& parent) {
   if (h.fall) out["fall"] = *h.fall;
   if (h.jitter_percent) out["jitter_percent"] = *h.jitter_percent;
   if (h.initial) out["initial"] = to_string(*h.initial);
+  if (h.to) out["to"] = to_string(*h.to);
   if (h.port) out["port"] = *h.port;
   if (h.path) out["path"] = *h.path;
   if (h.host) out["host"] = *h.host;
@@ -286,6 +287,17 @@ void check_health(const HealthConfig& written, const HealthConfig& in_force, boo
     sink.report_at(at + "/" + own.key, fmt::format("means nothing to a check of type {}, only to {}",
                                                    to_string(all.type), names_of(own.types)));
   }
+  if (written.to == HealthTo::vip && !can_ask_vip(all.type)) {
+    sink.report_at(
+        at + "/to",
+        fmt::format("vip is asked by single packets, which is not enough for {}: take type tcp, udp, icmp "
+                    "or dns, or ask the backend",
+                    to_string(all.type)));
+  }
+  if (all.to == HealthTo::vip && all.type == HealthType::udp && !all.expect)
+    sink.report_at(at + "/to",
+                   "a backend without the VIP is silent, too: a check of type udp to vip needs \"expect\" "
+                   "(\"\": any answer)");
   if (all.timeout_ms > all.interval_ms) {
     sink.report_at(at + (written.timeout_ms ? "/timeout_ms" : "/interval_ms"),
                    fmt::format("a timeout of {} ms is longer than the interval, {} ms: checks would overlap",
@@ -297,6 +309,14 @@ void check_health(const HealthConfig& written, const HealthConfig& in_force, boo
     sink.report_at(at + "/method", "HEAD is answered without a body, and \"expect_body\" wants one");
   if (!port_known && all.port == 0 && all.type != HealthType::icmp)
     sink.report_at(at + "/port", "missing: the service takes any port, so the check has to say which");
+}
+
+void check_to(const HealthConfig& written, bool translates, const std::string& parent,
+              const ValidationSink& sink) {
+  if (written.to != HealthTo::vip || !translates) return;
+  sink.report_at(
+      parent + "/health/to",
+      "modes dnat and nat send to the backend's own address, as its checks do: there is no VIP to ask");
 }
 
 void check_passive(const HealthConfig& written, bool translates, const std::string& parent,

@@ -21,6 +21,9 @@ void check_health(const HealthConfig& written, const HealthConfig& in_force, boo
                   const std::string& at, const ValidationSink& sink);
 /// That passive health was written only where replies come through here. `translates`: by TCP connections.
 void check_passive(const HealthConfig& written, bool translates, const std::string& at, const ValidationSink& sink);
+/// That the VIP is asked only where backends have it.
+void check_to(const HealthConfig& written, bool translates, const std::string& at,
+              const ValidationSink& sink);
 /// Those of what stands under "defaults", which may be incomplete.
 void check_health_defaults(const HealthConfig& defaults, const ValidationSink& sink);
 

@@ -114,9 +114,8 @@ inline constexpr Word kHealthWordList[] = {word("unknown", Health::unknown), wor
                                            word("down", Health::down)};
 inline constexpr Words kHealthWords{"initial", kHealthWordList};
 
-inline constexpr Word kHealthToWordList[] = {{"backend", 0}};
-inline constexpr std::string_view kPlannedHealthTo[] = {"vip"};
-inline constexpr Words kHealthToWords{"to", kHealthToWordList, kPlannedHealthTo};
+inline constexpr Word kHealthToWordList[] = {word("backend", HealthTo::backend), word("vip", HealthTo::vip)};
+inline constexpr Words kHealthToWords{"to", kHealthToWordList};
 
 inline constexpr Word kHttpMethodWordList[] = {word("GET", HttpMethod::get), word("HEAD", HttpMethod::head),
                                                word("OPTIONS", HttpMethod::options)};

@@ -405,6 +405,8 @@ void check_health_of_services(const Config& config, const ValidationSink& sink) 
                    sink);
       if (modes_known && sink.usable(where + "/mode"))
         check_passive(backend.health, translates(backend), where, sink);
+      if (modes_known && sink.usable(where + "/mode"))
+        check_to(backend.health, is_nat(backend.mode.value_or(service.mode)), where, sink);
     };
     for (std::size_t k = 0; k < service.backends.size(); ++k)
       check_one(service.backends[k], pointer_to(at + "/backends", k));

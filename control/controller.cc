@@ -118,15 +118,17 @@ tl::expected<std::unique_ptr<Controller>, StartError> Controller::start(EventLoo
   self->follow_channels();
   self->look_after_queues();
   self->curl_ = std::make_unique<CurlLoop>(loop);
+  self->vip_prober_ = std::make_unique<VipProber>(
+      loop, [c = self.get()](const HealthCheck& check) { return c->way_to_vip(check); });
   self->health_ = std::make_unique<HealthMonitor>(
-      loop, make_probe_starter(loop, *self->curl_), [c = self.get()] { c->on_health_change(); },
-      std::random_device()());
+      loop, make_probe_starter(loop, *self->curl_, self->vip_prober_.get()),
+      [c = self.get()] { c->on_health_change(); }, std::random_device()());
   self->health_->on_transition(
       [c = self.get()](const HealthEntry& entry, const HealthTransition& t) { c->note_health(entry, t); });
   self->follow_destinations();
   self->follow_drains(nullptr);
   if (auto r = self->rebuild(); !r) return tl::unexpected(StartError{1, r.error(), {}});
-  self->health_->follow(checks_of(self->config_));
+  self->follow_checks();
   self->look_at_openings();  // from now on they count
   self->discovery_ = std::make_unique<Discovery>(
       loop, make_dns_ask(loop), [c = self.get()](const std::string& service, const std::vector<DiscoveredBackend>& found) {
@@ -417,7 +419,7 @@ ChangeResult Controller::apply(Config wanted, const ChangeTerms& terms) {
     (void)rebuild();
     return tl::unexpected(error(ChangeError::Kind::failed, "change not applied: " + r.error()));
   }
-  health_->follow(checks_of(config_));
+  follow_checks();
   look_at_openings();
   discovery_->follow(config_);
   std::erase_if(refused_answers_, [this](const auto& entry) {

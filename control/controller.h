@@ -31,6 +31,7 @@
 #include "control/next_hops.h"
 #include "control/slow_start.h"
 #include "control/table_builder.h"
+#include "control/vip_prober.h"
 #include "control/worker_balance.h"
 #include "control/xdp_features.h"
 
@@ -203,7 +204,8 @@ class Controller {
   std::unique_ptr<Engine> engine_;
   std::unique_ptr<Captures> captures_;  // at the engine's workers
   std::unique_ptr<CurlLoop> curl_;
-  std::unique_ptr<HealthMonitor> health_;  // its probes use curl_
+  std::unique_ptr<VipProber> vip_prober_;
+  std::unique_ptr<HealthMonitor> health_;  // its probes use both
   std::unique_ptr<Discovery> discovery_;
   std::map<std::string, std::string> refused_answers_;  ///< of DNS: by service, why they changed nothing
   std::map<uint32_t, std::pair<std::pair<std::string, IpAddress>, BackendTotals>>

@@ -2,7 +2,6 @@
 #include "control/doctor.h"
 
 #include <arpa/inet.h>
-#include <linux/filter.h>
 #include <linux/if_ether.h>
 #include <linux/if_packet.h>
 #include <poll.h>
@@ -20,6 +19,9 @@
 
 #include <fmt/format.h>
 
+#include "control/classic_bpf.h"
+#include "control/probe_frames.h"
+
 namespace xebec {
 namespace {
 
@@ -31,30 +33,19 @@ constexpr auto kPatience = 1000ms;
 constexpr std::size_t kReports = 8;
 constexpr int kFramesPerTurn = 256;
 
-constexpr sock_filter load(int size, int at) {
-  return {static_cast<uint16_t>(BPF_LD | BPF_ABS | size), 0, 0, static_cast<uint32_t>(at)};
-}
-/// Goes on so many instructions further, by whether the loaded value is this.
-constexpr sock_filter equal(uint32_t value, uint8_t if_so, uint8_t if_not) {
-  return {static_cast<uint16_t>(BPF_JMP | BPF_JEQ | BPF_K), if_so, if_not, value};
-}
-constexpr sock_filter take(uint32_t bytes) {
-  return {static_cast<uint16_t>(BPF_RET | BPF_K), 0, 0, bytes};
-}
-
 /// Lets through what comes in and is ARP, ICMP or ICMPv6: a socket that had to look at all the host's traffic would cost too much.
 constexpr std::array kFilter = {
-    load(BPF_B, SKF_AD_OFF + SKF_AD_PKTTYPE),
-    equal(PACKET_OUTGOING, 8, 0),
-    load(BPF_H, 12),  // EtherType
-    equal(ETH_P_ARP, 5, 0),
-    equal(ETH_P_IP, 0, 2),
-    load(BPF_B, 14 + 9),  // protocol
-    equal(kProtoIcmp, 2, 3),
-    load(BPF_B, 14 + 6),  // next header
-    equal(kProtoIcmpv6, 0, 1),
-    take(0xffff),
-    take(0),
+    classic_bpf::load(BPF_ABS, BPF_B, SKF_AD_OFF + SKF_AD_PKTTYPE),
+    classic_bpf::equal(PACKET_OUTGOING, 8, 0),
+    classic_bpf::load(BPF_ABS, BPF_H, 12),  // EtherType
+    classic_bpf::equal(ETH_P_ARP, 5, 0),
+    classic_bpf::equal(ETH_P_IP, 0, 2),
+    classic_bpf::load(BPF_ABS, BPF_B, 14 + 9),  // protocol
+    classic_bpf::equal(kProtoIcmp, 2, 3),
+    classic_bpf::load(BPF_ABS, BPF_B, 14 + 6),  // next header
+    classic_bpf::equal(kProtoIcmpv6, 0, 1),
+    classic_bpf::take(0xffff),
+    classic_bpf::take(0),
 };
 
 /// -1 with errno.
@@ -75,17 +66,6 @@ int open_socket(int ifindex) {
   close(fd);
   errno = error;
   return -1;
-}
-
-/// One that others can answer to.
-const IpAddress* own_address(const std::set<IpAddress>& own, bool v4) {
-  const auto it = std::find_if(own.begin(), own.end(), [&](const IpAddress& a) {
-    if (a.is_v4() != v4) return false;
-    if (v4) return a.bytes[12] != 127;
-    const bool link_local = a.bytes[0] == 0xfe && (a.bytes[1] & 0xc0) == 0x80;
-    return !link_local && a != *IpAddress::parse("::1");
-  });
-  return it == own.end() ? nullptr : &*it;
 }
 
 }  // namespace

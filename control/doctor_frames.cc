@@ -1,24 +1,17 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include "control/doctor_frames.h"
 
-#include <algorithm>
+#include <array>
 #include <cstring>
 
-#include "dataplane/checksum.h"
-#include "dataplane/parse.h"
-#include "dataplane/rewrite.h"
+#include "control/probe_frames.h"
+#include "dataplane/wire.h"
 
 namespace xebec {
 namespace {
 
 constexpr std::size_t kEthernet = sizeof(EthernetHeader);
-constexpr std::size_t kHeadroom = 128;  // for the longest outer headers
 constexpr uint16_t kEtherArp = 0x0806;
-constexpr uint8_t kTtl = 64;
-constexpr uint8_t kEchoRequest = 8, kEchoReply = 0, kUnreachable = 3;                          // RFC 792
-constexpr uint8_t kEchoRequest6 = 128, kEchoReply6 = 129, kUnreachable6 = 1, kParameter6 = 4;  // RFC 4443
-constexpr uint8_t kProtocolUnreachable = 2, kPortUnreachable = 3, kPortUnreachable6 = 4,
-                  kUnknownNextHeader = 1;
 
 /// Behind the ICMP header.
 struct Payload {
@@ -63,8 +56,8 @@ std::optional<DoctorAnswer> read_echo(std::span<const uint8_t> icmp, const IpAdd
 std::optional<DoctorAnswer> read_icmp(std::span<const uint8_t> icmp, const IpAddress& from) {
   if (icmp.size() < sizeof(IcmpHeader)) return std::nullopt;
   const auto* header = view_as<IcmpHeader>(icmp.data());
-  if (header->type == kEchoReply) return read_echo(icmp, from);
-  if (header->type != kUnreachable) return std::nullopt;
+  if (header->type == kIcmpEchoAnswer) return read_echo(icmp, from);
+  if (header->type != kIcmpUnreachable) return std::nullopt;
   if (header->code != kProtocolUnreachable && header->code != kPortUnreachable) return std::nullopt;
   const auto quoted = icmp.subspan(sizeof(IcmpHeader));
   if (quoted.size() < sizeof(Ipv4Header)) return std::nullopt;
@@ -77,9 +70,9 @@ std::optional<DoctorAnswer> read_icmp(std::span<const uint8_t> icmp, const IpAdd
 std::optional<DoctorAnswer> read_icmp6(std::span<const uint8_t> icmp, const IpAddress& from) {
   if (icmp.size() < sizeof(IcmpHeader)) return std::nullopt;
   const auto* header = view_as<IcmpHeader>(icmp.data());
-  if (header->type == kEchoReply6) return read_echo(icmp, from);
-  const bool port = header->type == kUnreachable6 && header->code == kPortUnreachable6;
-  const bool protocol = header->type == kParameter6 && header->code == kUnknownNextHeader;
+  if (header->type == kIcmp6EchoAnswer) return read_echo(icmp, from);
+  const bool port = header->type == kIcmp6Unreachable && header->code == kPortUnreachable6;
+  const bool protocol = header->type == kIcmp6Parameter && header->code == kUnknownNextHeader;
   const auto quoted = icmp.subspan(sizeof(IcmpHeader));
   if ((!port && !protocol) || quoted.size() < sizeof(Ipv6Header)) return std::nullopt;
   DoctorAnswer answer{.kind = DoctorAnswer::Kind::unreachable, .address = {}, .mark = {}};
@@ -103,60 +96,14 @@ std::optional<DoctorAnswer> read_arp(std::span<const uint8_t> bytes) {
 
 std::vector<uint8_t> echo_frame(const IpAddress& source, const IpAddress& destination, DoctorMark mark) {
   const bool v4 = source.is_v4();
-  const std::size_t ip_header = v4 ? sizeof(Ipv4Header) : sizeof(Ipv6Header);
-  constexpr std::size_t kIcmp = sizeof(IcmpHeader) + sizeof(Payload);
-  std::vector<uint8_t> frame(kEthernet + ip_header + kIcmp);
-  view_as<EthernetHeader>(frame.data())->type = Be16::from_host(v4 ? kEtherIpv4 : kEtherIpv6);
-  uint8_t* const l3 = frame.data() + kEthernet;
-  uint8_t* const l4 = l3 + ip_header;
-  auto* icmp = view_as<IcmpHeader>(l4);
-  icmp->type = v4 ? kEchoRequest : kEchoRequest6;
-  auto* payload = view_as<Payload>(l4 + sizeof(IcmpHeader));
+  std::array<uint8_t, sizeof(IcmpHeader) + sizeof(Payload)> l4{};
+  view_as<IcmpHeader>(l4.data())->type = v4 ? kIcmpEchoRequest : kIcmp6EchoRequest;
+  auto* payload = view_as<Payload>(l4.data() + sizeof(IcmpHeader));
   std::memcpy(payload->magic, kMagic, sizeof kMagic);
   std::memcpy(payload->run, &mark.run, sizeof payload->run);
   std::memcpy(payload->probe, &mark.probe, sizeof payload->probe);
-  uint64_t sum = checksum_sum(l4, kIcmp);
-  if (!v4) sum += pseudo_header_sum_v6(source.bytes.data(), destination.bytes.data(), kProtoIcmpv6, kIcmp);
-  icmp->checksum = checksum_finish(sum);
-  if (v4) {
-    auto* ip = view_as<Ipv4Header>(l3);
-    ip->version_ihl = 0x45;
-    ip->total_length = Be16::from_host(static_cast<uint16_t>(ip_header + kIcmp));
-    ip->fragment = Be16::from_host(kIpv4DontFragment);
-    ip->ttl = kTtl;
-    ip->protocol = kProtoIcmp;
-    ip->source = source.v4();
-    ip->destination = destination.v4();
-    ip->checksum = ipv4_header_checksum(ip, sizeof *ip);
-  } else {
-    auto* ip = view_as<Ipv6Header>(l3);
-    ip->version_class_flow = Be32::from_host(6u << 28);
-    ip->payload_length = Be16::from_host(static_cast<uint16_t>(kIcmp));
-    ip->next_header = kProtoIcmpv6;
-    ip->hop_limit = kTtl;
-    std::memcpy(ip->source, source.bytes.data(), sizeof ip->source);
-    std::memcpy(ip->destination, destination.bytes.data(), sizeof ip->destination);
-  }
-  return frame;
-}
-
-std::vector<uint8_t> through_data_path(const std::vector<uint8_t>& frame, const Backend& backend) {
-  std::vector<uint8_t> memory(kHeadroom + std::max<std::size_t>(frame.size(), kMinFrameLength));
-  std::copy(frame.begin(), frame.end(), memory.begin() + kHeadroom);
-  Packet packet{.data = memory.data() + kHeadroom,
-                .length = static_cast<uint32_t>(frame.size()),
-                .headroom = kHeadroom,
-                .room = static_cast<uint32_t>(memory.size() - kHeadroom)};
-  ParsedPacket parsed;
-  if (parse(frame, parsed) || rewrite_to_backend(packet, parsed, backend)) return {};
-  return {packet.data, packet.data + packet.length};
-}
-
-std::vector<uint8_t> to_next_hop(std::vector<uint8_t> frame, const NextHop& hop) {
-  auto* ethernet = view_as<EthernetHeader>(frame.data());
-  ethernet->destination = hop.destination;
-  ethernet->source = hop.source;
-  return frame;
+  return ip_frame({.source = source, .destination = destination, .protocol = v4 ? kProtoIcmp : kProtoIcmpv6},
+                  l4);
 }
 
 std::vector<uint8_t> arp_probe(const MacAddress& source, const IpAddress& wanted) {

@@ -21,10 +21,6 @@ struct DoctorMark {
 
 /// An echo request from one of our addresses, as a client's packet would come to us. Both of one family.
 std::vector<uint8_t> echo_frame(const IpAddress& source, const IpAddress& destination, DoctorMark mark);
-/// The same as the data path would send it to the backend; empty if it would not.
-std::vector<uint8_t> through_data_path(const std::vector<uint8_t>& frame, const Backend& backend);
-/// The same sent on its way to the next hop, as it is.
-std::vector<uint8_t> to_next_hop(std::vector<uint8_t> frame, const NextHop& hop);
 /// A broadcast ARP request for an IPv4 address that takes no name for itself (RFC 5227 section 1.1): nobody's cache changes.
 std::vector<uint8_t> arp_probe(const MacAddress& source, const IpAddress& wanted);
 

@@ -2,6 +2,7 @@
 // One thing to check: a backend of a service, and how. What a configuration asks for is a list of these.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -14,13 +15,15 @@ struct HealthCheck {
   std::string service;
   IpAddress backend;
   uint16_t port = 0;  ///< 0 for icmp
+  std::optional<IpAddress>
+      vip{};  ///< asked there, the way the service's packets go; absent: at the backend's own address
   HealthSettings settings;
   bool operator==(const HealthCheck&) const = default;
 
   /// State, history and answers belong to it, over every reload.
   using Key = std::pair<std::string, IpAddress>;
   Key key() const { return {service, backend}; }
-  /// "10.0.0.1:80", "[2001:db8::1]:80", "10.0.0.1".
+  /// Where it goes: "10.0.0.1:80", "[2001:db8::1]:80", "10.0.0.1".
   std::string target() const;
 };
 

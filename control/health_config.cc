@@ -11,9 +11,9 @@ namespace {
 /// All fields. Structured bindings: one that is added stops the build here until it is inherited as well.
 template <typename Config>
 auto fields_of(Config& config) {
-  auto& [type, interval, timeout, rise, fall, jitter, initial, port, path, host, method, status, body, verify,
-         payload, expect, name, record, passive] = config;
-  return std::tie(type, interval, timeout, rise, fall, jitter, initial, port, path, host, method, status,
+  auto& [type, interval, timeout, rise, fall, jitter, initial, to, port, path, host, method, status, body,
+         verify, payload, expect, name, record, passive] = config;
+  return std::tie(type, interval, timeout, rise, fall, jitter, initial, to, port, path, host, method, status,
                   body, verify, payload, expect, name, record, passive);
 }
 
@@ -33,6 +33,11 @@ HealthConfig HealthConfig::over(const HealthConfig& outer) const {
   return merged;
 }
 
+bool can_ask_vip(HealthType type) {
+  return type == HealthType::tcp || type == HealthType::udp || type == HealthType::icmp ||
+         type == HealthType::dns;
+}
+
 HealthSettings settle(const HealthConfig& config) {
   HealthSettings out;
   const auto take = [](auto& target, const auto& value) {
@@ -45,6 +50,7 @@ HealthSettings settle(const HealthConfig& config) {
   take(out.fall, config.fall);
   take(out.jitter_percent, config.jitter_percent);
   take(out.initial, config.initial);
+  take(out.to, config.to);
   take(out.port, config.port);
   take(out.path, config.path);
   take(out.host, config.host);

@@ -14,6 +14,11 @@ namespace xebec {
 enum class HealthType : uint8_t { none, tcp, http, https, udp, icmp, dns };
 /// What is known of a backend. unknown counts as up: nobody shall be without service because nobody has looked yet.
 enum class Health : uint8_t { unknown, up, down };
+/// Where a check goes.
+enum class HealthTo : uint8_t {
+  backend,  ///< to its own address, as any host's packets
+  vip,      ///< to the VIP, the way the service's packets go (control/vip_prober.h)
+};
 enum class HttpMethod : uint8_t { get, head, options };
 
 /// Inclusive.
@@ -38,6 +43,7 @@ struct HealthConfig {
   std::optional<uint32_t> fall;
   std::optional<uint32_t> jitter_percent;
   std::optional<Health> initial;
+  std::optional<HealthTo> to;
   std::optional<uint16_t> port;  ///< absent = the backend's
   // http, https
   std::optional<std::string> path;
@@ -67,6 +73,7 @@ struct HealthSettings {
   uint32_t fall = 3;
   uint32_t jitter_percent = 10;  ///< a check comes up to so much early, never late
   Health initial = Health::unknown;
+  HealthTo to = HealthTo::backend;
   uint16_t port = 0;
   std::string path = "/";
   std::string host;
@@ -87,9 +94,13 @@ struct HealthSettings {
 /// Fills in the defaults; the timeout's is a second, or the interval where that is shorter.
 HealthSettings settle(const HealthConfig& config);
 
+/// By single packets, which is all that can be sent there.
+bool can_ask_vip(HealthType type);
+
 /// Names as they stand in JSON, the API and the tool.
 std::string_view to_string(HealthType type);
 std::string_view to_string(Health health);
+std::string_view to_string(HealthTo to);
 std::string_view to_string(HttpMethod method);
 
 }  // namespace xebec

@@ -2,11 +2,13 @@
 #include "control/health_probe.h"
 
 #include "control/health_socket.h"
+#include "control/vip_prober.h"
 
 namespace xebec {
 
-ProbeStarter make_probe_starter(EventLoop& loop, CurlLoop& curl) {
-  return [&loop, &curl](const HealthCheck& check, ProbeDone done) -> std::unique_ptr<Probe> {
+ProbeStarter make_probe_starter(EventLoop& loop, CurlLoop& curl, VipProber* vip) {
+  return [&loop, &curl, vip](const HealthCheck& check, ProbeDone done) -> std::unique_ptr<Probe> {
+    if (check.vip && vip != nullptr) return vip->start(check, std::move(done));
     switch (check.settings.type) {
       case HealthType::tcp:
         return start_tcp_probe(loop, check, std::move(done));

@@ -35,9 +35,10 @@ using ProbeDone = std::function<void(ProbeResult)>;
 using ProbeStarter = std::function<std::unique_ptr<Probe>(const HealthCheck&, ProbeDone)>;
 
 class CurlLoop;
+class VipProber;
 
-/// The real ones, by the check's type. The result refers to `loop` and `curl`, which outlive it and its probes.
-ProbeStarter make_probe_starter(EventLoop& loop, CurlLoop& curl);
+/// The real ones, by the check's type. The result refers to all three, which outlive it and its probes. `vip`: null if no check asks there.
+ProbeStarter make_probe_starter(EventLoop& loop, CurlLoop& curl, VipProber* vip = nullptr);
 
 std::unique_ptr<Probe> start_tcp_probe(EventLoop& loop, const HealthCheck& check, ProbeDone done);
 std::unique_ptr<Probe> start_udp_probe(EventLoop& loop, const HealthCheck& check, ProbeDone done);

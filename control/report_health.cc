@@ -43,6 +43,7 @@ Json check_row(const HealthEntry& e) {
           {"address", e.check.backend.to_string()},
           {"state", to_string(e.state.health())},
           {"type", type_of(s)},
+          {"to", to_string(e.check.vip ? HealthTo::vip : HealthTo::backend)},
           {"target", e.check.target()},
           {"last", e.checks + e.not_run == 0 ? Json(nullptr) : Json(name_of(e.last))},
           {"reason", e.reason},

@@ -120,6 +120,29 @@ TEST(ConfigHealth, AsksAtTheServicesPortUnlessToldOtherwise) {
   EXPECT_EQ(target(text_of(R"({"type": "icmp"})")), "10.0.0.1");
 }
 
+TEST(ConfigHealth, AsksTheVipWhereBackendsHaveIt) {
+  const auto vip = [](const std::string& text) { return checks_of(config_of(text)).at(0).vip; };
+  EXPECT_EQ(vip(text_of(R"({"type": "tcp"})")), std::nullopt);
+  const std::string to_vip = R"({"type": "tcp", "to": "vip"})";
+  EXPECT_EQ(vip(text_of(to_vip)), IpAddress::parse("192.0.2.1"));
+  EXPECT_EQ(checks_of(config_of(text_of(to_vip))).at(0).target(), "192.0.2.1:80");
+  EXPECT_EQ(vip(text_of(R"({"type": "udp", "to": "vip", "payload": "?", "expect": ""})")),
+            IpAddress::parse("192.0.2.1"));
+  // What is inherited and means nothing is passed over.
+  const std::string defaults = R"({"health": {"type": "icmp", "to": "vip"}})";
+  EXPECT_EQ(vip(text_of("", "", defaults)), IpAddress::parse("192.0.2.1"));
+  EXPECT_EQ(vip(text_of(R"({"type": "http"})", "", defaults)), std::nullopt);
+  Config config = config_of(text_of("", "", defaults));
+  config.services[0].mode = Mode::nat;
+  EXPECT_EQ(checks_of(config).at(0).vip, std::nullopt);
+  config.services[0].mode = Mode::ipip;
+  config.services[0].vip = IpAddress::parse("198.51.100.0").value();
+  config.services[0].vip_length = 96 + 24;
+  EXPECT_EQ(checks_of(config).at(0).vip, IpAddress::parse("198.51.100.1"))
+      << "the first may be the network's";
+  EXPECT_EQ(config_of(write_config(config_of(text_of(to_vip)), true).dump()), config_of(text_of(to_vip)));
+}
+
 TEST(ConfigHealth, ChecksAFallbackOnlyIfItSaysHow) {
   const auto with = [](const std::string& more) {
     return config_of(
@@ -217,8 +240,16 @@ TEST(ConfigHealth, RefusesWithTheReason) {
       {text_of("\"tcp\""), s + ": must be an object, or false for no check\n"},
       {text_of(R"({"type": "tpc"})"),
        s + "/type: \"tpc\" is not a type; available: none, tcp, http, https, udp, icmp, dns\n"},
-      {text_of(R"({"type": "tcp", "to": "vip"})"),
-       s + "/to: to \"vip\" is not available in this version; available: backend\n"},
+      {text_of(R"({"type": "http", "to": "vip"})"),
+       s + "/to: vip is asked by single packets, which is not enough for http: take type tcp, udp, icmp or "
+           "dns, or ask "
+           "the backend\n"},
+      {text_of(R"({"type": "udp", "to": "vip"})"), s + "/to: a backend without the VIP is silent, too: a "
+                                                       "check of type udp to vip needs \"expect\" (\"\": any "
+                                                       "answer)\n"},
+      {nat_text(R"({"type": "tcp", "to": "vip"})", "{}", R"("mode": "nat", )"),
+       s + "/to: modes dnat and nat send to the backend's own address, as its checks do: there is no VIP to "
+           "ask\n"},
       {text_of(R"({"type": "tcp", "intervall_ms": 5})"),
        s + "/intervall_ms: unknown key \"intervall_ms\"; did you mean \"interval_ms\"?\n"},
       {text_of(R"({"type": "tcp", "interval_ms": 49})"),

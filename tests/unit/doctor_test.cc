@@ -3,6 +3,7 @@
 #include "control/doctor_findings.h"
 #include "control/doctor_frames.h"
 #include "control/doctor_host.h"
+#include "control/probe_frames.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
