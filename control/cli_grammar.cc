@@ -94,7 +94,8 @@ void add_service_object(CLI::App& app, Line& line) {
       "KEY=VALUE", line.settings,
       "mode=dsr-l2|ipip|gue|gre|vxlan|dnat|nat "
       "algorithm=maglev|source-hash|maglev-bounded|rr|wrr|random|lc|wlc|p2c load_factor_percent=NUMBER "
-      "slow_start_ms=MS "
+      "slow_start_ms=MS drain_ms=MS weights=fixed|response-time weights_floor_percent=1..100 "
+      "weights_move_percent=1..100 "
       "hash=5-tuple|source|source-destination "
       "table_size=PRIME stateless=true|false mss_clamp=auto|off|BYTES fragment=true|false "
       "client_address=none|toa|proxy-v2 allow=PREFIX,... deny=PREFIX,... fail=drop|reset|pass|open "

@@ -195,6 +195,7 @@ std::vector<Field> backend_fields(bool with_service) {
                                 text("mode", "mode"),
                                 styled("usable", "usable", as_good),
                                 number("share", "share", as_share),
+                                only_tsv("response_ms", "response_ms"),
                                 only_table("next_hop", false, next_hop_of),
                                 only_tsv("next_hop_state", "next_hop/state"),
                                 only_tsv("next_hop_mac", "next_hop/mac"),

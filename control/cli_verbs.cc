@@ -19,10 +19,25 @@
 namespace xebec {
 namespace {
 
-constexpr std::string_view kServiceSettings[] = {
-    "mode",         "algorithm", "hash", "table_size", "stateless",      "mss_clamp", "fragment",
-    "allow",        "deny",      "fail", "backend",    "client_address", "on_down",   "load_factor_percent",
-    "slow_start_ms"};
+constexpr std::string_view kServiceSettings[] = {"mode",
+                                                 "algorithm",
+                                                 "hash",
+                                                 "table_size",
+                                                 "stateless",
+                                                 "mss_clamp",
+                                                 "fragment",
+                                                 "allow",
+                                                 "deny",
+                                                 "fail",
+                                                 "backend",
+                                                 "client_address",
+                                                 "on_down",
+                                                 "load_factor_percent",
+                                                 "slow_start_ms",
+                                                 "drain_ms",
+                                                 "weights",
+                                                 "weights_floor_percent",
+                                                 "weights_move_percent"};
 constexpr std::string_view kBackendSettings[] = {"weight", "admin", "mode",     "mac",
                                                  "vlan",   "port",  "server_id"};
 constexpr std::string_view kBackendChanges[] = {"weight", "admin", "mode", "mac", "vlan", "server_id"};

@@ -117,6 +117,9 @@ std::string_view to_string(QuicFormat format) {
 std::string_view to_string(Algorithm algorithm) {
   return name_in(kAlgorithmWords, algorithm);
 }
+std::string_view to_string(WeightSource source) {
+  return name_in(kWeightSourceWords, source);
+}
 std::string_view to_string(HealthType type) {
   return name_in(kHealthTypeWords, type);
 }

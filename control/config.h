@@ -33,6 +33,11 @@ enum class Admin : uint8_t {
   maint,  ///< takes no packet
   drain,  ///< no new flows; those that it has stay until they end (control/drains.h)
 };
+/// What a service's weights are besides as configured.
+enum class WeightSource : uint8_t {
+  fixed,
+  response_time,  ///< less for those whose health checks take longer (control/response_times.h)
+};
 enum class FallbackVerdict : uint8_t { drop, pass };
 /// What becomes of a service's packets while none of its backends is up.
 enum class FailPolicy : uint8_t {
@@ -112,6 +117,12 @@ struct ServiceConfig {
   Algorithm algorithm = Algorithm::maglev;
   uint32_t load_factor_percent = kDefaultLoadFactorPercent;  ///< of maglev-bounded
   uint32_t slow_start_ms = 0;     ///< how long a backend that comes takes to its whole weight; 0: at once
+  /// How long the connections of a backend may last that the configuration does not have any more (control/leaving.h).
+  uint32_t drain_ms = kDefaultDrainMs;
+  WeightSource weights = WeightSource::fixed;
+  uint32_t weights_floor_percent = 25;  ///< response_time: of its weight, what a backend keeps at least
+  uint32_t weights_move_percent =
+      2;  ///< response_time: of the lookup array, what changes hands in a second at most
   std::vector<IpPrefix> allow{};  ///< sources; empty = all that are not denied
   std::vector<IpPrefix> deny{};
   NewFlowLimit rate_limit{};  ///< 0 a second = none
@@ -197,6 +208,7 @@ std::string_view to_string(DnsRecords records);
 std::string_view to_string(QuicFormat format);
 std::string_view to_string(ClientNote note);
 std::string_view to_string(Algorithm algorithm);
+std::string_view to_string(WeightSource source);
 std::string protocol_name(uint8_t protocol);
 /// "any", "443" or "8000-8099".
 std::string port_text(const ServiceMatch& match);

@@ -143,7 +143,11 @@ inline constexpr Word kAlgorithmWordList[] = {word("maglev", Algorithm::maglev),
                                               word("lc", Algorithm::lc),
                                               word("wlc", Algorithm::wlc),
                                               word("p2c", Algorithm::p2c)};
-inline constexpr Words kAlgorithmWords{"algorithm", kAlgorithmWordList, {}};
+inline constexpr Words kAlgorithmWords{"algorithm", kAlgorithmWordList};
+
+inline constexpr Word kWeightSourceWordList[] = {word("fixed", WeightSource::fixed),
+                                                 word("response-time", WeightSource::response_time)};
+inline constexpr Words kWeightSourceWords{"value of weights", kWeightSourceWordList};
 
 inline constexpr Word kHashWordList[] = {
     word("5-tuple", HashInput::five_tuple), word("source", HashInput::source),
@@ -300,6 +304,10 @@ inline constexpr KeyRule kServiceKeys[] = {
     {.name = "algorithm", .words = &kAlgorithmWords},
     {.name = "load_factor_percent", .range = kLoadFactorRange},
     {.name = "slow_start_ms", .range = kSlowStartRange},
+    {.name = "drain_ms", .range = kDrainRange},
+    {.name = "weights", .words = &kWeightSourceWords},
+    {.name = "weights_floor_percent", .range = kPercentRange},
+    {.name = "weights_move_percent", .range = kPercentRange},
     {.name = "hash", .words = &kHashWords},
     {.name = "table_size", .range = kTableSizeRange},
     {.name = "stateless"},

@@ -82,6 +82,16 @@ void read_algorithm(ObjectReader& fields, ServiceConfig& service) {
   fields.word("hash", service.hash);
 }
 
+void read_weights(ObjectReader& fields, ServiceConfig& service) {
+  fields.word("weights", service.weights);
+  fields.number("weights_floor_percent", service.weights_floor_percent);
+  fields.number("weights_move_percent", service.weights_move_percent);
+  if (service.weights != WeightSource::fixed || !fields.clean("weights")) return;
+  for (const char* key : {"weights_floor_percent", "weights_move_percent"}) {
+    if (fields.find(key) != nullptr) fields.report(key, "only weights \"response-time\" have one");
+  }
+}
+
 void read_vip(ObjectReader& fields, ServiceConfig& service) {
   IpPrefix vip{service.vip, service.vip_length};
   fields.prefix("vip", vip);
@@ -189,6 +199,10 @@ nlohmann::json merged_service(const ServiceConfig& service, const nlohmann::json
     constexpr std::string_view kSourceHash = "source-hash";
     if (merged["algorithm"] == kSourceHash || fields["algorithm"] == kSourceHash) merged.erase("hash");
   }
+  if (fields.contains("weights")) {
+    merged.erase("weights_floor_percent");
+    merged.erase("weights_move_percent");
+  }
   merged.update(fields);
   return merged;
 }
@@ -235,6 +249,8 @@ ServiceConfig read_service_node(const JsonNode& node, const std::string& pointer
   fields.word("mode", service.mode);
   read_algorithm(fields, service);
   fields.number("slow_start_ms", service.slow_start_ms);
+  fields.number("drain_ms", service.drain_ms);
+  read_weights(fields, service);
   service.quic = read_quic(fields, findings);
   fields.number("table_size", service.table_size);
   fields.flag("stateless", service.stateless);

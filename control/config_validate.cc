@@ -400,6 +400,19 @@ void check_health_of_services(const Config& config, const ValidationSink& sink) 
     const bool some = is_passively_watchable(service, BackendConfig{}) ||
                       std::any_of(service.backends.begin(), service.backends.end(), translates);
     if (modes_known) check_passive(service.health, some, at, sink);
+    const bool all_translate =
+        is_nat(service.mode) &&
+        std::all_of(service.backends.begin(), service.backends.end(),
+                    [&](const BackendConfig& b) { return is_nat(b.mode.value_or(service.mode)); });
+    if (modes_known) check_to(service.health, all_translate, at, sink);
+    const auto checked = [&](const BackendConfig& backend) {
+      return settle(health_of(config.defaults.health, service, backend)).type != HealthType::none;
+    };
+    // Of backends that a name tells the service's word is the only one.
+    const bool some_checked =
+        checked(BackendConfig{}) || std::any_of(service.backends.begin(), service.backends.end(), checked);
+    if (service.weights == WeightSource::response_time && !some_checked)
+      report_at(sink, at + "/weights", "response-time goes by health checks, and there is none");
     const auto check_one = [&](const BackendConfig& backend, const std::string& where) {
       check_health(backend.health, health_of(config.defaults.health, service, backend), port_known, where,
                    sink);

@@ -116,6 +116,12 @@ Json write_service(const ServiceConfig& service, bool with_secrets) {
     out["load_factor_percent"] = service.load_factor_percent;
   out["hash"] = to_string(service.hash);
   out["slow_start_ms"] = service.slow_start_ms;
+  out["drain_ms"] = service.drain_ms;
+  out["weights"] = to_string(service.weights);
+  if (service.weights == WeightSource::response_time) {
+    out["weights_floor_percent"] = service.weights_floor_percent;
+    out["weights_move_percent"] = service.weights_move_percent;
+  }
   write_quic(service.quic, with_secrets, out);
   out["table_size"] = service.table_size;
   out["stateless"] = service.stateless;

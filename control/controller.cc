@@ -125,6 +125,9 @@ tl::expected<std::unique_ptr<Controller>, StartError> Controller::start(EventLoo
       [c = self.get()] { c->on_health_change(); }, std::random_device()());
   self->health_->on_transition(
       [c = self.get()](const HealthEntry& entry, const HealthTransition& t) { c->note_health(entry, t); });
+  self->health_->on_good([c = self.get()](const HealthCheck::Key& key, std::chrono::nanoseconds took) {
+    if (c->response_timer_ != 0) c->response_times_.observe(key, took);  // somebody wants it
+  });
   self->follow_destinations();
   self->follow_drains(nullptr);
   if (auto r = self->rebuild(); !r) return tl::unexpected(StartError{1, r.error(), {}});
@@ -148,6 +151,7 @@ Controller::~Controller() {
   if (drain_timer_ != 0) loop_.cancel(drain_timer_);
   if (share_timer_ != 0) loop_.cancel(share_timer_);
   if (slow_start_timer_ != 0) loop_.cancel(slow_start_timer_);
+  if (response_timer_ != 0) loop_.cancel(response_timer_);
 }
 
 NetworkView Controller::network() const {
@@ -179,7 +183,10 @@ HealthView Controller::health_view(const Config& config, const Leaving& leaving)
   };
   view.weight_permille = [this, now_ms = monotonic_ns() / 1'000'000](const ServiceConfig& service,
                                                                      const BackendConfig& backend) {
-    return slow_start_.permille(service, backend.address, now_ms);
+    const uint64_t started = slow_start_.permille(service, backend.address, now_ms);
+    const uint64_t both =
+        started * response_times_.permille(service, backend.address) / ResponseTimes::kWhole;
+    return static_cast<uint32_t>(std::max<uint64_t>(both, 1));
   };
   // Of the configuration in force, which may be newer than what the monitor follows: a check that is gone says
   // nothing any more, one that is new has its initial state.
@@ -268,6 +275,7 @@ tl::expected<void, std::string> Controller::rebuild() {
   schedule_reclaim();
   share_flow_counts();
   follow_slow_start();
+  follow_response_times();
   return published;
 }
 

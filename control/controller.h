@@ -29,6 +29,7 @@
 #include "control/leaving.h"
 #include "control/network_watch.h"
 #include "control/next_hops.h"
+#include "control/response_times.h"
 #include "control/slow_start.h"
 #include "control/table_builder.h"
 #include "control/vip_prober.h"
@@ -108,6 +109,7 @@ class Controller {
   const HealthMonitor& health() const { return *health_; }
   Captures& captures() { return *captures_; }
   Doctor& doctor() { return doctor_; }
+  const ResponseTimes& response_times() const { return response_times_; }
   const EventLog& event_log() const { return event_log_; }
   const std::set<IpAddress>& own_addresses() const { return addresses_->all(); }
   const EventLoop& loop() const { return loop_; }
@@ -158,6 +160,11 @@ class Controller {
   /// Looks after the queues, now and again every half second.
   void look_after_queues();
   void look_at_balance();
+  /// After a change of what is checked (controller_checks.cc).
+  void follow_checks();
+  tl::expected<VipWay, std::string> way_to_vip(const HealthCheck& check) const;
+  /// Once a second, for as long as some service's weights go by response times (controller_spread.cc).
+  void follow_response_times();
   void look_at_openings();
   /// False: not now. (controller_discovery.cc)
   bool take_discovered(const std::string& service, const std::vector<DiscoveredBackend>& found);
@@ -229,6 +236,8 @@ class Controller {
   };
   std::map<HealthCheck::Key, SeenOpenings> openings_;
   EventLoop::TimerId share_timer_ = 0;
+  ResponseTimes response_times_;
+  EventLoop::TimerId response_timer_ = 0;
   SlowStart slow_start_;
   EventLoop::TimerId slow_start_timer_ = 0;
   std::chrono::steady_clock::time_point started_at_;

@@ -36,6 +36,21 @@ void Controller::follow_slow_start() {
   });
 }
 
+void Controller::follow_response_times() {
+  if (response_timer_ != 0 || !ResponseTimes::is_wanted(config_)) return;
+  response_timer_ = loop_.after(ResponseTimes::kStep, [this] {
+    response_timer_ = 0;
+    const auto takes = [this](const ResponseTimes::Key& key) {
+      const auto it = builder_.status().find(key);
+      return it != builder_.status().end() && it->second.taking;
+    };
+    if (response_times_.step(config_, takes)) {
+      if (auto r = rebuild(); !r) spdlog::error("table not updated for other response times: {}", r.error());
+    }
+    follow_response_times();
+  });
+}
+
 void Controller::share_flow_counts() {
   if (share_timer_ != 0 || !engine_->shares_flow_counts()) return;
   engine_->share_flow_counts();

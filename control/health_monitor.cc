@@ -162,6 +162,7 @@ void HealthMonitor::take(const HealthCheck::Key& key, const ProbeResult& result,
   const bool good = result.kind == ProbeResult::Kind::good;
   ++entry.checks;
   if (!good) ++entry.failures;
+  if (good && hear_good_) hear_good_(key, took);
   const Health before = entry.state.health();
   const uint32_t needed = good ? entry.state.rise_needed(now) : entry.state.fall_needed();
   const HealthState::Change change = entry.state.take(good, now);

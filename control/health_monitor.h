@@ -63,6 +63,11 @@ class HealthMonitor {
     hear_ = std::move(hear);
   }
 
+  /// Hears how long each good check took.
+  void on_good(std::function<void(const HealthCheck::Key&, std::chrono::nanoseconds took)> hear) {
+    hear_good_ = std::move(hear);
+  }
+
   /// Replaces the set of checks. One that is there again unchanged goes on as if nothing had happened; a changed
   /// one keeps its state until its first result; what is not in the set is forgotten.
   void follow(const std::vector<HealthCheck>& checks);
@@ -111,6 +116,7 @@ class HealthMonitor {
   HealthRunner runner_;
   std::function<void()> on_change_;
   std::function<void(const HealthEntry&, const HealthTransition&)> hear_;
+  std::function<void(const HealthCheck::Key&, std::chrono::nanoseconds)> hear_good_;
   HealthClock now_;
   std::mt19937_64 random_;
   std::map<HealthCheck::Key, Watched> watched_;

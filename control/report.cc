@@ -126,6 +126,14 @@ Json queue_row(const Engine& engine, const Worker& worker, const XskPort& port) 
           {"transmit_stalls", health.transmit.times_stuck()}};
 }
 
+/// null: nothing goes by it, or no check was good yet.
+Json response_ms(const Controller& controller, const ServiceConfig& service, const BackendConfig& backend) {
+  if (service.weights != WeightSource::response_time) return nullptr;
+  const auto average = controller.response_times().average_ms({service.name, backend.address});
+  if (!average) return nullptr;
+  return std::round(*average * 1000) / 1000;
+}
+
 /// 0 of one that gets no new flows.
 Json effective_weight(const BackendConfig& backend, const BackendStatus& status) {
   if (!status.taking) return 0;
@@ -176,6 +184,7 @@ Json report_service(const Controller& controller, const ServiceConfig& service) 
           {"stateless", service.stateless},
           {"hash", to_string(service.hash)},
           {"algorithm", to_string(service.algorithm)},
+          {"weights", to_string(service.weights)},
           {"backends", {{"total", service.backends.size()}, {"usable", usable}, {"down", down}}},
           {"fail", to_string(service.fail)},
           {"on_down", to_string(service.on_down)},
@@ -229,6 +238,7 @@ Json report_backends(const Controller& controller, const ServiceConfig& service)
                     {"removed", status.removed},
                     {"discovered", b.discovered},
                     {"share", status.share},
+                    {"response_ms", response_ms(controller, service, b)},
                     {"next_hop", hop},
                     {"packets", t.packets},
                     {"bytes", t.bytes},

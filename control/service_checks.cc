@@ -141,6 +141,10 @@ void check_algorithm(const ServiceConfig& service, const std::string& at, const 
                     "source-hash or maglev",
                     to_string(service.hash), name));
   }
+  if (service.weights == WeightSource::response_time && is_unweighted(service.algorithm)) {
+    sink.report_at(at + "/weights",
+                   fmt::format("to algorithm {} all weights are equal: take w{}", name, name));
+  }
   if (!is_unweighted(service.algorithm)) return;
   uint32_t first = 0;
   for (std::size_t i = 0; i < service.backends.size(); ++i) {

@@ -42,9 +42,9 @@ async def commands():
 
 class HttpServer(asyncio.Protocol):
     """GET / -> NAME; POST /sum -> SHA-256 of the body; GET /stream/N -> N lines of NAME, one every 20 ms;
-    GET /alive -> 200, or 500 while `dead`. Keep-alive."""
+    GET /alive -> 200, or 500 while `dead`; after a while if told `slow SECONDS`. Keep-alive."""
 
-    dead = False  # of all connections of this process
+    dead, alive_after_s = False, 0.0  # of all connections of this process
 
     def __init__(self, name):
         self.name, self.buffer, self.streaming = name, b"", None
@@ -72,8 +72,11 @@ class HttpServer(asyncio.Protocol):
             return
         text = hashlib.sha256(body).hexdigest() if path == "/sum" else self.name
         status = "500 Dead" if path == "/alive" and HttpServer.dead else "200 OK"
-        self.transport.write(f"HTTP/1.1 {status}\r\nContent-Length: {len(text)}\r\nX-Backend: {self.name}\r\n\r\n{text}"
-                             .encode())
+        message = f"HTTP/1.1 {status}\r\nContent-Length: {len(text)}\r\nX-Backend: {self.name}\r\n\r\n{text}".encode()
+        if path == "/alive" and HttpServer.alive_after_s:
+            asyncio.get_running_loop().call_later(HttpServer.alive_after_s, self.transport.write, message)
+        else:
+            self.transport.write(message)
 
     async def stream(self, lines):
         line = self.name.encode() + b"\n"
@@ -110,6 +113,7 @@ async def serve(args):
         if command == "stop":
             return
         HttpServer.dead = command == "dead"
+        HttpServer.alive_after_s = float(command.split()[1]) if command.startswith("slow") else 0.0
 
 
 # -- clients ----------------------------------------------------------------------------------------------------------

@@ -208,3 +208,68 @@ def udp_leaves_a_dead_backend_and_maintenance_stops_its_check(env):
             expect_equal(done.returncode, 6, "exit code for a backend that is not there")
             done = daemon.cli("backend", "check", "iperf4-tcp", victim.address[4], check=False)
             expect(done.returncode == 6 and "does not check it" in done.stderr, f"one that is not checked: {done.stderr}")
+
+
+def vip_is_asked_the_way_of_the_traffic(env, mode):
+    """What a check to the backend's own address does not see: its VIP is gone, or nobody takes packets out of the tunnel."""
+    vip = {"type": "tcp", "to": "vip", "interval_ms": INTERVAL_MS, "timeout_ms": TIMEOUT_MS, "rise": 2, "fall": FALL}
+    with env.lab(tunnel=mode != "dsr-l2") as lab:
+        peers.serve(lab)
+        settings = checked(lab, vip, mode=mode)
+        plain = {**vip, "to": "backend", "port": peers.HTTP_PORT}
+        settings["services"].append({**settings["services"][0], "name": "plain", "port": 81, "health": plain})
+        with env.daemon(lab, settings) as daemon:
+            wait_all_up(daemon, lab)
+            reason = rows(daemon)[lab.backends[0].address[4]]["health"]["reason"]
+            expect_equal(reason, "accepted at the VIP", "what is good")
+            victim, ns = lab.backends[1], lab.backends[1].ns
+            if mode == "dsr-l2":
+                ns.ip(f"addr del {VIP[4]}/32 dev lo")
+            else:
+                ns.ip("link set dev eth0 xdp off")
+            took = wait_health(daemon, victim, "down")
+            expect(took <= WINDOW_S + SLACK_S, f"it took {took:.1f} s, more than {WINDOW_S} s")
+            reason = rows(daemon)[victim.address[4]]["health"]["reason"]
+            expect("no answer from the VIP" in reason or "out of the tunnel" in reason, f"why it is down: {reason}")
+            beside = {c["address"]: c for c in daemon.ask("health", "list", "plain")["checks"]}[victim.address[4]]
+            expect_equal((beside["state"], beside["to"]), ("up", "backend"), "a check to the backend itself")
+            expect_served(peers.http(lab, 4, 150), [b for b in lab.backends if b is not victim], "the others", slack=0.17)
+            if mode == "dsr-l2":
+                ns.ip(f"addr add {VIP[4]}/32 dev lo")
+                wait_health(daemon, victim, "up")
+                # Who routes sends it on, back to us in the end: that is no answer. A TTL that runs out is an error to its kernel.
+                errors = lab.kernel_errors
+                lab.kernel_errors = lambda: {k: n for k, n in errors().items() if k != f"{victim.role} Ip.InHdrErrors"}
+                ns.sysctl(net__ipv4__ip_forward=1)
+                ns.ip(f"addr del {VIP[4]}/32 dev lo", "route replace default via 10.77.0.10")
+                wait_health(daemon, victim, "down")
+                reason = rows(daemon)[victim.address[4]]["health"]["reason"]
+                expect("passes packets for the VIP on" in reason, f"why it is down: {reason}")
+            daemon.expect_no_drops()
+
+
+for _mode in ("dsr-l2", "ipip"):
+    add(f"check_to_the_vip_sees_what_clients_see_{_mode.replace('-', '_')}", functools.partial(vip_is_asked_the_way_of_the_traffic, mode=_mode))
+
+
+@case()
+def backend_that_answers_slowly_gets_less(env):
+    with env.lab() as lab:
+        servers = peers.serve(lab)
+        health = {**HTTP, "interval_ms": 200, "timeout_ms": 200}
+        settings = checked(lab, health, weights="response-time", weights_move_percent=20)
+        with env.daemon(lab, settings) as daemon:
+            wait_all_up(daemon, lab)
+            slow = lab.backends[0]
+            servers[slow.role].tell("slow 0.12")
+
+            def weight():
+                return rows(daemon)[slow.address[4]]["effective_weight"]
+
+            wait_until(lambda: weight() <= 40, lambda: f"a weight below the half: {rows(daemon)[slow.address[4]]}", 20)
+            row = rows(daemon)[slow.address[4]]
+            # The others are not equally fast on a machine that is busy.
+            expect(row["response_ms"] > 60 and row["share"] < 0.2 and row["health"]["state"] == "up", f"the slow one: {row}")
+            expect(daemon.get("/metrics").count("xebec_backend_response_seconds{") == 4, "not a metric for each")
+            servers[slow.role].tell("alive")
+            wait_until(lambda: weight() >= 60, lambda: f"its weight to come back: {rows(daemon)[slow.address[4]]}", 20)

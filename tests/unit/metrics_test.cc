@@ -54,7 +54,7 @@ MetricsSource full_source() {
     "algorithm":"wlc","digest":"0123456789abcdef","backends":{"total":3,"usable":2,"down":1}}])");
   s.backends =
       Json::parse(R"([{"service":"web","address":"10.0.1.11","weight":100,"effective_weight":37.5,"admin":"ready","usable":true,
-    "health":{"state":"up"},"fallback":false,"share":0.25,"packets":12,"bytes":13,"new_flows":14}])");
+    "health":{"state":"up"},"fallback":false,"share":0.25,"response_ms":12.5,"packets":12,"bytes":13,"new_flows":14}])");
   s.checks = Json::parse(R"([{"service":"web","address":"10.0.1.11","duration_ms":1.5,"checks":9,"failures":8,
     "not_run":7}])");
   return s;
@@ -109,6 +109,7 @@ TEST(Metrics, ReadsEachKindOfValue) {
            "xebec_backend_health{service=\"web\",backend=\"10.0.1.11\",state=\"up\"} 1\n",
            "xebec_backend_health{service=\"web\",backend=\"10.0.1.11\",state=\"down\"} 0\n",
            "xebec_backend_share_ratio{service=\"web\",backend=\"10.0.1.11\"} 0.25\n",
+           "xebec_backend_response_seconds{service=\"web\",backend=\"10.0.1.11\"} 0.0125\n",
            "xebec_health_check_duration_seconds{service=\"web\",backend=\"10.0.1.11\"} 0.0015\n",
        }) {
     EXPECT_THAT(text, HasSubstr(line));
