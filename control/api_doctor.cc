@@ -34,12 +34,27 @@ std::vector<DoctorPatient> patients_of(const Controller& controller, const std::
   return patients;
 }
 
-Json report_examination(uint64_t number, const Doctor::Report& found) {
+/// Of the interfaces, what only the daemon knows.
+std::vector<Finding> interface_findings(const Engine& engine) {
+  std::vector<Finding> findings;
+  for (std::size_t i = 0; i < engine.interfaces().size(); ++i) {
+    for (Finding& f :
+         findings_of(engine.interfaces()[i].config.name, engine.reply_homing(i), engine.reply_arrivals(i)))
+      findings.push_back(std::move(f));
+  }
+  return findings;
+}
+
+/// first: findings that are there without an examination.
+Json report_examination(uint64_t number, const Doctor::Report& found, const std::vector<Finding>& first) {
   constexpr const char* kLevels[] = {"ok", "warn", "fail"};
   Json rows = Json::array();
-  for (const Finding& f : found.findings)
+  const auto add = [&](const Finding& f) {
     rows.push_back(
         {{"level", kLevels[static_cast<std::size_t>(f.level)]}, {"text", f.text}, {"mend", f.mend}});
+  };
+  std::for_each(first.begin(), first.end(), add);
+  std::for_each(found.findings.begin(), found.findings.end(), add);
   return {{"schema", "xebec.doctor/1"}, {"doctor", number}, {"done", found.done}, {"findings", rows}};
 }
 
@@ -56,7 +71,8 @@ HttpResponse examine(const Call& call) {
   const auto number =
       controller.doctor().examine(patients_of(controller, service), links, controller.own_addresses());
   if (!number) return failure(409, "conflict", number.error());
-  return answer(202, report_examination(*number, *controller.doctor().find(*number)));
+  return answer(202, report_examination(*number, *controller.doctor().find(*number),
+                                        interface_findings(controller.engine())));
 }
 
 HttpResponse findings(const Call& call) {
@@ -64,7 +80,7 @@ HttpResponse findings(const Call& call) {
   const Doctor::Report* found = number ? call.controller.doctor().find(*number) : nullptr;
   if (found == nullptr)
     return failure(404, "not_found", fmt::format("doctor {}: there is none of this number", call.path[1]));
-  return answer(200, report_examination(*number, *found));
+  return answer(200, report_examination(*number, *found, interface_findings(call.controller.engine())));
 }
 
 }  // namespace

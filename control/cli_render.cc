@@ -366,6 +366,7 @@ std::string render_interfaces(const CliJson& rows, RenderOptions options) {
                               only_tsv("xdp", "interface/xdp"),
                               only_tsv("attached_again", "interface/attached_again"),
                               only_tsv("transmit_why", "interface/transmit_why"),
+                              only_tsv("nat_ports", "interface/nat_ports/summary"),
                               only_tsv("transmitted", "queue/transmitted"),
                               only_tsv("injected", "queue/injected"),
                               only_tsv("transmit_calls", "queue/transmit_calls")};
@@ -376,7 +377,8 @@ std::string render_interfaces(const CliJson& rows, RenderOptions options) {
        number("steered", "shim/steered", as_count), number("no_socket", "shim/no_socket", as_fault),
        number("stale", "shim/stale", as_fault), number("denied", "shim/denied", as_count),
        number("passed", "shim/passed", as_count), number("attached_again", "attached_again", as_count),
-       text("not_native_because", "native_refusal"), text("transmit_because", "transmit_why")},
+       text("not_native_because", "native_refusal"), text("transmit_because", "transmit_why"),
+       text("nat_ports", "nat_ports/summary")},
       rows, options);
   return out + "\n" + table_of(of_queue, queues, options);
 }

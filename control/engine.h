@@ -28,6 +28,7 @@
 #include "control/openings.h"
 #include "control/preflight.h"
 #include "control/queue_health.h"
+#include "control/reply_homing.h"
 #include "control/reply_maps.h"
 #include "control/steering.h"
 #include "control/table_builder.h"
@@ -100,6 +101,10 @@ class Engine {
   std::vector<std::string> problems() const;
   const QueueHealth& health(std::size_t interface, uint32_t queue) const;
 
+  /// Whether ports of mode nat are chosen by RSS, and where replies then came.
+  const ReplyHoming& reply_homing(std::size_t interface) const;
+  ReplyHoming::Counts reply_arrivals(std::size_t interface) const;
+
   /// What all workers remember of a backend.
   FlowCount flows(uint32_t backend_id) const;
   /// What became of connections that clients opened to a translating backend.
@@ -153,6 +158,8 @@ class Engine {
   void revive(Worker& worker, uint64_t now_ms);
   void look_after_counts(ServedInterface& served);
   bool look_after_port(XskPort& port, uint64_t now_ms, bool link_up);
+  // engine_replies.cc
+  void look_after_replies(uint64_t now_ms);
   // engine_return.cc
   bool look_for_returned(uint64_t now_ms, const NextHops& network);
   tl::expected<void, std::string> attach_again(std::size_t interface, uint64_t now_ms);
@@ -170,6 +177,8 @@ class Engine {
   HugepageMode hugepages_ = HugepageMode::automatic;
   std::vector<ServedInterface> interfaces_;
   std::unique_ptr<Published<Table>> tables_;
+  std::vector<ReplyHoming> homing_;  // by interface; empty until something is translated
+  uint64_t read_hashing_ms_ = 0;     // when the drivers are to be asked again
   std::unique_ptr<NatTables> nat_;
   std::map<uint32_t, std::unique_ptr<Injector>> injectors_;         // by worker that has one
   std::map<std::pair<std::size_t, uint32_t>, QueueHealth> health_;  // by interface and queue

@@ -150,6 +150,7 @@ bool Engine::look_after(uint64_t now_ms, const NextHops& network) {
     return link && link->up && link->carrier;
   };
   for (ServedInterface& i : interfaces_) look_after_counts(i);
+  look_after_replies(now_ms);
   for (auto& worker : workers_) {
     if (worker->ports().empty()) {  // it could not be opened anew
       if (now_ms >= retries_[worker->options().id].at_ms) revive(*worker, now_ms);

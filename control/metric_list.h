@@ -7,6 +7,7 @@
 #include "control/config_keys.h"
 #include "control/metric_rule.h"
 #include "dataplane/drop_reason.h"
+#include "dataplane/reply_queues.h"
 
 namespace xebec {
 
@@ -28,6 +29,7 @@ inline constexpr std::string_view kMetricIcmpKinds[] = {"too_big", "time_exceede
 inline constexpr std::string_view kMetricQuicOutcomes[] = {"routed", "unrouted"};
 inline constexpr std::string_view kMetricFramePlaces[] = {"free", "receive", "transmit", "in_hand"};
 inline constexpr std::string_view kMetricShimOutcomes[] = {"steered", "no_socket", "stale", "denied", "passed"};
+inline constexpr auto& kMetricHashClasses = kHashClassNames;
 inline constexpr std::string_view kMetricBuildLabels[] = {"version"};
 inline constexpr std::string_view kMetricDaemonLabels[] = {"instance", "loop"};
 inline constexpr std::string_view kMetricWorkerLabels[] = {"cpu"};
@@ -101,6 +103,8 @@ inline constexpr MetricRule kMetricRules[] = {
     {"xebec_interface_mtu_bytes", MetricType::gauge, MetricScope::interface, MetricReading::number, "/mtu", "MTU of the interface."},
     {"xebec_interface_attached_again_total", MetricType::counter, MetricScope::interface, MetricReading::number, "/attached_again", "How often the interface was made anew under its name and attached to again."},
     {"xebec_shim_packets_total", MetricType::counter, MetricScope::interface, MetricReading::members, "/shim", "Packets to a VIP as the shim saw them: steered to a worker, or given the fallback verdict (no_socket, stale), or denied, or passed to the host because the service has no backend and says so.", "outcome", kMetricShimOutcomes},
+    {"xebec_nat_foretold_home_replies_total", MetricType::counter, MetricScope::interface, MetricReading::members, "/nat_ports/home", "First replies of connections whose port was chosen by RSS that came to the queue foretold.", "class", kMetricHashClasses},
+    {"xebec_nat_foretold_away_replies_total", MetricType::counter, MetricScope::interface, MetricReading::members, "/nat_ports/away", "First replies of connections whose port was chosen by RSS that came to another queue all the same.", "class", kMetricHashClasses},
     {"xebec_queue_info", MetricType::gauge, MetricScope::queue, MetricReading::info, "", "How the queue receives and sends, and for which worker; always 1.", {}, kMetricQueueLabels},
     {"xebec_queue_transmitted_frames_total", MetricType::counter, MetricScope::queue, MetricReading::number, "/transmitted", "Frames accepted for sending, the self-test's among them; a packet of MTU 9000 is three."},
     {"xebec_queue_injected_frames_total", MetricType::counter, MetricScope::queue, MetricReading::number, "/injected", "Of the transmitted frames those sent by the injector."},

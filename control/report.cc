@@ -141,6 +141,19 @@ Json effective_weight(const BackendConfig& backend, const BackendStatus& status)
   return backend.weight * status.weight_permille / 1000.0;
 }
 
+Json nat_ports_of(const Engine& engine, std::size_t interface) {
+  const ReplyHoming& homing = engine.reply_homing(interface);
+  const ReplyHoming::Counts counts = engine.reply_arrivals(interface);
+  Json chosen, home, away;
+  for (std::size_t c = 0; c < kHashClasses; ++c) {
+    const std::string name(kHashClassNames[c]);
+    chosen[name] = name_of(homing.state(static_cast<HashClass>(c)));
+    home[name] = counts[c].home;
+    away[name] = counts[c].away;
+  }
+  return {{"summary", summary_of(homing)}, {"chosen", chosen}, {"home", home}, {"away", away}};
+}
+
 }  // namespace
 
 Json report_packets(const Controller& controller) {
@@ -275,6 +288,7 @@ Json report_interfaces(const Controller& controller) {
                     {"native_refusal", i.shim->native_refusal()},
                     {"transmit_why", i.transmit_why},
                     {"hardware", report_hardware(i.hardware)},
+                    {"nat_ports", nat_ports_of(controller.engine(), index)},
                     {"queues", queues},
                     {"shim",
                      {{"steered", shim.steered},

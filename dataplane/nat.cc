@@ -161,6 +161,9 @@ uint32_t find_or_create(const Table& table, ForwardState& state, const PacketInH
   if (backend.mode == Mode::nat) {
     request.sources = table.nat_sources(backend.address.is_v4());
     if (request.sources.empty()) request.sources = {&backend.tunnel_source, 1};
+    // Replies mostly come the way that packets to the backend go; where they don't, few come home, and it is given up.
+    request.interface = backend.next_hop.interface;
+    request.reply_queues = state.nat->reply_queues(request.interface);
   }
   const uint32_t made = own.create(request, table.secret(), now_ns, out);
   return made;
@@ -230,7 +233,10 @@ Decision nat_to_client(const Table& table, ForwardState& state, const PacketInHa
     return dropped(*reason, m.client.interface);
   note_answer(state, m, found.table->seen(found.slot), parsed);
   const uint8_t also = take_back_shift(*found.table, found.slot, m, packet, parsed);
-  found.table->replied(found.slot, parsed.tcp_flags, now_ns, also);
+  const uint8_t before = found.table->replied(found.slot, parsed.tcp_flags, now_ns, also);
+  // NICs hash fragments by their addresses alone.
+  if ((before & NatTable::kReply) == 0 && !parsed.first_fragment)
+    state.nat->of(state.worker).note_arrival(found.table->foretold(found.slot), found.worker == state.worker);
   if (parsed.first_fragment)
     remember_fragments(table, state, parsed, fragment_value(found.worker, found.slot), now_ns);
   translate(packet, parsed, towards_client(m));

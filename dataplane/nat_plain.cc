@@ -123,7 +123,9 @@ bool nat_plain_to_client(const Table& table, ForwardState& state, const PacketIn
   if (slot == NatTable::kNone || m.shift.length != 0) return false;
   if (m.client.link.length != sizeof(EthernetHeader)) return false;
   if (!fits(parsed.ip_length, table.mtu_of(m.client.interface))) return false;
-  tables.of(worker).replied(slot, parsed.tcp_flags, now_ns);
+  const uint8_t before = tables.of(worker).replied(slot, parsed.tcp_flags, now_ns);
+  if ((before & NatTable::kReply) == 0) [[unlikely]]
+    tables.of(state.worker).note_arrival(tables.of(worker).foretold(slot), worker == state.worker);
   if (parsed.looks_partial && complete_partial_checksum(packet, parsed))
     state.counters.checksums_completed.add(1);
   write_ip(packet.data + sizeof(EthernetHeader), parsed.ip_version, m.forward.destination, m.forward.source,

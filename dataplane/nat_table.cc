@@ -15,6 +15,11 @@ namespace {
 // 60 us.
 constexpr uint32_t kPortTries = 2048;
 
+// Of a connection whose replies can be foretold: ports looked at for one whose replies come home, some 10 ns each, and of those
+// that are, how many are asked for. Of 64 queues' ports 16 are among them.
+constexpr uint32_t kHomeLooks = 1024;
+constexpr uint32_t kHomeTries = 32;
+
 // How long no new connection to a backend is tried after one for which no port was found: else a flood of them would cost kPortTries each.
 constexpr uint64_t kExhaustedNs = 1'000'000;
 
@@ -29,6 +34,7 @@ constexpr uint32_t kPlaceTries = 64;
 
 NatTable::NatTable(const NatTableConfig& config, uint32_t worker, uint32_t workers)
     : config_(config),
+      worker_(worker),
       first_port_(0),
       ports_(0),
       pages_(std::size_t{std::clamp(config.capacity, 1u, kMaxCapacity)} * sizeof(Slot)),
@@ -132,11 +138,40 @@ bool NatTable::reply_is_free(const FlowKey& reply, uint64_t hash, uint64_t now_n
   return true;
 }
 
+// One whose replies come to this worker's queue, if there is one soon; else the mapping is as it was.
+uint8_t NatTable::choose_home_port(const NatRequest& request, const HashSecret& secret, uint64_t now_ns,
+                                   NatMapping& mapping) {
+  const auto first = static_cast<std::size_t>(request.forward_hash >> 32);
+  NatMapping with_port = mapping;
+  FlowKey& reply = with_port.reply;
+  reply.destination = request.sources[first % request.sources.size()];
+  const auto search = request.reply_queues->search(reply);
+  if (!search) return 0;
+  const auto begin = static_cast<uint32_t>(request.forward_hash);
+  const uint32_t looks = std::min(kHomeLooks, ports_);
+  uint32_t tries = kHomeTries;
+  for (uint32_t i = 0; i < looks && tries != 0; ++i) {
+    const auto port = static_cast<uint16_t>(first_port_ + (uint64_t{begin} + i) % ports_);
+    if (search->queue(port) != worker_) continue;
+    --tries;
+    reply.destination_port = Be16::from_host(port);
+    with_port.reply_hash = flow_hash(secret, reply);
+    if (!reply_is_free(reply, with_port.reply_hash, now_ns)) continue;
+    mapping = with_port;
+    return static_cast<uint8_t>(1 + place_of(request.interface, search->hash_class()));
+  }
+  return 0;
+}
+
 // From a place of the connection's own, so that ports cannot be foretold (RFC 6056) and a block fills evenly.
-bool NatTable::choose_source(const NatRequest& request, const HashSecret& secret, uint64_t now_ns,
-                             NatMapping& mapping) {
+std::optional<uint8_t> NatTable::choose_source(const NatRequest& request, const HashSecret& secret,
+                                               uint64_t now_ns, NatMapping& mapping) {
   Exhausted& exhausted = exhausted_[request.backend % exhausted_.size()];
-  if (exhausted.backend == request.backend && now_ns < exhausted.until_ns) return false;
+  if (exhausted.backend == request.backend && now_ns < exhausted.until_ns) return std::nullopt;
+  if (request.reply_queues != nullptr) {
+    if (const uint8_t foretold = choose_home_port(request, secret, now_ns, mapping); foretold != 0)
+      return foretold;
+  }
   const auto count = static_cast<uint32_t>(request.sources.size());
   uint32_t left = kPortTries;
   const auto first = static_cast<uint32_t>(request.forward_hash >> 32);
@@ -149,11 +184,11 @@ bool NatTable::choose_source(const NatRequest& request, const HashSecret& secret
       mapping.reply.destination_port =
           Be16::from_host(static_cast<uint16_t>(first_port_ + (uint64_t{begin} + i) % ports_));
       mapping.reply_hash = flow_hash(secret, mapping.reply);
-      if (reply_is_free(mapping.reply, mapping.reply_hash, now_ns)) return true;
+      if (reply_is_free(mapping.reply, mapping.reply_hash, now_ns)) return 0;
     }
   }
   exhausted = {now_ns + kExhaustedNs, request.backend};
-  return false;
+  return std::nullopt;
 }
 
 uint32_t NatTable::take_slot(uint64_t now_ns) {
@@ -179,14 +214,14 @@ uint32_t NatTable::create(const NatRequest& request, const HashSecret& secret, u
                    .backend = request.backend,
                    .change = {},
                    .shift = {}};
-  bool found = false;
+  std::optional<uint8_t> foretold;
   if (request.sources.empty()) {
     out.reply_hash = flow_hash(secret, out.reply);
-    found = reply_is_free(out.reply, out.reply_hash, now_ns);
+    if (reply_is_free(out.reply, out.reply_hash, now_ns)) foretold = 0;
   } else {
-    found = choose_source(request, secret, now_ns, out);
+    foretold = choose_source(request, secret, now_ns, out);
   }
-  const uint32_t index = found ? take_slot(now_ns) : kNone;
+  const uint32_t index = foretold ? take_slot(now_ns) : kNone;
   if (index == kNone) {
     ++stats_.refused;
     return kNone;
@@ -197,6 +232,7 @@ uint32_t NatTable::create(const NatRequest& request, const HashSecret& secret, u
   slot.client_tick.store(tick_of(now_ns), std::memory_order_relaxed);
   slot.reply_tick.store(tick_of(now_ns), std::memory_order_relaxed);
   slot.seen.store(0, std::memory_order_relaxed);
+  slot.foretold.store(*foretold, std::memory_order_relaxed);
   slot.live.store(1, std::memory_order_relaxed);
   if (!forwards_.insert(out.forward_hash, index) || !replies_.insert(out.reply_hash, index)) {
     ++stats_.refused;
@@ -272,7 +308,7 @@ void NatTable::see(uint32_t index, uint8_t what) {
     slot.seen.fetch_or(what, std::memory_order_relaxed);
 }
 
-void NatTable::replied(uint32_t index, uint8_t tcp_flags, uint64_t now_ns, uint8_t also) {
+uint8_t NatTable::replied(uint32_t index, uint8_t tcp_flags, uint64_t now_ns, uint8_t also) {
   Slot& slot = slots_[index];
   const auto now_seen = static_cast<uint8_t>(kReply | also | ((tcp_flags & kTcpFin) != 0 ? kReplyFin : 0) |
                                              ((tcp_flags & kTcpSyn) != 0 ? 0 : kReplyOpen) |
@@ -282,6 +318,7 @@ void NatTable::replied(uint32_t index, uint8_t tcp_flags, uint64_t now_ns, uint8
   const uint32_t tick = tick_of(now_ns);
   if (slot.reply_tick.load(std::memory_order_relaxed) != tick)
     slot.reply_tick.store(tick, std::memory_order_relaxed);
+  return seen;
 }
 
 void NatTable::expire(uint64_t now_ns, uint32_t slots) {
@@ -308,6 +345,16 @@ uint32_t NatTable::forget_matching(const FlowFilter& filter, uint32_t first, uin
 
 NatTables::NatTables(const NatTableConfig& config, uint32_t workers) {
   for (uint32_t w = 0; w < workers; ++w) tables_.push_back(std::make_unique<NatTable>(config, w, workers));
+}
+
+NatTables::Arrivals NatTables::arrivals(std::size_t interface, HashClass hash_class) const {
+  Arrivals sum;
+  for (const auto& table : tables_) {
+    const ReplyArrivals& arrivals = table->arrivals(interface, hash_class);
+    sum.home += arrivals.home.read();
+    sum.away += arrivals.away.read();
+  }
+  return sum;
 }
 
 }  // namespace xebec

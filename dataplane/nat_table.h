@@ -17,15 +17,18 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <vector>
 
 #include "dataplane/counters.h"
 #include "dataplane/flow_filter.h"
 #include "dataplane/ip_address.h"
+#include "dataplane/limits.h"
 #include "dataplane/nat_config.h"
 #include "dataplane/nat_index.h"
 #include "dataplane/nat_mapping.h"
+#include "dataplane/reply_queues.h"
 #include "dataplane/zero_pages.h"
 
 namespace xebec {
@@ -45,6 +48,13 @@ struct NatOpenings {
   Counter unanswered;  ///< SYNs that the client sent again, a second or so later, because nothing came
 };
 
+/// First replies of connections whose port was chosen so that they come to the queue of the worker that has the connection. One
+/// writer: the thread of the worker that saw them.
+struct ReplyArrivals {
+  Counter home;  ///< they did
+  Counter away;
+};
+
 /// What a new mapping is made from.
 struct NatRequest {
   const FlowKey& forward;
@@ -54,6 +64,8 @@ struct NatRequest {
   ReturnPath client;
   std::span<const IpAddress>
       sources;  ///< mode nat: one of these becomes the source. Empty: dnat, reply is complete
+  uint16_t interface = 0;                     ///< that the replies are expected by
+  const ReplyQueues* reply_queues = nullptr;  ///< of that interface; null: nothing is foretold
 };
 
 class NatTable {
@@ -80,6 +92,12 @@ class NatTable {
 
   // ---- The owner ----
 
+  /// The first reply of a connection came to this worker. foretold: of its table; home: which is this one.
+  void note_arrival(uint8_t foretold, bool home) {
+    if (foretold == 0) return;
+    ReplyArrivals& arrivals = arrivals_[foretold - 1u];
+    (home ? arrivals.home : arrivals.away).add(1);
+  }
   /// By backend id, below kMaxBackends.
   NatOpenings& openings(uint32_t backend) { return openings_[backend]; }
   /// A SYN came some time ago, and no packet of the backend since. Before forwarded() of another.
@@ -115,12 +133,18 @@ class NatTable {
   uint32_t find_client(const FlowKey& key, uint64_t hash, NatMapping& out) const;
   /// The mapping in the slot; false if there is none now.
   bool read(uint32_t slot, NatMapping& out) const;
-  /// A packet of the backend has passed. `also`: of Seen.
-  void replied(uint32_t slot, uint8_t tcp_flags, uint64_t now_ns, uint8_t also = 0);
+  /// A packet of the backend has passed. `also`: of Seen. Returns what was seen before.
+  uint8_t replied(uint32_t slot, uint8_t tcp_flags, uint64_t now_ns, uint8_t also = 0);
   const NatOpenings& openings(uint32_t backend) const { return openings_[backend]; }
   /// What was seen of the connection in the slot.
   uint8_t seen(uint32_t slot) const { return slots_[slot].seen.load(std::memory_order_relaxed); }
   void see(uint32_t slot, uint8_t what);
+  /// Whether it was foretold that the connection's replies come home, and as what, for note_arrival(); 0: it was not.
+  uint8_t foretold(uint32_t slot) const { return slots_[slot].foretold.load(std::memory_order_relaxed); }
+  /// Of connections whose replies were expected by the interface, as far as they came to this worker.
+  const ReplyArrivals& arrivals(std::size_t interface, HashClass hash_class) const {
+    return arrivals_[place_of(interface, hash_class)];
+  }
 
   // Memory that find_forward() and find_reply() will read: first where they look, then what they find there.
   void prefetch_forward(uint64_t hash) const { forwards_.prefetch(hash); }
@@ -145,6 +169,7 @@ class NatTable {
     std::atomic<uint32_t> reply_tick;
     std::atomic<uint8_t> seen;
     std::atomic<uint8_t> live;  ///< 0: nothing in it
+    std::atomic<uint8_t> foretold;  ///< 1 + place_of(), or 0
     std::array<std::atomic<uint64_t>, kWords> words;
   };
 
@@ -165,13 +190,21 @@ class NatTable {
   bool has_expired(const Slot& slot, uint64_t now_ns) const;
   bool gives_way(uint32_t slot, uint64_t now_ns) const;
   bool reply_is_free(const FlowKey& reply, uint64_t hash, uint64_t now_ns);
-  bool choose_source(const NatRequest& request, const HashSecret& secret, uint64_t now_ns,
-                     NatMapping& mapping);
+  /// The port was chosen so that replies come home: what to write into Slot::foretold, else 0. nullopt: there is none.
+  std::optional<uint8_t> choose_source(const NatRequest& request, const HashSecret& secret, uint64_t now_ns,
+                                       NatMapping& mapping);
+  uint8_t choose_home_port(const NatRequest& request, const HashSecret& secret, uint64_t now_ns,
+                           NatMapping& mapping);
   uint32_t take_slot(uint64_t now_ns);
   void forget(uint32_t slot);
   uint8_t protocol_of(const Slot& slot) const;
+  static std::size_t place_of(std::size_t interface, HashClass hash_class) {
+    return interface * kHashClasses + static_cast<std::size_t>(hash_class);
+  }
+  static_assert(kMaxInterfaces * kHashClasses < UINT8_MAX, "Slot::foretold");
 
   NatTableConfig config_;
+  uint32_t worker_;
   uint16_t first_port_;
   uint32_t ports_;
   ZeroPages pages_;
@@ -190,6 +223,7 @@ class NatTable {
   };
   std::array<Exhausted, 64> exhausted_{};  ///< by backend, modulo: no port was to be had, latest only
   NatTableStats stats_;
+  std::array<ReplyArrivals, kMaxInterfaces * kHashClasses> arrivals_{};  ///< by place_of()
   std::atomic<uint32_t> used_{0};
 };
 
@@ -201,8 +235,24 @@ class NatTables {
   const NatTable& of(uint32_t worker) const { return *tables_[worker]; }
   uint32_t workers() const { return static_cast<uint32_t>(tables_.size()); }
 
+  /// Where replies that arrive by the interface are expected; null: nothing is foretold. Between two quiescent points.
+  const ReplyQueues* reply_queues(uint16_t interface) const {
+    return reply_queues_[interface].load(std::memory_order_seq_cst);
+  }
+  /// From now on. The control thread's, which keeps the old one as long as a worker may hold it (Published::retire).
+  void set_reply_queues(std::size_t interface, const ReplyQueues* queues) {
+    reply_queues_[interface].store(queues, std::memory_order_seq_cst);
+  }
+  /// As far as all workers have seen.
+  struct Arrivals {
+    uint64_t home = 0;
+    uint64_t away = 0;
+  };
+  Arrivals arrivals(std::size_t interface, HashClass hash_class) const;
+
  private:
   std::vector<std::unique_ptr<NatTable>> tables_;
+  std::array<std::atomic<const ReplyQueues*>, kMaxInterfaces> reply_queues_{};
 };
 
 }  // namespace xebec

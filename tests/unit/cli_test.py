@@ -52,7 +52,7 @@ WORKER = {"worker": 0, "cpu": None, "ports": ["eth0:0", "eth1:0"], "generation":
           "frames": {"total": 16384, "free": 100, "receive": 1, "transmit": 2, "in_hand": 0, "lost": 0}}
 INTERFACE = {"name": "eth0", "ifindex": 2, "driver": "veth", "mac": "02:00:00:00:00:01", "mtu": 1500, "up": True,
              "carrier": False, "xdp": "generic", "attached_again": 2, "native_refusal": "Operation not supported",
-             "transmit_why": "configured",
+             "transmit_why": "configured", "nat_ports": {"summary": "by RSS, but not udp4"},
              "queues": [{"queue": q, "worker": q, "bind": "copy", "transmit": "ring", "poll": "adaptive", "napi_id": 0,
                          "rx_dropped": q, "rx_ring_full": 0, "fill_ring_empty": 0, "tx_invalid": 0,
                          "self_test": ("ok", "failed")[q], "transmit_stalls": 3 * q, "poll_why": "no NAPI id" if q else ""} for q in (0, 1)],
@@ -253,8 +253,8 @@ class CliTest(unittest.TestCase):
     def test_interfaces_show_their_queues(self):
         self.daemon.answer("GET", "/v1/interfaces", {"schema": "xebec.interface-list/1", "interfaces": [INTERFACE]})
         self.expect(["interface", "list"], 0, lines("""
-            NAME  DRIVER  MAC                 MTU  UP   CARRIER  XDP      STEERED  NO SOCKET  STALE  DENIED  PASSED  ATTACHED AGAIN  NOT NATIVE BECAUSE       TRANSMIT BECAUSE
-            eth0  veth    02:00:00:00:00:01  1500  yes  no       generic     123k          0      7       3       6               2  Operation not supported  configured
+            NAME  DRIVER  MAC                 MTU  UP   CARRIER  XDP      STEERED  NO SOCKET  STALE  DENIED  PASSED  ATTACHED AGAIN  NOT NATIVE BECAUSE       TRANSMIT BECAUSE  NAT PORTS
+            eth0  veth    02:00:00:00:00:01  1500  yes  no       generic     123k          0      7       3       6               2  Operation not supported  configured        by RSS, but not udp4
 
             INTERFACE  QUEUE  WORKER  BIND  TRANSMIT  POLL      NAPI ID  RX DROPPED  RX RING FULL  FILL RING EMPTY  TX INVALID  SELF TEST  TRANSMIT STALLS  POLL BECAUSE
             eth0           0       0  copy  ring      adaptive        0           0             0                0           0  ok                       0  -

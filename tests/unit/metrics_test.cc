@@ -47,6 +47,7 @@ MetricsSource full_source() {
   s.interfaces = Json::parse(
       R"([{"name":"eth0","driver":"veth","xdp":"native","up":true,"carrier":false,"mtu":1500,"attached_again":9,
     "shim":{"steered":1,"no_socket":2,"stale":3,"denied":4,"passed":5},
+    "nat_ports":{"home":{"tcp4":8,"udp4":7,"tcp6":6,"udp6":5},"away":{"tcp4":1,"udp4":2,"tcp6":3,"udp6":4}},
     "queues":[{"queue":3,"worker":0,"bind":"copy","transmit":"ring","poll":"adaptive","transmitted":1,"injected":2,
                "transmit_calls":3,"transmit_stuck":false,"transmit_stalls":4,"rx_dropped":5,"rx_ring_full":6,
                "fill_ring_empty":7,"tx_invalid":8}]}])");
@@ -102,6 +103,7 @@ TEST(Metrics, ReadsEachKindOfValue) {
            "xebec_xsk_rx_ring_full_total{interface=\"eth0\",queue=\"3\"} 6\n",
            "xebec_shim_packets_total{interface=\"eth0\",outcome=\"stale\"} 3\n",
            "xebec_interface_attached_again_total{interface=\"eth0\"} 9\n",
+           "xebec_nat_foretold_away_replies_total{interface=\"eth0\",class=\"tcp6\"} 3\n",
            "xebec_service_info{service=\"web\",vip=\"203.0.113.10\",port=\"443\",protocol=\"tcp\",mode=\"dsr-"
            "l2\",algorithm=\"wlc\"} 1\n",
            "xebec_backend_effective_weight{service=\"web\",backend=\"10.0.1.11\"} 37.5\n",

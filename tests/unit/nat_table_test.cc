@@ -181,7 +181,7 @@ TEST(NatTable, ForgetsByTheTimersOfTheRfcs) {
     const FlowKey key = client(1, life.protocol);
     const uint32_t slot = table.create(request(key), kSecret, kNow, m);
     for (const auto& [reply, flags] : life.packets)
-      reply ? table.replied(slot, flags, kNow) : table.forwarded(slot, m, flags, {}, kNow);
+      reply ? static_cast<void>(table.replied(slot, flags, kNow)) : table.forwarded(slot, m, flags, {}, kNow);
     // Ages are counted in ticks of 1.07 s.
     table.expire(kNow + (life.silent_s - 2) * kSecond, 1024);
     EXPECT_EQ(table.used(), 1u) << life.what << ": forgotten early";
