@@ -12,6 +12,7 @@
 
 #include "control/config_dns.h"
 #include "control/config_quic.h"
+#include "control/doctor_host.h"
 #include "control/netdev.h"
 #include "control/stacked_links.h"
 #include "dataplane/clock.h"
@@ -131,6 +132,9 @@ tl::expected<std::unique_ptr<Controller>, StartError> Controller::start(EventLoo
   self->follow_destinations();
   self->follow_drains(nullptr);
   if (auto r = self->rebuild(); !r) return tl::unexpected(StartError{1, r.error(), {}});
+  for (const Finding& f : self->port_findings()) {
+    if (f.level != Finding::Level::ok) preflight.warn(f.text, f.mend);  // never a reason not to start
+  }
   self->follow_checks();
   self->look_at_openings();  // from now on they count
   self->discovery_ = std::make_unique<Discovery>(
@@ -339,7 +343,19 @@ std::vector<std::string> Controller::warnings() const {
     const std::string skew = hashing_warning(i.config.name, queue_shares(*i.hardware.receive_hashing));
     if (!skew.empty()) warnings.push_back(skew);
   }
+  for (const Finding& f : port_findings()) {
+    if (f.level != Finding::Level::ok) warnings.push_back(fmt::format("{} (mend: {})", f.text, f.mend));
+  }
   return warnings;
+}
+
+std::vector<Finding> Controller::port_findings() const {
+  HostFacts facts = read_host_facts();
+  facts.chosen.emplace();
+  for (const auto& [backend, hop] : hops_->all()) {
+    if (hop.preferred_source) facts.chosen->insert(*hop.preferred_source);
+  }
+  return examine_ports(config_, facts);
 }
 
 void Controller::follow_destinations() {

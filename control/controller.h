@@ -122,6 +122,8 @@ class Controller {
   std::vector<std::string> warnings() const;
 
  private:
+  /// What the doctor says of the ports of mode nat, knowing the routes.
+  std::vector<Finding> port_findings() const;
   Controller(EventLoop& loop, Options options);
   NetworkView network() const;
   /// Both outlive it. `config`: with those that leave.

@@ -4,10 +4,13 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <linux/if_link.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <charconv>
+#include <cstring>
 #include <fstream>
 #include <optional>
 #include <string_view>
@@ -49,6 +52,58 @@ bool reserved(std::string_view list, Ports ports) {
     list.remove_prefix(std::min(comma + 1, list.size()));
   }
   return false;
+}
+
+/// The address that the kernel would take for a connection there: connecting a UDP socket asks its routes, and sends nothing.
+std::optional<IpAddress> source_towards(const IpAddress& destination) {
+  const int fd = socket(destination.is_v4() ? AF_INET : AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  if (fd < 0) return std::nullopt;
+  constexpr uint16_t kAnyPort = 9;
+  sockaddr_in v4{};
+  sockaddr_in6 v6{};
+  v4.sin_family = AF_INET;
+  v6.sin6_family = AF_INET6;
+  v4.sin_port = v6.sin6_port = htons(kAnyPort);
+  std::memcpy(&v4.sin_addr, &destination.bytes[12], sizeof v4.sin_addr);
+  std::memcpy(&v6.sin6_addr, destination.bytes.data(), sizeof v6.sin6_addr);
+  auto* address = destination.is_v4() ? reinterpret_cast<sockaddr*>(&v4) : reinterpret_cast<sockaddr*>(&v6);
+  socklen_t size = destination.is_v4() ? sizeof v4 : sizeof v6;
+  const bool known = connect(fd, address, size) == 0 && getsockname(fd, address, &size) == 0;
+  close(fd);
+  if (!known) return std::nullopt;
+  IpAddress source = destination;  // of the same family
+  if (destination.is_v4()) {
+    std::memcpy(&source.bytes[12], &v4.sin_addr, sizeof v4.sin_addr);
+  } else {
+    std::memcpy(source.bytes.data(), &v6.sin6_addr, sizeof v6.sin6_addr);
+  }
+  return source;
+}
+
+/// Towards all backends, whatever their mode.
+std::set<IpAddress> sources_towards_backends(const Config& config) {
+  std::set<IpAddress> sources;
+  for (const ServiceConfig& s : config.services) {
+    for (const auto* list : {&s.backends, &s.fallback}) {
+      for (const BackendConfig& b : *list) {
+        if (const auto source = source_towards(b.address)) sources.insert(*source);
+      }
+    }
+  }
+  return sources;
+}
+
+/// Clients are translated to addresses that the host does not take for connections of its own.
+bool has_addresses_apart(const Config& config, const HostFacts& facts) {
+  if (!facts.chosen || facts.chosen->empty() || config.nat.addresses.empty()) return false;
+  return std::none_of(facts.chosen->begin(), facts.chosen->end(), [&](const IpAddress& chosen) {
+    bool listed = false;  // some address of the family is; else that of the route is taken
+    for (const IpAddress& ours : config.nat.addresses) {
+      if (ours == chosen) return true;
+      listed = listed || ours.is_v4() == chosen.is_v4();
+    }
+    return !listed;
+  });
 }
 
 bool uses_mode(const Config& config, Mode mode) {
@@ -120,6 +175,8 @@ std::vector<Finding> examine_ports(const Config& config, const HostFacts& facts)
     return {{Level::ok,
              fmt::format("{}: reserved from the host's own, {}-{}", what, hosts->first, hosts->second),
              {}}};
+  if (has_addresses_apart(config, facts))
+    return {{Level::ok, what + ": on addresses that the host does not take for connections of its own", {}}};
   return {
       {Level::fail,
        fmt::format("{}: the host takes {}-{} of them for connections of its own, whose answers the shim then "
@@ -155,7 +212,9 @@ std::vector<Finding> examine_host(const Config& config) {
   Preflight preflight([&](const Finding& f) { findings.push_back(f); });
   check_host(preflight);
   for (const InterfaceConfig& interface : config.interfaces) examine_interface(interface, findings);
-  for (Finding& f : examine_ports(config, read_host_facts())) findings.push_back(std::move(f));
+  HostFacts facts = read_host_facts();
+  facts.chosen = sources_towards_backends(config);
+  for (Finding& f : examine_ports(config, facts)) findings.push_back(std::move(f));
   return findings;
 }
 

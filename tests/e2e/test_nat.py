@@ -33,6 +33,21 @@ def translates(env, mode, queues):
             expect(all(w["nat"]["refused"] == 0 for w in workers), "no connection was refused")
             expect_equal({c["chosen"]["tcp4"] for c in (i["nat_ports"] for i in daemon.ask("interface", "list")["interfaces"])},
                          {"unknown"}, "a veth tells nothing of its hashing, so any port is as good")
+            if mode == "nat":
+                warns_of_ports_that_the_host_takes(lab, daemon)
+
+
+def warns_of_ports_that_the_host_takes(lab, daemon):
+    """While the kernel may take ports of mode nat for connections of its own, on the address that it takes for them."""
+    def warnings():
+        return [w for w in daemon.ask("status")["warnings"] if "ports of mode nat" in w]
+
+    expect_equal(warnings(), [], "warnings before")
+    lab.lb.ns.sysctl(net__ipv4__ip_local_port_range="20000 60999")
+    told = warnings()
+    expect(len(told) == 1 and "the host takes 20000-32767" in told[0] and "ip_local_reserved_ports=20000-32767" in told[0], told)
+    lab.lb.ns.sysctl(net__ipv4__ip_local_reserved_ports="20000-32767")
+    expect_equal(warnings(), [], "warnings once they are reserved")
 
 
 def translates_between_two_interfaces(env, mode):

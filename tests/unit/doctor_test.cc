@@ -203,5 +203,33 @@ TEST(DoctorHost, FindsPortsThatTheHostMayTakeForItself) {
   EXPECT_EQ(level(Config{}, kRange, ""), "nothing");
 }
 
+TEST(DoctorHost, LeavesPortsAloneOnAddressesThatTheHostDoesNotTakeForItself) {
+  struct Case {
+    const char* what;
+    std::vector<const char*> ours, chosen;
+    bool ok;
+  };
+  const Case cases[] = {
+      {"none are configured: the route's own is taken", {}, {"10.0.0.254"}, false},
+      {"another address", {"10.0.0.253"}, {"10.0.0.254"}, true},
+      {"the same among others", {"10.0.0.253", "10.0.0.254"}, {"10.0.0.254"}, false},
+      {"none of the family", {"10.0.0.253"}, {"10.0.0.254", "2001:db8::fe"}, false},
+      {"one of each family", {"10.0.0.253", "2001:db8::fd"}, {"10.0.0.254", "2001:db8::fe"}, true},
+  };
+  for (const Case& c : cases) {
+    Config config = nat_config(1024, 40000);
+    HostFacts facts{"32768\t60999", ""};
+    facts.chosen.emplace();
+    for (const char* a : c.ours) config.nat.addresses.push_back(address(a));
+    for (const char* a : c.chosen) facts.chosen->insert(address(a));
+    const auto found = examine_ports(config, facts);
+    ASSERT_EQ(found.size(), 1u) << c.what;
+    EXPECT_EQ(found[0].level == Finding::Level::ok, c.ok) << c.what << ": " << found[0].text;
+  }
+  Config config = nat_config(1024, 40000);
+  config.nat.addresses = {address("10.0.0.253")};
+  EXPECT_EQ(examine_ports(config, {"32768\t60999", ""})[0].level, Finding::Level::fail) << "nobody has asked";
+}
+
 }  // namespace
 }  // namespace xebec
