@@ -18,7 +18,8 @@
  *                    nat_backends[src address, proto, port] then the same with port 0 = any; absent: XDP_PASS
  *                    XEBEC_NAT:  nat_sources[dst address] has the destination port
  *                    XEBEC_DNAT: own[dst address] is absent: it goes to a client, not to this host
- *                    later fragments: nat_fragments[src, dst, id, proto], which the first one has left
+ *                    later fragments: nat_fragments[src, dst, id, proto], which the first one has left; if none
+ *                    has, as above, by nat_backends[src address, proto] and nat_sources or own
  */
 #ifndef XEBEC_BPF_ABI_H
 #define XEBEC_BPF_ABI_H
@@ -119,9 +120,12 @@ struct xebec_source_value {
   __u32 denied;
 };
 
-/* Value of `nat_backends`: how its services translate; either or both. */
+/* Value of `nat_backends`: how its services translate; either or both. Key: a backend's endpoint as xebec_service_key, narrower 0;
+ * and one with port 0 and narrower XEBEC_ALL_ENDPOINTS for all of a backend's endpoints of the protocol, which is what a later
+ * fragment, that has no port, can be looked for by. */
 #define XEBEC_NAT 1
 #define XEBEC_DNAT 2
+#define XEBEC_ALL_ENDPOINTS 1
 
 /* Value of `nat_sources`: the ports that stand for clients, host order, inclusive. */
 struct xebec_port_range {
@@ -129,7 +133,7 @@ struct xebec_port_range {
   __u16 last;
 };
 
-/* Key of `nat_fragments`. id: IPv4 or IPv6 identification, be, IPv4's in the first two bytes. */
+/* Key of `nat_fragments`. Value: 1: the first fragment was a reply's, 0: the host's. id: IPv4 or IPv6 identification, be, IPv4's in the first two bytes. */
 struct xebec_fragment_key {
   struct xebec_address source;
   struct xebec_address destination;
@@ -140,7 +144,7 @@ struct xebec_fragment_key {
 
 /* Bounds of the maps for replies: backends of translating services; addresses they are translated to; addresses the host has;
  * datagrams whose fragments are on their way (the kernel forgets the oldest). */
-#define XEBEC_MAX_NAT_BACKENDS 131072
+#define XEBEC_MAX_NAT_BACKENDS 262144
 #define XEBEC_MAX_NAT_SOURCES 256
 #define XEBEC_MAX_OWN_ADDRESSES 4096
 #define XEBEC_MAX_FRAGMENTS 4096

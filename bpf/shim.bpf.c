@@ -378,6 +378,18 @@ static __always_inline bool is_translated(const struct xebec_address* backend, _
   return (modes & XEBEC_DNAT) && !bpf_map_lookup_elem(&own, &address);
 }
 
+/* The same by what a later fragment tells: its sender has such an endpoint, whatever the port. */
+static __always_inline bool may_be_translated(const struct xebec_address* backend, __u8 protocol,
+                                              const struct xebec_address* to) {
+  struct xebec_service_key key = {.vip = *backend, .protocol = protocol, .narrower = XEBEC_ALL_ENDPOINTS};
+  const __u32* how = bpf_map_lookup_elem(&nat_backends, &key);
+  if (!how) return false;
+  const __u32 modes = *how;
+  const struct xebec_address address = *to;
+  if ((modes & XEBEC_NAT) && bpf_map_lookup_elem(&nat_sources, &address)) return true;
+  return (modes & XEBEC_DNAT) && !bpf_map_lookup_elem(&own, &address);
+}
+
 static __always_inline bool same_address(const struct xebec_address* a, const struct xebec_address* b) {
   const __u32* words = (const __u32*)a;
   const __u32* others = (const __u32*)b;
@@ -447,7 +459,6 @@ static __always_inline bool quotes_translated(struct xdp_md* ctx, const struct r
 /* The same questions as whose_by_l4(), of a packet to no VIP. l4_offset: of `l4` in the frame. */
 static __always_inline bool l4_is_reply(struct xdp_md* ctx, const struct reply* reply, __u8 protocol, bool ipv6,
                                         bool has_l4, union l4 l4, __u32 l4_offset) {
-  const __u32 one = 1;
   if (!has_l4) return false;
   if (protocol == (ipv6 ? IPPROTO_ICMPV6 : IPPROTO_ICMP)) {
     const bool error = ipv6 ? l4.icmp.type >= ICMPV6_FIRST_ERROR && l4.icmp.type <= ICMPV6_LAST_ERROR
@@ -455,21 +466,27 @@ static __always_inline bool l4_is_reply(struct xdp_md* ctx, const struct reply* 
     return error && quotes_translated(ctx, reply, ipv6, l4_offset + 8);
   }
   if (protocol != IPPROTO_TCP && protocol != IPPROTO_UDP && protocol != PROTOCOL_SCTP) return false;
-  if (!is_translated(&reply->fragment.source, protocol, l4.port.source, &reply->fragment.destination,
-                     l4.port.destination))
-    return false;
-  if (reply->is_fragment) {
+  const __u32 translated = is_translated(&reply->fragment.source, protocol, l4.port.source,
+                                         &reply->fragment.destination, l4.port.destination);
+  /* The host's, too, if its later fragments could be taken for a reply's. */
+  if (reply->is_fragment &&
+      (translated || may_be_translated(&reply->fragment.source, protocol, &reply->fragment.destination))) {
     struct xebec_fragment_key key = reply->fragment;
     key.protocol = ipv6 ? 0 : protocol; /* behind IPv6 extension headers a later fragment may name another */
-    bpf_map_update_elem(&nat_fragments, &key, &one, BPF_ANY);
+    bpf_map_update_elem(&nat_fragments, &key, &translated, BPF_ANY);
   }
-  return true;
+  return translated;
 }
 
-static __always_inline bool is_fragment_of_reply(const struct reply* reply, __u8 protocol) {
+/* A later fragment goes where its first one went. One that overtakes it is steered if it may be a reply's: the worker lets it
+ * wait. A global function for the same reason as those below. */
+__noinline int whose_later_fragment(struct reply* reply, __u32 protocol, __u32 ipv6) {
+  if (!reply) return THE_HOSTS;
   struct xebec_fragment_key key = reply->fragment;
-  key.protocol = protocol;
-  return bpf_map_lookup_elem(&nat_fragments, &key) != NULL;
+  key.protocol = ipv6 ? 0 : protocol;
+  const __u32* first = bpf_map_lookup_elem(&nat_fragments, &key);
+  if (first) return *first ? A_SERVICES : THE_HOSTS;
+  return may_be_translated(&key.source, protocol, &key.destination) ? A_SERVICES : THE_HOSTS;
 }
 
 /* What has been found out about a packet's L4, for one argument. */
@@ -529,7 +546,7 @@ static __always_inline enum whose whose_ipv4(struct xdp_md* ctx, void* l3, void*
   /* No ports here, and the payload must not be read as if it had some. The worker remembers the first
    * fragment. */
   if (ip->frag_off & bpf_htons(IPV4_OFFSET_MASK))
-    return (vip ? !at.passes : is_fragment_of_reply(&reply, ip->protocol)) ? A_SERVICES : THE_HOSTS;
+    return vip ? (at.passes ? THE_HOSTS : A_SERVICES) : whose_later_fragment(&reply, ip->protocol, 0);
   const __u32 header = ip->ihl * 4;
   /* By the length field as well as by the frame: padding is not a port. */
   bool has_l4 = bpf_ntohs(ip->tot_len) >= header + sizeof(l4);
@@ -564,7 +581,8 @@ static __always_inline enum whose whose_extended(struct xdp_md* ctx, struct soug
         reply->is_fragment = true;
       }
       if (extension.offset_flags & bpf_htons(IPV6_OFFSET_MASK)) /* as for IPv4 */
-        return (vip ? !at->passes : is_fragment_of_reply(reply, 0)) ? A_SERVICES : THE_HOSTS;
+        return vip ? (at->passes ? THE_HOSTS : A_SERVICES)
+                   : whose_later_fragment(reply, extension.next_header, 1);
       length = 8;
     } else if (next == IPPROTO_AH) {
       length = (extension.length + 2) * 4; /* RFC 4302 section 2.2 */

@@ -30,6 +30,7 @@ xebec_service_key key_of(const ReplyEndpoint& endpoint) {
   key.vip = key_of(endpoint.address);
   key.port = Be16::from_host(endpoint.port).raw();
   key.protocol = endpoint.protocol;
+  key.narrower = endpoint.all ? XEBEC_ALL_ENDPOINTS : 0;
   return key;
 }
 

@@ -18,8 +18,9 @@ ReplyRules reply_rules_of(const Table& table, const NatTableConfig& ports, const
     const Service& service = table.services()[backend.service];
     const bool one_port = backend.port != 0 || service.last_port == 0;
     const uint16_t port = backend.port != 0 ? backend.port : one_port ? service.port : uint16_t{0};
-    rules.backends[{backend.address, port, service.protocol}] |=
-        backend.mode == Mode::nat ? XEBEC_NAT : XEBEC_DNAT;
+    const uint32_t how = backend.mode == Mode::nat ? XEBEC_NAT : XEBEC_DNAT;
+    rules.backends[{backend.address, port, service.protocol}] |= how;
+    rules.backends[{backend.address, 0, service.protocol, true}] |= how;
     if (backend.mode != Mode::nat) continue;
     const auto listed = table.nat_sources(backend.address.is_v4());
     rules.sources.insert(listed.begin(), listed.end());

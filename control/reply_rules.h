@@ -16,6 +16,8 @@ struct ReplyEndpoint {
   IpAddress address;
   uint16_t port = 0;  ///< host order; 0: any
   uint8_t protocol = 0;
+  bool all =
+      false;  ///< stands for all endpoints of the address and protocol; port 0. Later fragments have no port
   auto operator<=>(const ReplyEndpoint&) const = default;
 };
 

@@ -151,15 +151,27 @@ bool ShimView::l4_is_reply(const Reply& reply, uint8_t protocol, bool ipv6, bool
     return error && quotes_translated(reply, ipv6, behind(l4, sizeof(IcmpHeader)));
   }
   if (protocol != kProtoTcp && protocol != kProtoUdp && protocol != kProtoSctp) return false;
-  if (!is_translated(reply.source, protocol, host16(l4.data()), reply.destination, host16(&l4[2])))
-    return false;
-  if (reply.is_fragment)
-    fragments_.emplace(reply.source, reply.destination, reply.fragment_id, ipv6 ? uint8_t{0} : protocol);
-  return true;
+  const bool translated =
+      is_translated(reply.source, protocol, host16(l4.data()), reply.destination, host16(&l4[2]));
+  if (reply.is_fragment && (translated || may_be_translated(reply.source, protocol, reply.destination)))
+    fragments_[{reply.source, reply.destination, reply.fragment_id, ipv6 ? uint8_t{0} : protocol}] =
+        translated;
+  return translated;
 }
 
-bool ShimView::is_fragment_of_reply(const Reply& reply, uint8_t protocol) const {
-  return fragments_.contains({reply.source, reply.destination, reply.fragment_id, protocol});
+/// By what a later fragment tells.
+bool ShimView::may_be_translated(const IpAddress& backend, uint8_t protocol, const IpAddress& to) const {
+  const auto how = replies_.backends.find({backend, 0, protocol, true});
+  if (how == replies_.backends.end()) return false;
+  if ((how->second & XEBEC_NAT) != 0 && replies_.sources.contains(to)) return true;
+  return (how->second & XEBEC_DNAT) != 0 && !replies_.own.contains(to);
+}
+
+bool ShimView::is_fragment_of_reply(const Reply& reply, uint8_t protocol, bool ipv6) const {
+  const auto first =
+      fragments_.find({reply.source, reply.destination, reply.fragment_id, ipv6 ? uint8_t{0} : protocol});
+  return first != fragments_.end() ? first->second
+                                   : may_be_translated(reply.source, protocol, reply.destination);
 }
 
 bool ShimView::ipv4_is_ours(Bytes packet) {
@@ -174,7 +186,7 @@ bool ShimView::ipv4_is_ours(Bytes packet) {
   reply.is_fragment = (fragment & (kIpv4MoreFragments | kIpv4OffsetMask)) != 0;
   if (reply.is_fragment) reply.fragment_id = ip->id.host();
   if ((fragment & kIpv4OffsetMask) != 0)
-    return is_vip ? !passes(vip) : is_fragment_of_reply(reply, ip->protocol);
+    return is_vip ? !passes(vip) : is_fragment_of_reply(reply, ip->protocol, false);
   const std::size_t header = ip->header_length();
   const bool has_l4 = ip->total_length.host() >= header + kL4Read;
   if (!is_vip) return l4_is_reply(reply, ip->protocol, false, has_l4, behind(packet, header));
@@ -196,7 +208,8 @@ bool ShimView::extended_is_ours(bool is_vip, Reply& reply, Bytes packet) {
         reply.is_fragment = true;
         reply.fragment_id = view_as<Ipv6FragmentHeader>(at.data())->id.host();
       }
-      if ((offset & 0xfff8) != 0) return is_vip ? !passes(reply.destination) : is_fragment_of_reply(reply, 0);
+      if ((offset & 0xfff8) != 0)
+        return is_vip ? !passes(reply.destination) : is_fragment_of_reply(reply, at[0], true);
       length = 8;
     } else if (next == kProtoAh) {
       length = (at[1] + 2u) * 4;  // RFC 4302 section 2.2

@@ -23,7 +23,8 @@ class ShimView {
   explicit ShimView(const Table& table, std::vector<MacAddress> local_macs = {}, ReplyRules replies = {});
 
   /// False: XDP_PASS, the host's own, or left to it for want of a backend (NoBackend::pass). True: a worker gets it, if one is alive; or the shim drops it because the service
-  /// denies its source, as the worker would. Remembers first fragments of replies.
+  /// denies its source, as the worker would. Remembers first fragments of
+  /// replies and of what could be taken for some.
   bool steers(std::span<const uint8_t> frame);
 
  private:
@@ -45,13 +46,15 @@ class ShimView {
   bool quotes_translated(const Reply& reply, bool ipv6, std::span<const uint8_t> quoted) const;
   bool is_translated(const IpAddress& backend, uint8_t protocol, uint16_t port, const IpAddress& to,
                      uint16_t to_port) const;
-  bool is_fragment_of_reply(const Reply& reply, uint8_t protocol) const;
+  bool may_be_translated(const IpAddress& backend, uint8_t protocol, const IpAddress& to) const;
+  bool is_fragment_of_reply(const Reply& reply, uint8_t protocol, bool ipv6) const;
   bool is_sent_to_us(std::span<const uint8_t> frame) const;
 
   const Table& table_;
   bool any_passes_;
   ReplyRules replies_;
-  std::set<Fragment> fragments_;  ///< the shim forgets the oldest of 4,096; this does not
+  std::map<Fragment, bool>
+      fragments_;  ///< whether the first was a reply's; the shim forgets the oldest of 4,096; this does not
   std::vector<MacAddress> local_macs_;
 };
 

@@ -61,7 +61,14 @@ void LoadedShim::add_nat_backend(std::string_view address, uint8_t protocol, uin
   key.vip = key_of(address);
   key.protocol = protocol;
   key.port = static_cast<uint16_t>((port >> 8) | (port << 8));
-  must(bpf_map_update_elem(bpf_map__fd(skeleton_->maps.nat_backends), &key, &how, BPF_ANY), "add a backend");
+  const int backends = bpf_map__fd(skeleton_->maps.nat_backends);
+  must(bpf_map_update_elem(backends, &key, &how, BPF_ANY), "add a backend");
+  key.port = 0;
+  key.narrower = XEBEC_ALL_ENDPOINTS;
+  uint32_t all = 0;
+  (void)bpf_map_lookup_elem(backends, &key, &all);
+  all |= how;
+  must(bpf_map_update_elem(backends, &key, &all, BPF_ANY), "add a backend for later fragments");
   translates_ = 1;
   configure(XDP_DROP, 0);
 }

@@ -155,20 +155,59 @@ TEST_P(ShimReply, IsAnErrorAboutSctpAndBehindExtensionHeadersToo) {
     EXPECT_FALSE(steers(Bytes(whole.begin(), whole.begin() + static_cast<std::ptrdiff_t>(length)))) << length;
 }
 
+std::vector<Bytes> datagram(const Family& f, const char* from, const char* to, uint16_t port,
+                            uint16_t to_port, uint32_t id) {
+  return fragments_of(ip(f, from, to).udp(port, to_port).payload(Bytes(2000, 'x')).build(), 800, id);
+}
+
 TEST_P(ShimReply, BringsTheLaterFragmentsOfARepliedDatagramAndNoOthers) {
   for (const Family& f : kFamilies) {
     shim_.add_nat_backend(f.backend, kUdp, 53, XEBEC_DNAT);
-    const auto fragments = [&](uint16_t port, uint32_t id) {
-      return fragments_of(ip(f, f.backend, f.client).udp(port, 4000).payload(Bytes(2000, 'x')).build(), 800,
-                          id);
+    for (const Bytes& ours : datagram(f, f.backend, f.client, 53, 4000, 7)) EXPECT_TRUE(shim_.steers(ours));
+    for (const Bytes& other : datagram(f, f.backend, f.client, 54, 4000, 8))
+      EXPECT_FALSE(shim_.steers(other));
+    // The id has come round: whose the first one is counts, not whose it was.
+    for (const Bytes& other : datagram(f, f.backend, f.client, 54, 4000, 7))
+      EXPECT_FALSE(shim_.steers(other));
+    for (const Bytes& ours : datagram(f, f.backend, f.client, 53, 4000, 8)) EXPECT_TRUE(shim_.steers(ours));
+  }
+}
+
+TEST_P(ShimReply, BringsLaterFragmentsThatComeBeforeTheirFirstIfTheyMayBeOfOne) {
+  for (const Family& f : kFamilies) {
+    shim_.add_nat_source(f.source, 10000, 32767);
+    shim_.add_own_address(f.source);
+    shim_.add_own_address(f.own);
+    uint32_t id = 100;
+    const auto later = [&](const char* from, const char* to) {
+      return shim_.steers(datagram(f, from, to, 53, 10000, ++id)[1]);
     };
-    const auto ours = fragments(53, 7);
-    const auto others = fragments(54, 8);
-    EXPECT_FALSE(shim_.steers(ours[1])) << "its first fragment was not seen";
-    EXPECT_TRUE(shim_.steers(ours[0]));
-    EXPECT_TRUE(shim_.steers(ours[1]));
-    EXPECT_TRUE(shim_.steers(ours[2]));
-    for (const Bytes& other : others) EXPECT_FALSE(shim_.steers(other));
+    shim_.add_nat_backend(f.backend, kTcp, 53, XEBEC_NAT | XEBEC_DNAT);
+    EXPECT_FALSE(later(f.backend, f.source)) << "a backend of another protocol";
+    shim_.add_nat_backend(f.backend, kUdp, 53, XEBEC_NAT);
+    EXPECT_TRUE(later(f.backend, f.source));
+    EXPECT_FALSE(later(f.other, f.source)) << "no backend";
+    EXPECT_FALSE(later(f.backend, f.own)) << "clients are not translated to that address";
+    EXPECT_FALSE(later(f.backend, f.client)) << "nor are they left as they are";
+    shim_.add_nat_backend(f.backend, kUdp, 54, XEBEC_DNAT);
+    EXPECT_TRUE(later(f.backend, f.client));
+    EXPECT_TRUE(later(f.backend, f.source)) << "one mode takes nothing from the other";
+    EXPECT_FALSE(later(f.backend, f.own));
+  }
+}
+
+TEST_P(ShimReply, LeavesTheHostsFragmentsFromABackendAloneBehindTheirFirst) {
+  for (const Family& f : kFamilies) {
+    shim_.add_nat_backend(f.backend, kUdp, 53, XEBEC_NAT | XEBEC_DNAT);
+    shim_.add_nat_source(f.source, 10000, 32767);
+    shim_.add_own_address(f.source);
+    for (const Bytes& frame : datagram(f, f.backend, f.source, 2049, 800, 7))
+      EXPECT_FALSE(shim_.steers(frame));
+    for (const Bytes& frame : datagram(f, f.backend, f.client, 2049, 800, 7))
+      EXPECT_FALSE(shim_.steers(frame));
+    for (const Bytes& frame : fragments_of(
+             ip(f, f.backend, f.source).icmp(f.v6 ? 128 : 8).payload(Bytes(2000, 'p')).build(), 800, 9))
+      EXPECT_FALSE(shim_.steers(frame)) << "a ping";
   }
 }
 

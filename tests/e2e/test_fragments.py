@@ -20,22 +20,26 @@ from lab import VIP, LabError, wait_until
 from peers import UDP_PORT
 
 
-def fragments(lab, family, sport, size, ident):
-    """(payload, frames of its fragments): a datagram as the client's kernel would cut it for MTU 1500."""
-    payload = random.Random(ident).randbytes(size)
-    source = lab.client.address[family]
-    whole = (IP if family == 4 else IPv6)(src=source, dst=VIP[family]) / UDP(sport=sport, dport=UDP_PORT) / Raw(payload)
-    data = bytes(whole)[20 if family == 4 else 40:]
-    ether, most = Ether(src=lab.client.mac, dst=lab.lb.mac), 1480 if family == 4 else 1448
-    out = []
+def cut(ether, family, source, destination, ports, payload, ident):
+    """A datagram from source to destination as a kernel would cut it for MTU 1500: frames of its fragments."""
+    ip = IP if family == 4 else IPv6
+    data = bytes(ip(src=source, dst=destination) / UDP(sport=ports[0], dport=ports[1]) / Raw(payload))[20 if family == 4 else 40:]
+    most, out = 1480 if family == 4 else 1448, []
     for at in range(0, len(data), most):
         more = at + most < len(data)
         if family == 4:
-            head = IP(src=source, dst=VIP[4], id=ident, flags="MF" if more else 0, frag=at // 8, proto=17)
+            head = IP(src=source, dst=destination, id=ident, flags="MF" if more else 0, frag=at // 8, proto=17)
         else:
-            head = IPv6(src=source, dst=VIP[6]) / IPv6ExtHdrFragment(m=int(more), offset=at // 8, id=ident, nh=17)
+            head = IPv6(src=source, dst=destination) / IPv6ExtHdrFragment(m=int(more), offset=at // 8, id=ident, nh=17)
         out.append(bytes(ether / head / Raw(data[at:at + most])))
-    return payload, out
+    return out
+
+
+def fragments(lab, family, sport, size, ident):
+    """(payload, frames of its fragments): a datagram of the client's."""
+    payload = random.Random(ident).randbytes(size)
+    ether = Ether(src=lab.client.mac, dst=lab.lb.mac)
+    return payload, cut(ether, family, lab.client.address[family], VIP[family], (sport, UDP_PORT), payload, ident)
 
 
 def queue_by_cpu(lab):
@@ -114,6 +118,38 @@ def exchange(lab, client, family, size, cpus, order, ident, what):
 
 for _mode in ("dsr-l2", "ipip"):
     add(f"fragments_meet_over_two_queues_{_mode.replace('-', '_')}", functools.partial(meet, mode=_mode), 120)
+
+
+@case()
+def fragments_of_replies_meet_whatever_their_order(env):
+    """A backend's answer, cut, in every order and over both queues: the client gets it whole, and the host its own in order."""
+    with env.lab(queues=2, backends=1) as lab:
+        backend = lab.backends[0]
+        backend.ns.ip(*(f"route replace {lab.client.address[f]}/{'32' if f == 4 else '128'} via {lab.lb.address[f]}" for f in (4, 6)))
+        cpus, ident = queue_by_cpu(lab), 300
+        for mode in ("nat", "dnat"):
+            with env.daemon(lab, mode=mode) as daemon:
+                for family in (4, 6):
+                    kind = (socket.AF_INET if family == 4 else socket.AF_INET6, socket.SOCK_DGRAM)
+                    with lab.client.ns.socket(*kind) as client, backend.ns.socket(*kind) as server, lab.lb.ns.socket(*kind) as host:
+                        for s, where in ((client, lab.client), (server, backend), (host, lab.lb)):
+                            s.bind((where.address[family], UDP_PORT if s is server else 0))
+                            s.settimeout(2)
+                        client.sendto(b"question", (VIP[family], UDP_PORT))
+                        peer = server.recvfrom(100)[1]
+                        ether = Ether(src=backend.mac, dst=lab.lb.mac)
+                        for size, (what, order) in itertools.product((4_000, 20_000), ORDERS.items()):
+                            ident += 1
+                            payload = random.Random(ident).randbytes(size)
+                            pieces = cut(ether, family, backend.address[family], peer[0], (UDP_PORT, peer[1]), payload, ident)
+                            inject_from(cpus, backend, [(where, pieces[i]) for where, i in order(len(pieces))])
+                            expect(client.recv(65535) == payload, f"{mode}, IPv{family}, {size} bytes, {what}: the client got something else")
+                        # The host's own conversation with a backend, from a port that is no service's.
+                        ident += 1
+                        own = cut(ether, family, backend.address[family], lab.lb.address[family], (2049, host.getsockname()[1]), payload, ident)
+                        inject_from(cpus, backend, [(int(i > 0), piece) for i, piece in enumerate(own)])
+                        expect(host.recv(65535) == payload, f"{mode}, IPv{family}: the host got something else")
+                daemon.expect_no_drops()
 
 
 def carries_from_sockets(env, mode):

@@ -310,6 +310,68 @@ TEST_P(Nat, TranslatesAllFragmentsOfADatagramBothWays) {
   }
 }
 
+TEST_P(Nat, TranslatesFragmentsThatOvertakeTheirFirstAtAnotherWorkerBothWays) {
+  for (const Family& f : kFamilies) {
+    make(f, kProtoUdp);
+    NatTables tables(NatTableConfig{}, 2);
+    std::unique_ptr<ForwardState> workers[2];
+    for (uint32_t w = 0; w < 2; ++w) {
+      workers[w] = std::make_unique<ForwardState>(FlowTableConfig{}, &tables, w);
+      workers[w]->hold_places = 64;
+    }
+    workers[0]->other_fragments.push_back(workers[1]->fragments);
+    workers[1]->other_fragments.push_back(workers[0]->fragments);
+    // The last fragment comes first, the first one last and to the other worker; in the order of the datagram again.
+    const auto backwards = [&](const std::vector<Bytes>& pieces, uint32_t of_later, uint16_t interface) {
+      ForwardState& later = *workers[of_later];
+      std::vector<std::unique_ptr<HeapFrame>> frames;
+      std::vector<Packet> held;
+      Decision decision;
+      for (std::size_t i = pieces.size() - 1; i > 0; --i) {
+        frames.push_back(std::make_unique<HeapFrame>(pieces[i]));
+        held.push_back(frames.back()->packet());
+        held.back().interface = interface;
+        forward_batch(*table_, later, {&held.back(), 1}, {&decision, 1}, kNow);
+        EXPECT_EQ(decision.verdict, Verdict::hold);
+      }
+      std::vector<Bytes> out(pieces.size());
+      out[0] = send(*workers[1 - of_later], pieces[0], interface).bytes;
+      for (std::size_t k = 0; k < held.size(); ++k) {
+        forward_held(*table_, later, {&held[k], 1}, {&decision, 1}, kNow);
+        count_sent(later.counters, {&decision, 1});
+        EXPECT_EQ(decision.verdict, Verdict::forward);
+        Bytes& bytes = out[pieces.size() - 1 - k] = bytes_of(held[k]);
+        cut_padding(bytes);
+      }
+      EXPECT_EQ(later.counters.held.read(), 0u);
+      EXPECT_TRUE(test::accounts_balance(later.counters));
+      return out;
+    };
+    const auto datagram = [&](FrameBuilder frame, const char* from, const char* to, uint16_t sport,
+                              uint16_t dport, uint8_t ttl, uint32_t id) {
+      return test::fragments_of(
+          ip(std::move(frame), f, from, to, ttl).udp(sport, dport).payload(Bytes(3000, 'f')).build(), 1000,
+          id);
+    };
+    for (const uint32_t of_later : {0u, 1u}) {
+      const auto client_port = static_cast<uint16_t>(40000 + of_later);
+      const auto there =
+          backwards(datagram(FrameBuilder().ethernet(), f.client, f.vip, client_port, 443, 64, 7 + of_later),
+                    of_later, 3);
+      const uint16_t port = port_at(there[0], f, f.v6 ? 8 : 0);
+      EXPECT_EQ(there, datagram(FrameBuilder().ethernet(kHop, kOut), peer(f), f.backend, port, 8443, 63,
+                                7 + of_later));
+      for (const uint32_t of_later_reply : {0u, 1u}) {
+        const uint32_t id = 100 + 2 * of_later + of_later_reply;
+        EXPECT_EQ(
+            backwards(datagram(FrameBuilder().ethernet(kOut, kHop), f.backend, peer(f), 8443, port, 64, id),
+                      of_later_reply, 1),
+            datagram(FrameBuilder().ethernet(kClientMac, kOurs), f.vip, f.client, 443, client_port, 63, id));
+      }
+    }
+  }
+}
+
 TEST_P(Nat, TranslatesRepliesOnWhateverWorkerTheyArrive) {
   const Family& f = kFamilies[0];
   make(f, kProtoTcp);
