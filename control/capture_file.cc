@@ -41,6 +41,16 @@ bool has_microseconds(std::FILE* input) {
          std::find(kMicrosecondMagics.begin(), kMicrosecondMagics.end(), magic) != kMicrosecondMagics.end();
 }
 
+/// length: on the wire, by the capture.
+CapturedPacket captured(CaptureLink& link, std::span<const uint8_t> bytes, uint32_t length, int64_t seconds,
+                        uint32_t nanoseconds) {
+  const auto size = static_cast<uint32_t>(bytes.size());
+  const uint32_t missing = std::max(length, size) - size;
+  const std::span<const uint8_t> frame = link.frame_of(bytes);
+  // Of what is nothing to us nothing is missing.
+  return {frame, frame.empty() ? 0 : static_cast<uint32_t>(frame.size()) + missing, seconds, nanoseconds};
+}
+
 }  // namespace
 
 void CaptureReader::Close::operator()(pcap* handle) const {
@@ -59,15 +69,50 @@ tl::expected<CaptureReader, std::string> CaptureReader::open(const std::string& 
   if (known && S_ISDIR(status.st_mode)) return refuse("is a directory");
   if (known && S_ISREG(status.st_mode) && status.st_size == 0)
     return refuse("is empty, not even a capture without packets");
+  const int first = std::getc(input);
+  if (first != EOF) static_cast<void>(std::ungetc(first, input));
+  if (first == PcapngReader::kFirstByte) return open_blocks(file, input, own);
   const bool microseconds = has_microseconds(input);
   char error[PCAP_ERRBUF_SIZE] = "";
   pcap_t* handle = pcap_fopen_offline_with_tstamp_precision(input, PCAP_TSTAMP_PRECISION_NANO, error);
   if (handle == nullptr) return refuse(error);
-  return CaptureReader(file, handle, microseconds,
-                       CaptureLink(pcap_datalink(handle), own));  // closes `input`
+  CaptureReader reader(file, handle, microseconds, own);  // closes `input`
+  static_cast<void>(reader.link_of(pcap_datalink(handle)));
+  return reader;
+}
+
+tl::expected<CaptureReader, std::string> CaptureReader::open_blocks(const std::string& file, std::FILE* input,
+                                                                    MacAddress own) {
+  CaptureReader reader(file, nullptr, false, own);
+  reader.blocks_ = std::make_unique<PcapngReader>(input);
+  const auto link = reader.blocks_->first_link();
+  if (!link) return fault(file, link.error());
+  static_cast<void>(reader.link_of(link->value_or(DLT_EN10MB)));
+  return reader;
+}
+
+/// type: a LINKTYPE_ or DLT_, which differ in raw IP alone of those that are known.
+CaptureLink& CaptureReader::link_of(int type) {
+  constexpr int kLinktypeRaw = 101;
+  if (type == kLinktypeRaw) type = DLT_RAW;
+  for (auto& [known, link] : links_) {
+    if (known == type) return link;
+  }
+  return links_.emplace_back(type, CaptureLink(type, own_)).second;
+}
+
+tl::expected<std::optional<CapturedPacket>, std::string> CaptureReader::next_of_blocks() {
+  const auto packet = blocks_->next();
+  if (!packet) return fault(file_, packet.error());
+  ended_early_ = blocks_->ended_early();
+  if (!*packet) return std::nullopt;
+  const PcapngReader::Packet& p = **packet;
+  if (!p.link) return CapturedPacket{{}, 0, p.seconds, p.nanoseconds};
+  return captured(link_of(*p.link), p.bytes, p.length, p.seconds, p.nanoseconds);
 }
 
 tl::expected<std::optional<CapturedPacket>, std::string> CaptureReader::next() {
+  if (blocks_) return next_of_blocks();
   pcap_pkthdr* header = nullptr;
   const u_char* bytes = nullptr;
   const int result = pcap_next_ex(handle_.get(), &header, &bytes);
@@ -81,17 +126,18 @@ tl::expected<std::optional<CapturedPacket>, std::string> CaptureReader::next() {
   }
   // The precision asked for makes the second field nanoseconds. A file may say anything there.
   const auto nanoseconds = static_cast<uint32_t>(std::clamp<int64_t>(header->ts.tv_usec, 0, 999'999'999));
-  const uint32_t missing = std::max(header->len, header->caplen) - header->caplen;
-  const std::span<const uint8_t> frame = link_.frame_of({bytes, header->caplen});
-  // Of what is nothing to us nothing is missing.
-  const auto length = frame.empty() ? 0 : static_cast<uint32_t>(frame.size()) + missing;
-  return CapturedPacket{frame, length, header->ts.tv_sec, nanoseconds};
+  return captured(links_.front().second, {bytes, header->caplen}, header->len, header->ts.tv_sec,
+                  nanoseconds);
+}
+
+std::FILE* CaptureReader::input() const {
+  return blocks_ ? blocks_->file() : pcap_file(handle_.get());
 }
 
 bool CaptureReader::is_same_file(const std::string& path) const {
   struct stat mine {
   }, other{};
-  if (fstat(fileno(pcap_file(handle_.get())), &mine) != 0 || stat(path.c_str(), &other) != 0) return false;
+  if (fstat(fileno(input()), &mine) != 0 || stat(path.c_str(), &other) != 0) return false;
   return mine.st_dev == other.st_dev && mine.st_ino == other.st_ino;
 }
 

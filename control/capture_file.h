@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-// A capture: packets with their times, out of a pcap or pcapng file and into a pcap file. Formats are libpcap's.
+// A capture: packets with their times, out of a pcap or pcapng file and into a pcap file. pcap is libpcap's.
 #pragma once
 
 #include <cstdint>
@@ -8,10 +8,13 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include <tl/expected.hpp>
 
 #include "control/capture_link.h"
+#include "control/pcapng_reader.h"
 
 struct pcap;
 struct pcap_dumper;
@@ -36,7 +39,8 @@ class CaptureReader {
   tl::expected<std::optional<CapturedPacket>, std::string> next();
   /// The end was in the middle of a packet: whoever wrote the file was stopped.
   bool ended_early() const { return ended_early_; }
-  const CaptureLink& link() const { return link_; }
+  /// Of the first interface, if there are several.
+  const CaptureLink& link() const { return links_.front().second; }
 
   /// The file has no time finer than microseconds.
   bool microseconds() const { return microseconds_; }
@@ -47,14 +51,21 @@ class CaptureReader {
   struct Close {
     void operator()(pcap* handle) const;
   };
-  CaptureReader(std::string file, pcap* handle, bool microseconds, CaptureLink link)
-      : file_(std::move(file)), handle_(handle), microseconds_(microseconds), link_(std::move(link)) {}
+  CaptureReader(std::string file, pcap* handle, bool microseconds, MacAddress own)
+      : file_(std::move(file)), handle_(handle), microseconds_(microseconds), own_(own) {}
+  static tl::expected<CaptureReader, std::string> open_blocks(const std::string& file, std::FILE* input,
+                                                              MacAddress own);
+  tl::expected<std::optional<CapturedPacket>, std::string> next_of_blocks();
+  CaptureLink& link_of(int type);
+  std::FILE* input() const;
 
   std::string file_;
-  std::unique_ptr<pcap, Close> handle_;
+  std::unique_ptr<pcap, Close> handle_;   // null where blocks_ is there
+  std::unique_ptr<PcapngReader> blocks_;  // of a pcapng file
   bool microseconds_;
   bool ended_early_ = false;
-  CaptureLink link_;
+  MacAddress own_;
+  std::vector<std::pair<int, CaptureLink>> links_;  // by type, the first one told first
 };
 
 /// Writes packets of Ethernet. Errors are "FILE: WHY".
