@@ -63,7 +63,8 @@ TEST(PlainRewrite, WritesWhatTheGeneralWayWritesOrNothing) {
     const char* address;
     Mode mode;
   } backends[] = {{"10.0.0.1", Mode::dsr_l2}, {"10.0.0.1", Mode::ipip}, {"2001:db8:1::1", Mode::ipip},
-                  {"10.0.0.1", Mode::gre},    {"10.0.0.1", Mode::gue},  {"2001:db8:1::1", Mode::vxlan}};
+                  {"10.0.0.1", Mode::gre},    {"10.0.0.1", Mode::gue},  {"2001:db8:1::1", Mode::vxlan},
+                  {"10.0.0.1", Mode::vxlan},  {"2001:db8:1::1", Mode::gre}, {"2001:db8:1::1", Mode::gue}};
   // Around the minimum length of a frame, and around MTUs.
   for (const FrameBuilder& start : starts) {
     for (const std::size_t size : {0u, 3u, 4u, 10u, 17u, 18u, 19u, 552u, 571u, 572u, 573u, 1400u}) {
@@ -75,7 +76,7 @@ TEST(PlainRewrite, WritesWhatTheGeneralWayWritesOrNothing) {
           Backend backend = backend_at(row.address, row.mode, mtu);
           for (const uint16_t vlan : {kVlanKeep, kVlanNone, uint16_t{7}}) {
             backend.next_hop.vlan = vlan;
-            for (const uint32_t headroom : {0u, 19u, 20u, 40u}) {
+            for (const uint32_t headroom : {0u, 19u, 20u, 39u, 40u, 70u}) {
               compare(bare, headroom, backend);
               compare(trailed, headroom, backend);
             }
@@ -94,7 +95,7 @@ TEST(PlainRewrite, RefusesAnOuterLengthBeyond16Bits) {
                          .udp(1, 53)
                          .payload(Bytes(size, 'x'))
                          .build();
-    compare(in, 40, backend_at("10.0.0.1", Mode::ipip, 0));
+    for (const char* backend : {"10.0.0.1", "2001:db8:1::1"}) compare(in, 40, backend_at(backend, Mode::ipip, 0));
   }
 }
 
