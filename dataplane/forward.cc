@@ -182,16 +182,22 @@ void fetch_all(const Table& table, ForwardState& state, std::span<const Packet> 
   }
 }
 
-// Translated connections: where their mappings are found, and then the mappings. Of tables that have some only.
-[[gnu::noinline]] void fetch_mappings(ForwardState& state, std::size_t packets) {
+// Where mappings of translated connections are found. Of tables that have some only; before fetch_all(), whose time is enough
+// for it to arrive.
+[[gnu::noinline]] void fetch_index(ForwardState& state, std::size_t packets) {
   const NatTable& own = state.nat->of(state.worker);
-  const std::span<const PacketInHand> all(state.in_hand.data(), packets);
-  for (const PacketInHand& hand : all) {
+  for (const PacketInHand& hand : std::span(state.in_hand.data(), packets)) {
     if (hand.way == Way::flow) own.prefetch_forward(hand.hash);
   }
-  for (const PacketInHand& hand : all) {
-    if (hand.way == Way::flow) own.prefetch_forward_mapping(hand.hash);
-    if (hand.way == Way::special && hand.service == Table::kNone) own.prefetch_reply_mapping(hand.hash);
+}
+
+// And then the mappings.
+[[gnu::noinline]] void fetch_mappings(ForwardState& state, std::size_t packets) {
+  const NatTable& own = state.nat->of(state.worker);
+  for (PacketInHand& hand : std::span(state.in_hand.data(), packets)) {
+    if (hand.way == Way::flow) hand.mapping_guess = own.prefetch_forward_mapping(hand.hash);
+    if (hand.way == Way::special && hand.service == Table::kNone)
+      hand.mapping_guess = own.prefetch_reply_mapping(hand.hash);
   }
 }
 
@@ -525,8 +531,10 @@ void forward_batch(const Table& table, ForwardState& state, std::span<Packet> pa
   const uint64_t bytes = locate_all(table, state, packets, decisions);
   state.counters.received.add(packets.size());
   state.counters.received_bytes.add(bytes);
+  const bool translates = table.translates();
+  if (translates) fetch_index(state, packets.size());
   fetch_all(table, state, packets);
-  if (table.translates()) fetch_mappings(state, packets.size());
+  if (translates) fetch_mappings(state, packets.size());
   forward_all(table, state, packets, decisions, now_ns);
 }
 

@@ -74,6 +74,7 @@ struct alignas(64) PacketInHand {
   FlowProbe probe{};                ///< tag 0: no flow to look up
   uint64_t hash = 0;                ///< of the flow, or of a later fragment's datagram
   uint32_t service = Table::kNone;  ///< index into the table's services
+  uint32_t mapping_guess = 0;       ///< where the NAT table most likely has its mapping
   Way way = Way::settled;
 };
 static_assert(sizeof(PacketInHand) == 128);

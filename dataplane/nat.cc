@@ -149,8 +149,11 @@ uint32_t find_or_create(const Table& table, ForwardState& state, const PacketInH
                         NatMapping& out) {
   NatTable& own = state.nat->of(state.worker);
   const FlowKey& key = hand.parsed.key;
-  const uint32_t slot = own.find_forward(key, hand.hash, id, now_ns, out);
-  if (slot != NatTable::kNone) return slot;
+  const uint32_t slot = own.find_forward(key, hand.hash, id, now_ns);
+  if (slot != NatTable::kNone) {
+    out = own.mapping(slot);
+    return slot;
+  }
   NatRequest request{
       .forward = key, .forward_hash = hand.hash, .reply = {}, .backend = id, .client = path, .sources = {}};
   request.reply.source = backend.address;

@@ -80,6 +80,47 @@ bool leaves_stream_alone(const NatTable& table, uint32_t slot, const Backend& ba
          (table.seen(slot) & NatTable::kReplyOpen) != 0;
 }
 
+// A reply of the connection in that slot.
+[[gnu::always_inline]] inline bool reply_plain(const Table& table, ForwardState& state, NatTable& owner,
+                                               uint32_t slot, const NatMapping& m, const PacketInHand& hand,
+                                               Packet& packet, Decision& decision, uint64_t now_ns) {
+  const ParsedPacket& parsed = hand.parsed;
+  if (m.shift.length != 0 || m.client.link.length != sizeof(EthernetHeader)) return false;
+  if (!fits(parsed.ip_length, table.mtu_of(m.client.interface))) return false;
+  NatTable& own = state.nat->of(state.worker);
+  const bool home = &owner == &own;
+  const uint8_t before = owner.replied(slot, parsed.tcp_flags, now_ns);
+  if ((before & NatTable::kReply) == 0) [[unlikely]]
+    own.note_arrival(owner.foretold(slot), home);
+  if (parsed.looks_partial && complete_partial_checksum(packet, parsed))
+    state.counters.checksums_completed.add(1);
+  write_ip(packet.data + sizeof(EthernetHeader), parsed.ip_version, m.forward.destination, m.forward.source,
+           undone(m.change.addresses));
+  write_l4(packet.data + parsed.l4_offset, parsed.protocol, m.forward.destination_port, m.forward.source_port,
+           undone(m.change.segment));
+  fit_length(packet, static_cast<uint32_t>(sizeof(EthernetHeader)) + parsed.ip_length);
+  static_assert(offsetof(ReturnPath, source) == offsetof(ReturnPath, destination) + sizeof(MacAddress));
+  std::memcpy(packet.data, &m.client, 2 * sizeof(MacAddress));
+  state.counters.nat_replies.add(1);
+  state.counters.nat_replies_home.add(home ? 1 : 0);
+  decision = decision_to_client(table, m);
+  return true;
+}
+
+// Of a connection that another worker has: by a copy, as it may change meanwhile.
+[[gnu::noinline]] bool nat_plain_of_another(const Table& table, ForwardState& state, const PacketInHand& hand,
+                                            Packet& packet, Decision& decision, uint64_t now_ns) {
+  NatTables& tables = *state.nat;
+  NatMapping m;
+  for (uint32_t i = 1; i < tables.workers(); ++i) {
+    NatTable& other = tables.of((state.worker + i) % tables.workers());
+    const uint32_t slot = other.find_reply(hand.parsed.key, hand.hash, m);
+    if (slot != NatTable::kNone)
+      return reply_plain(table, state, other, slot, m, hand, packet, decision, now_ns);
+  }
+  return false;
+}
+
 }  // namespace
 
 bool nat_plain_to_backend(ForwardState& state, const PacketInHand& hand, Packet& packet,
@@ -89,11 +130,11 @@ bool nat_plain_to_backend(ForwardState& state, const PacketInHand& hand, Packet&
   if (!is_plain(packet, parsed) || !fits(parsed.ip_length, hop.mtu)) return false;
   if (hop.vlan != kVlanKeep && hop.vlan != kVlanNone) return false;
   NatTable& own = state.nat->of(state.worker);
-  NatMapping m;
-  const uint32_t slot = own.find_forward(parsed.key, hand.hash, id, now_ns, m);
-  if (slot == NatTable::kNone || !is_same_path(packet, m.client)) return false;
-  if (!leaves_stream_alone(own, slot, backend, m)) return false;
-  own.forwarded(slot, m, parsed.tcp_flags, m.client, now_ns);
+  const uint32_t slot = own.find_forward(parsed.key, hand.hash, id, now_ns, hand.mapping_guess);
+  if (slot == NatTable::kNone) return false;
+  const NatMapping& m = own.mapping(slot);
+  if (!is_same_path(packet, m.client) || !leaves_stream_alone(own, slot, backend, m)) return false;
+  own.client_passed(slot, parsed.tcp_flags, now_ns);
   if (parsed.looks_partial && complete_partial_checksum(packet, parsed))
     state.counters.checksums_completed.add(1);
   write_ip(packet.data + sizeof(EthernetHeader), parsed.ip_version, m.reply.destination, m.reply.source,
@@ -112,33 +153,11 @@ bool nat_plain_to_client(const Table& table, ForwardState& state, const PacketIn
     return false;
   // What a SYN-ACK says of the MSS may have to be lowered, and a reset may be an answer to a SYN.
   if ((parsed.tcp_flags & (kTcpSyn | kTcpRst)) != 0) return false;
-  NatTables& tables = *state.nat;
-  NatMapping m;
-  uint32_t slot = NatTable::kNone;
-  uint32_t worker = state.worker;
-  for (uint32_t i = 0; i < tables.workers() && slot == NatTable::kNone; ++i) {
-    worker = state.worker + i < tables.workers() ? state.worker + i : state.worker + i - tables.workers();
-    slot = tables.of(worker).find_reply(parsed.key, hand.hash, m);
-  }
-  if (slot == NatTable::kNone || m.shift.length != 0) return false;
-  if (m.client.link.length != sizeof(EthernetHeader)) return false;
-  if (!fits(parsed.ip_length, table.mtu_of(m.client.interface))) return false;
-  const uint8_t before = tables.of(worker).replied(slot, parsed.tcp_flags, now_ns);
-  if ((before & NatTable::kReply) == 0) [[unlikely]]
-    tables.of(state.worker).note_arrival(tables.of(worker).foretold(slot), worker == state.worker);
-  if (parsed.looks_partial && complete_partial_checksum(packet, parsed))
-    state.counters.checksums_completed.add(1);
-  write_ip(packet.data + sizeof(EthernetHeader), parsed.ip_version, m.forward.destination, m.forward.source,
-           undone(m.change.addresses));
-  write_l4(packet.data + parsed.l4_offset, parsed.protocol, m.forward.destination_port, m.forward.source_port,
-           undone(m.change.segment));
-  fit_length(packet, static_cast<uint32_t>(sizeof(EthernetHeader)) + parsed.ip_length);
-  static_assert(offsetof(ReturnPath, source) == offsetof(ReturnPath, destination) + sizeof(MacAddress));
-  std::memcpy(packet.data, &m.client, 2 * sizeof(MacAddress));
-  state.counters.nat_replies.add(1);
-  state.counters.nat_replies_home.add(worker == state.worker ? 1 : 0);
-  decision = decision_to_client(table, m);
-  return true;
+  NatTable& own = state.nat->of(state.worker);
+  const uint32_t slot = own.find_own_reply(parsed.key, hand.hash, hand.mapping_guess);
+  if (slot == NatTable::kNone)
+    return nat_plain_of_another(table, state, hand, packet, decision, now_ns);
+  return reply_plain(table, state, own, slot, own.mapping(slot), hand, packet, decision, now_ns);
 }
 
 }  // namespace xebec

@@ -105,12 +105,18 @@ class NatTable {
     return (seen(slot) & kReply) == 0 &&
            slots_[slot].client_tick.load(std::memory_order_relaxed) != tick_of(now_ns);
   }
-  /// The slot of the client's flow to this backend, its mapping in `out`; kNone if there is none that lives.
+  /// The slot of the client's flow to this backend; kNone if there is none that lives. `guess`: where it most likely is, any number.
   uint32_t find_forward(const FlowKey& key, uint64_t hash, uint32_t backend, uint64_t now_ns,
-                        NatMapping& out) const;
+                        uint32_t guess = kNone) const;
+  /// The slot of the mapping that has this reply key, or kNone: what find_reply() says.
+  uint32_t find_own_reply(const FlowKey& key, uint64_t hash, uint32_t guess = kNone) const;
+  /// The mapping in a slot just found, where it lies: nobody else writes it. Until the next call that writes.
+  const NatMapping& mapping(uint32_t slot) const { return slots_[slot].mapping; }
   /// Makes a mapping; kNone: refused, there is no port or no place for it.
   uint32_t create(const NatRequest& request, const HashSecret& secret, uint64_t now_ns, NatMapping& out);
-  /// A packet of the client passes: age, TCP state, and where he is now. `mapping`: as found, and brought up to date.
+  /// A packet of the client passes: age and TCP state.
+  void client_passed(uint32_t slot, uint8_t tcp_flags, uint64_t now_ns);
+  /// The same, and where he is now. `mapping`: as found, and brought up to date.
   void forwarded(uint32_t slot, NatMapping& mapping, uint8_t tcp_flags, const ReturnPath& client,
                  uint64_t now_ns);
   /// A SYN of the client's, whose stream gets `length` bytes before `first`. While an older connection stands, it is only
@@ -146,11 +152,12 @@ class NatTable {
     return arrivals_[place_of(interface, hash_class)];
   }
 
-  // Memory that find_forward() and find_reply() will read: first where they look, then what they find there.
+  // Memory that find_forward() and find_reply() will read: first where they look, then what they find there, most likely in
+  // the slot that is returned.
   void prefetch_forward(uint64_t hash) const { forwards_.prefetch(hash); }
   void prefetch_reply(uint64_t hash) const { replies_.prefetch(hash); }
-  void prefetch_forward_mapping(uint64_t hash) const { prefetch_slot(forwards_.candidate(hash)); }
-  void prefetch_reply_mapping(uint64_t hash) const { prefetch_slot(replies_.candidate(hash)); }
+  uint32_t prefetch_forward_mapping(uint64_t hash) const { return prefetch_slot(forwards_.candidate(hash)); }
+  uint32_t prefetch_reply_mapping(uint64_t hash) const { return prefetch_slot(replies_.candidate(hash)); }
   const NatTableStats& stats() const { return stats_; }  ///< the owner's
   uint32_t used() const { return used_.load(std::memory_order_relaxed); }
   uint32_t capacity() const { return config_.capacity; }
@@ -162,7 +169,10 @@ class NatTable {
   uint32_t ports() const { return ports_; }  ///< of this table, from first_port() on
 
  private:
-  static constexpr std::size_t kWords = sizeof(NatMapping) / 8;
+  /// As which a mapping is written, and read by others than its owner.
+  using Word [[gnu::may_alias]] = uint64_t;
+  static constexpr std::size_t kWords = sizeof(NatMapping) / sizeof(Word);
+  static_assert(sizeof(NatMapping) % sizeof(Word) == 0 && alignof(NatMapping) % alignof(Word) == 0);
   struct alignas(64) Slot {
     std::atomic<uint32_t> version;      ///< 0: never used
     std::atomic<uint32_t> client_tick;  ///< when a packet of his last passed
@@ -170,7 +180,7 @@ class NatTable {
     std::atomic<uint8_t> seen;
     std::atomic<uint8_t> live;  ///< 0: nothing in it
     std::atomic<uint8_t> foretold;  ///< 1 + place_of(), or 0
-    std::array<std::atomic<uint64_t>, kWords> words;
+    NatMapping mapping;  ///< the owner reads it; it writes, and others read, by words under the version
   };
 
   // Ages in ticks of 2^30 ns, about a second: written by two threads only when it changes.
@@ -179,11 +189,14 @@ class NatTable {
     return static_cast<uint32_t>((uint64_t{seconds} * 1'000'000'000 >> 30) + 1);
   }
 
-  void prefetch_slot(uint32_t slot) const {
-    if (slot == kNone) return;
+  uint32_t prefetch_slot(uint32_t slot) const {
+    if (slot == kNone) return slot;
     const auto* line = reinterpret_cast<const char*>(slots_ + slot);
     for (std::size_t at = 0; at < sizeof(Slot); at += alignof(Slot)) __builtin_prefetch(line + at);
+    return slot;
   }
+  bool is_forward(uint32_t slot, const FlowKey& key, uint32_t backend, uint64_t now_ns) const;
+  bool is_reply(uint32_t slot, const FlowKey& key) const;
   void write(Slot& slot, const NatMapping& mapping);
   uint32_t silent_ticks(const Slot& slot, uint64_t now_ns) const;
   bool is_closed(const Slot& slot) const;
