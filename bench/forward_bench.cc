@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // What a packet of a known flow costs, in forward_batch and in an in-kernel balancer of the usual make: the
-// same flows in the same order, in turns, in one run. Needs root, except with
-// --alone: our side only, for a profiler. Run pinned: taskset -c 1 forward_bench
-// [--quick] [--alone] [--only SUBSTRING]
+// same flows in the same order, in turns, in one run. And what each mode costs beside dsr-l2, and a batch that finds its core's
+// caches full of other things beside one that does not. Needs root, except with --alone: our side only, for a profiler. Run
+// pinned: taskset -c 1 forward_bench [--quick] [--alone] [--only SUBSTRING]
 #include "bench/forwarder.h"
 #include "bench/kernel_peer.h"
 #include "bench/measure.h"
@@ -51,6 +51,23 @@ void compare_with_kernel(const Options& options, const Scenario& scenario) {
   }
 }
 
+// Ours beside ours: what a packet of `scenario` costs where one of `other` costs so much.
+void compare_with_ourselves(const Options& options, const Scenario& scenario, const Scenario& other,
+                            const std::string& other_name) {
+  const std::string name = "core/" + scenario.name() + "/ours-vs-" + other_name;
+  if (!options.wants(name)) return;
+  const Traffic traffic(scenario);
+  Forwarder ours(scenario, traffic, scenario.flows + 1'000);
+  progress(name + ": checking the answers");
+  ours.warm_and_check();
+  const uint32_t packets = scenario.cold ? 1u << 15 : options.quick ? 1u << 19 : 1u << 21;
+  const auto figure = [&] { return ours.ns_per_packet(packets); };
+  if (options.alone) return measure(options, name, "ns/packet", std::nullopt, figure);
+  Forwarder peer(other, traffic, scenario.flows + 1'000);
+  peer.warm_and_check();
+  compare(options, name, "ns/packet", std::nullopt, figure, [&] { return peer.ns_per_packet(packets); });
+}
+
 }  // namespace
 }  // namespace xebec::bench
 
@@ -61,5 +78,13 @@ int main(int argc, char** argv) {
     for (const bool v6 : {false, true}) {
       for (const uint32_t flows : bench::kFlowCounts) bench::compare_with_kernel(options, {mode, v6, flows});
     }
+  }
+  for (const Mode mode : {Mode::ipip, Mode::gue, Mode::gre, Mode::vxlan, Mode::dnat, Mode::nat}) {
+    for (const bool v6 : {false, true}) {
+      bench::compare_with_ourselves(options, {mode, v6, 1'000}, {Mode::dsr_l2, v6, 1'000}, "dsr-l2");
+    }
+  }
+  for (const bool v6 : {false, true}) {
+    bench::compare_with_ourselves(options, {Mode::dsr_l2, v6, 1'000, true}, {Mode::dsr_l2, v6, 1'000}, "warm");
   }
 }

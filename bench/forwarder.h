@@ -18,6 +18,7 @@ class Forwarder {
   Forwarder(const Scenario& scenario, const Traffic& traffic, uint32_t capacity);
   Forwarder(const Forwarder&) = delete;
   Forwarder& operator=(const Forwarder&) = delete;
+  ~Forwarder();
 
   /// Opens every flow, and looks at what comes out of each packet.
   void warm_and_check();
@@ -27,13 +28,18 @@ class Forwarder {
 
  private:
   void receive(uint32_t count);
+  void evict();
   void forward(uint32_t first);
+  double forward_warm();  ///< a ring; CPU time
+  double forward_cold();
   void check(uint32_t frame) const;
 
   const Scenario& scenario_;
   const Traffic& traffic_;
   std::unique_ptr<const Table> table_;
+  std::unique_ptr<NatTables> nat_;
   std::unique_ptr<ForwardState> state_;
+  std::vector<uint8_t> evicting_;  ///< of cold scenarios
   UmemMemory frames_;  ///< the memory that a worker's frames have
   uint8_t* memory_;
   std::vector<uint32_t> flows_in_frames_;  ///< position in the sequence of the packet in each frame

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <iterator>
 #include <numeric>
 #include <random>
 
@@ -36,7 +37,10 @@ std::string Scenario::name() const {
   const std::string count = flows >= 1'000'000 ? std::to_string(flows / 1'000'000) + "M"
                             : flows >= 1'000   ? std::to_string(flows / 1'000) + "k"
                                                : std::to_string(flows);
-  return std::string(mode == Mode::ipip ? "ipip" : "dsr-l2") + (v6 ? "-v6-" : "-v4-") + count;
+  constexpr const char* kNames[] = {"dsr-l2", "ipip", "gue", "gre", "vxlan", "dnat", "nat"};
+  static_assert(std::size(kNames) == static_cast<std::size_t>(Mode::nat) + 1);
+  return std::string(kNames[static_cast<std::size_t>(mode)]) + (v6 ? "-v6-" : "-v4-") + count +
+         (cold ? "-cold" : "");
 }
 
 IpAddress vip(bool v6) {
@@ -119,7 +123,9 @@ void Traffic::write(uint8_t* frame, const baseline_tuple& tuple, uint8_t tcp_fla
   if (v6_) {
     std::memcpy(view_as<Ipv6Header>(l3)->source, tuple.source, 16);
   } else {
-    std::memcpy(view_as<Ipv4Header>(l3)->source.bytes, tuple.source, 4);
+    auto* ip = view_as<Ipv4Header>(l3);
+    std::memcpy(ip->source.bytes, tuple.source, 4);
+    ip->checksum = ipv4_header_checksum(ip, sizeof *ip);
   }
   auto* tcp = view_as<TcpHeader>(l3 + (v6_ ? sizeof(Ipv6Header) : sizeof(Ipv4Header)));
   std::memcpy(tcp->source_port.bytes, &tuple.port, sizeof tuple.port);

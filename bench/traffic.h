@@ -11,12 +11,13 @@
 
 namespace xebec::bench {
 
-/// One kind of packet: family, and how it is forwarded.
+/// One kind of packet: family, how it is forwarded, and what the caches hold.
 struct Scenario {
   Mode mode = Mode::dsr_l2;
   bool v6 = false;
   uint32_t flows = 1;
   std::string name() const;  ///< "dsr-l2-v4-1k"
+  bool cold = false;         ///< each batch finds nothing of what it needs in the caches of its core
 };
 
 inline constexpr uint32_t kBackends = 100;
