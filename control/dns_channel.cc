@@ -99,9 +99,11 @@ void DnsChannel::on_answer(void* question, int status, int, unsigned char* bytes
   DnsReply reply = tl::unexpected(std::string(ares_strerror(status)));
   if (status == ARES_SUCCESS) {
     const std::span answer(bytes, static_cast<std::size_t>(length));
-    const std::string fault = dns_answer_fault(answer, asked->name, asked->type);
-    reply =
-        fault.empty() ? DnsReply(std::vector<uint8_t>(answer.begin(), answer.end())) : tl::unexpected(fault);
+    if (std::string fault = dns_answer_fault(answer, asked->name, asked->type); !fault.empty()) {
+      reply = tl::unexpected(std::move(fault));
+    } else {
+      reply = std::vector<uint8_t>(answer.begin(), answer.end());
+    }
   }
   const auto timer = std::make_shared<EventLoop::TimerId>(0);
   *timer = self.loop_.after({}, [&self, timer, done = std::move(asked->done), reply = std::move(reply)] {
