@@ -51,6 +51,9 @@ HttpResponse remove_backend(const Call& call) {
   const auto address = IpAddress::parse(call.path[3]);
   if (!address) return not_an_address(call.path[3]);
   if (call.flag("drain")) return drain_address(call, *address, true);
+  // It would be deleted at once: most likely the other half was forgotten.
+  if (call.asked("deadline_ms") != nullptr)
+    return failure(400, "usage", "deadline_ms means nothing without drain=1");
   return answer(call.controller.remove_backend(call.path[1], *address, call.terms()), 200);
 }
 

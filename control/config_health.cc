@@ -121,8 +121,9 @@ void read_passive(ObjectReader& parent, Findings& findings, std::optional<Passiv
 
 void write_passive(const std::optional<PassiveHealth>& passive, Json& out) {
   if (!passive) return;
-  out["passive"] = passive->fall == 0 ? Json(false)
-                                      : Json{{"fall", passive->fall}, {"retry_after_ms", passive->retry_after_ms}};
+  out["passive"] = passive->fall == 0
+                       ? Json(false)
+                       : Json{{"fall", passive->fall}, {"retry_after_ms", passive->retry_after_ms}};
 }
 
 /// Keys that mean something to only some types.
@@ -267,8 +268,19 @@ void write_health(const HealthConfig& h, Json& parent) {
   if (!out.empty()) parent["health"] = std::move(out);
 }
 
+namespace {
+
+constexpr const char* kSilentToVip =
+    "a backend without the VIP is silent, too: a check of type udp to vip needs \"expect\" (\"\": any "
+    "answer)";
+
+}  // namespace
+
 void check_health_defaults(const HealthConfig& h, const ValidationSink& sink) {
   check_values(h, "/defaults/health", sink);
+  // Services that write nothing of their own are not looked at one by one.
+  if (h.type == HealthType::udp && h.to == HealthTo::vip && !h.expect)
+    sink.report_at("/defaults/health/to", kSilentToVip);
 }
 
 void check_health(const HealthConfig& written, const HealthConfig& in_force, bool port_known,
@@ -295,9 +307,7 @@ void check_health(const HealthConfig& written, const HealthConfig& in_force, boo
                     to_string(all.type)));
   }
   if (all.to == HealthTo::vip && all.type == HealthType::udp && !all.expect)
-    sink.report_at(at + "/to",
-                   "a backend without the VIP is silent, too: a check of type udp to vip needs \"expect\" "
-                   "(\"\": any answer)");
+    sink.report_at(at + "/to", kSilentToVip);
   if (all.timeout_ms > all.interval_ms) {
     sink.report_at(at + (written.timeout_ms ? "/timeout_ms" : "/interval_ms"),
                    fmt::format("a timeout of {} ms is longer than the interval, {} ms: checks would overlap",
@@ -322,8 +332,9 @@ void check_to(const HealthConfig& written, bool translates, const std::string& p
 void check_passive(const HealthConfig& written, bool translates, const std::string& parent,
                    const ValidationSink& sink) {
   if (!written.passive || written.passive->fall == 0 || translates) return;
-  sink.report_at(parent + "/health/passive",
-                 "watches TCP connections in modes dnat and nat: of others the replies do not come through here");
+  sink.report_at(
+      parent + "/health/passive",
+      "watches TCP connections in modes dnat and nat: of others the replies do not come through here");
 }
 
 }  // namespace xebec

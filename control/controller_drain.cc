@@ -31,12 +31,40 @@ ChangeReport still_at(uint64_t generation, uint64_t config_generation) {
   return report;
 }
 
+const ServiceConfig* service_called(const Config& config, const std::string& name) {
+  const auto it = std::find_if(config.services.begin(), config.services.end(),
+                               [&](const ServiceConfig& s) { return s.name == name; });
+  return it == config.services.end() ? nullptr : &*it;
+}
+
+/// What makes the backend's connections be translated in another way than before; null: nothing does.
+const char* new_translation(const Config& before, const ServiceConfig& service_before, const Config& wanted,
+                            const ServiceConfig& service, const BackendConfig& backend) {
+  const auto& list = service_before.backends;
+  const auto old = std::find_if(list.begin(), list.end(),
+                                [&](const BackendConfig& b) { return b.address == backend.address; });
+  if (old == list.end()) return nullptr;
+  const Mode mode_before = old->mode.value_or(service_before.mode),
+             mode = backend.mode.value_or(service.mode);
+  if (!is_nat(mode_before) && !is_nat(mode)) return nullptr;
+  if (mode_before != mode) return "mode";
+  const auto port = [](const ServiceConfig& s, const BackendConfig& b) {
+    return b.port != 0 ? b.port : s.port;
+  };
+  if (port(service_before, *old) != port(service, backend)) return "port";
+  if (mode == Mode::nat && before.nat.addresses != wanted.nat.addresses) return "source (nat.addresses)";
+  return nullptr;
+}
+
 }  // namespace
 
 uint64_t Controller::open_flows(const Drains::Key& key) const {
   const auto it = builder_.status().find(key);
+  if (it == builder_.status().end()) return 0;
   // Where no packet goes nothing has to be waited for.
-  if (it == builder_.status().end() || !it->second.usable) return 0;
+  const ServiceConfig* service = service_called(served(), key.first);
+  const bool kept = it->second.down && service != nullptr && service->on_down == OnDown::keep;
+  if (!it->second.usable && !kept) return 0;
   return engine_->flows(it->second.id).open;
 }
 
@@ -47,6 +75,7 @@ ChangeResult Controller::drain_backend(const std::string& name, const IpAddress&
   if (leaving_.contains(key)) {  // by another deadline
     if (auto refused = refusal(terms)) return tl::unexpected(std::move(*refused));
     drains_.order(key, order, open_flows(key), std::chrono::steady_clock::now());
+    watch_drains();
     return still_at(builder_.generation(), history_.generation());
   }
   const bool at_once = order.then_remove && open_flows(key) == 0;
@@ -74,6 +103,20 @@ std::vector<std::string> Controller::ends_of_services(const Config& wanted) cons
         fmt::format("{}: the service is removed, and its {} with it", name,
                     flows == 1 ? std::string("open connection ends") : flows_text(flows) + " end"));
   }
+  for (const ServiceConfig& service : wanted.services) {
+    const ServiceConfig* before = service_called(config_, service.name);
+    if (before == nullptr) continue;
+    for (const BackendConfig& backend : service.backends) {
+      const char* what = new_translation(config_, *before, wanted, service, backend);
+      const auto status = builder_.status().find({service.name, backend.address});
+      if (what == nullptr || status == builder_.status().end()) continue;
+      const uint64_t flows = engine_->flows(status->second.id).open;
+      if (flows == 0) continue;
+      sentences.push_back(
+          fmt::format("{}: backend {} has another {}, and its {}", service.name, backend.address.to_string(),
+                      what, flows == 1 ? std::string("open connection ends") : flows_text(flows) + " end"));
+    }
+  }
   return sentences;
 }
 
@@ -92,13 +135,14 @@ std::vector<std::string> Controller::begin_leaving(const Leaving& before, const 
       drains_.order(
           key, {.deadline = std::max(left, std::chrono::milliseconds(0)), .then_remove = false, .by = by},
           flows, now);
-      const std::string sentence =
-          fmt::format("{}: backend {} is removed and drains: {}, {} at most", service.name,
-                      backend.address.to_string(), flows_text(flows), seconds_text(service.drain_ms));
+      const std::string sentence = fmt::format(
+          "{}: backend {} is removed and drains: {}, {} at most", service.name, backend.address.to_string(),
+          flows_text(flows), seconds_text(static_cast<uint32_t>(std::max<int64_t>(left.count(), 0))));
       spdlog::info("{}", sentence);
       if (flows != 0) sentences.push_back(sentence);
     }
   }
+  watch_drains();
   return sentences;
 }
 
@@ -146,7 +190,8 @@ void Controller::follow_drains(const std::set<AdminOrders::Key>* standing) {
 }
 
 void Controller::watch_drains() {
-  if (drain_timer_ != 0 || !drains_.any_active()) return;
+  // One that was drained before it was left out is active no more, and has still to be seen off.
+  if (drain_timer_ != 0 || (!drains_.any_active() && leaving_.empty())) return;
   drain_timer_ = loop_.after(kDrainInterval, [this] {
     drain_timer_ = 0;
     look_at_drains();

@@ -177,12 +177,15 @@ std::vector<Finding> examine_ports(const Config& config, const HostFacts& facts)
              {}}};
   if (has_addresses_apart(config, facts))
     return {{Level::ok, what + ": on addresses that the host does not take for connections of its own", {}}};
-  return {
-      {Level::fail,
-       fmt::format("{}: the host takes {}-{} of them for connections of its own, whose answers the shim then "
-                   "takes away",
-                   what, both.first, both.second),
-       fmt::format("sysctl -w net.ipv4.ip_local_reserved_ports={}-{}", both.first, both.second)}};
+  // What is reserved already stays so.
+  const std::string others = facts.reserved_ports.empty() ? "" : facts.reserved_ports + ",";
+  const std::string ports =
+      both.first == both.second ? std::to_string(both.first) : fmt::format("{}-{}", both.first, both.second);
+  return {{Level::fail,
+           fmt::format("{}: the host takes {} of them for connections of its own, but for what it reserves; "
+                       "their answers the shim then takes away",
+                       what, ports),
+           fmt::format("sysctl -w net.ipv4.ip_local_reserved_ports={}{}", others, ports)}};
 }
 
 std::vector<Finding> examine_xdp(const std::string& interface) {

@@ -150,6 +150,8 @@ bool read_link(const nlmsghdr* message, LinkState& link) {
   link.up = (header->ifi_flags & IFF_UP) != 0;
   link.carrier = (header->ifi_flags & IFF_LOWER_UP) != 0;
   int master = 0;
+  int lower = 0;
+  bool elsewhere = false;  // the lower link is another namespace's, where the same number is another link
   bool whole = false;
   for_each_attribute<ifinfomsg>(message, [&](int type, const nlattr* attribute) {
     if (type == IFLA_IFNAME) {
@@ -162,12 +164,15 @@ bool read_link(const nlmsghdr* message, LinkState& link) {
     } else if (type == IFLA_ADDRESS) {
       link.mac = mac_of(attribute).value_or(MacAddress{});
     } else if (type == IFLA_LINK) {
-      link.lower = static_cast<int>(value_of<uint32_t>(attribute).value_or(0));
+      lower = static_cast<int>(value_of<uint32_t>(attribute).value_or(0));
+    } else if (type == IFLA_LINK_NETNSID) {
+      elsewhere = true;
     } else if (type == IFLA_LINKINFO) {
       link.vlan = vlan_of(attribute);
       read_bond(attribute, link);
     }
   });
+  if (elsewhere || lower != 0) link.lower = elsewhere ? 0 : lower;
   // What has left its bond is told of without the attribute; but a message that has no MTU either is about something else.
   if (master != 0 || whole) link.master = master;
   if (link.master == 0) link.backup = false;

@@ -62,6 +62,7 @@ std::optional<Outer> read_ip(std::span<const uint8_t> packet) {
   if (out.v4) {
     const auto* ip = view_as<Ipv4Header>(packet.data());
     if (ip->header_length() < sizeof(Ipv4Header) || ip->header_length() > packet.size()) return std::nullopt;
+    if ((ip->fragment.host() & kIpv4OffsetMask) != 0) return std::nullopt;  // what follows is no header
     out.protocol = ip->protocol;
     out.source = IpAddress::from_v4(ip->source);
     out.destination = IpAddress::from_v4(ip->destination);
@@ -82,6 +83,8 @@ void read_quoted(std::span<const uint8_t> quoted, VipAnswer& answer) {
   const auto ip = read_ip(quoted);
   if (!ip) return;
   answer.quoted = ip->destination;
+  answer.to = ip->source;
+  answer.quoted_protocol = ip->protocol;
   answer.protocol = ip->protocol == kProtoIcmpv6 ? kProtoIcmp : ip->protocol;
   if (ip->l4.size() < kQuotedL4) return;
   if (ip->protocol == kProtoTcp) {
@@ -90,6 +93,7 @@ void read_quoted(std::span<const uint8_t> quoted, VipAnswer& answer) {
     answer.mark = sequence.host();
   } else if (ip->protocol == kProtoUdp) {
     answer.source_port = view_as<UdpHeader>(ip->l4.data())->source_port.host();
+    answer.quoted_port = view_as<UdpHeader>(ip->l4.data())->destination_port.host();
   } else if (answer.protocol == kProtoIcmp) {
     answer.mark = view_as<EchoHeader>(ip->l4.data())->mark.host();
   }
@@ -153,6 +157,7 @@ std::optional<VipAnswer> read_vip_answer(std::span<const uint8_t> packet) {
   if (!ip) return std::nullopt;
   VipAnswer answer;
   answer.from = ip->source;
+  answer.to = ip->destination;
   answer.protocol = ip->protocol;
   if (ip->protocol == kProtoTcp) return read_tcp_answer(*ip, answer);
   if (ip->protocol == (ip->v4 ? kProtoIcmp : kProtoIcmpv6)) return read_icmp_answer(*ip, answer);

@@ -43,15 +43,18 @@ struct VipAnswer {
   Kind kind = Kind::accepted;
   uint8_t protocol = 0;  ///< of the question: TCP, UDP or ICMP
   IpAddress from;
-  /// What tells the question: its mark of TCP and ICMP, its source port of UDP.
+  /// What tells the question: its mark of TCP and ICMP, of UDP its source port and address.
   uint32_t mark = 0;
   uint16_t source_port = 0;
+  IpAddress to;  ///< ours, that the question came from
   IpAddress
       quoted;  ///< of an ICMP error: where the refused packet went to: the VIP, or with a tunnel's packet the backend
-  std::string_view payload{};  ///< of a datagram, in the packet
+  uint8_t quoted_protocol = 0;  ///< as it stands in the IP header
+  uint16_t quoted_port = 0;     ///< of UDP, the destination's
+  std::string_view payload{};   ///< of a datagram, in the packet
 };
 
-/// `packet`: from its IP header on. nullopt: it answers nothing that is asked here.
+/// `packet`: from its IP header on. nullopt: it answers nothing that is asked here. Of an answer in fragments the first one is read.
 std::optional<VipAnswer> read_vip_answer(std::span<const uint8_t> packet);
 
 }  // namespace xebec

@@ -14,6 +14,7 @@
 #include <cerrno>
 #include <cstring>
 #include <span>
+#include <type_traits>
 #include <vector>
 
 #include "control/classic_bpf.h"
@@ -137,11 +138,10 @@ class VipProber::Question final : public Probe {
                                asked_.source_port);
       if (reserved_ < 0) return errno;
     }
-    do {
-      asked_.mark = random_mark();
-    } while (prober_.by_mark_.contains(asked_.mark));
+    asked_.mark = random_mark();
+    while (prober_.by_mark_.contains(asked_.mark)) ++asked_.mark;
     if (asked_.protocol == kProtoUdp) {
-      prober_.by_port_[asked_.source_port] = this;
+      prober_.by_port_[{asked_.source, asked_.source_port}] = this;
     } else {
       prober_.by_mark_[asked_.mark] = this;
     }
@@ -151,15 +151,27 @@ class VipProber::Question final : public Probe {
 
   ProbeResult overdue() const override { return {ProbeResult::Kind::bad, "no answer from the VIP"}; }
 
-  bool goes_to(const IpAddress& backend) const {
-    return is_tunnel(way_.backend.mode) && way_.backend.address == backend;
+  /// The ICMP error is about its packet, as the tunnel carried it.
+  bool was_carried_by(const VipAnswer& error) const {
+    const Backend& b = way_.backend;
+    if (!is_tunnel(b.mode) || b.address != error.quoted) return false;
+    switch (b.mode) {
+      case Mode::gue:
+      case Mode::vxlan:
+        return error.quoted_protocol == kProtoUdp && error.quoted_port == b.tunnel_port;
+      case Mode::gre:
+        return error.quoted_protocol == kProtoGre;
+      default:
+        return error.quoted_protocol == (asked_.vip.is_v4() ? kProtoIpip : kProtoIpv6);
+    }
   }
   /// It is what `answer`, which has the right mark or port, is about.
   bool fits(const VipAnswer& answer) const {
     const bool error = answer.kind == VipAnswer::Kind::port_unreachable ||
                        answer.kind == VipAnswer::Kind::protocol_unreachable ||
                        answer.kind == VipAnswer::Kind::passed_on;
-    return answer.protocol == asked_.protocol && (error ? answer.quoted : answer.from) == asked_.vip;
+    return answer.protocol == asked_.protocol && answer.to == asked_.source &&
+           (error ? answer.quoted : answer.from) == asked_.vip;
   }
 
   void take(const VipAnswer& answer) {
@@ -204,7 +216,7 @@ class VipProber::Question final : public Probe {
     if (!listed_) return;
     listed_ = false;
     if (asked_.protocol == kProtoUdp) {
-      prober_.by_port_.erase(asked_.source_port);
+      prober_.by_port_.erase({asked_.source, asked_.source_port});
     } else {
       prober_.by_mark_.erase(asked_.mark);
     }
@@ -300,7 +312,8 @@ void VipProber::receive(int fd) {
 VipProber::Question* VipProber::find(const VipAnswer& answer) const {
   Question* found = nullptr;
   if (answer.protocol == kProtoUdp) {
-    if (const auto it = by_port_.find(answer.source_port); it != by_port_.end()) found = it->second;
+    if (const auto it = by_port_.find({answer.to, answer.source_port}); it != by_port_.end())
+      found = it->second;
   } else if (const auto it = by_mark_.find(answer.mark); it != by_mark_.end()) {
     found = it->second;
   }
@@ -312,17 +325,20 @@ void VipProber::take(const VipAnswer& answer) {
   if (answer.kind != VipAnswer::Kind::port_unreachable &&
       answer.kind != VipAnswer::Kind::protocol_unreachable)
     return;
-  // Of a tunnel's packet no more comes back than to whom it went. One at a time: who is told may start or end others.
-  const auto in_tunnel = [&](const auto& questions) {
+  // Of a tunnel's packet no more comes back than to whom it went, so it is about all that are on their way there. Noted before
+  // any is told: who is told may end others, and start some that nobody has answered.
+  const auto tell_all = [&](auto& questions) {
+    std::vector<typename std::remove_reference_t<decltype(questions)>::key_type> keys;
     for (const auto& [key, question] : questions) {
-      if (question->goes_to(answer.quoted)) return question;
+      if (question->was_carried_by(answer)) keys.push_back(key);
     }
-    return static_cast<Question*>(nullptr);
+    for (const auto& key : keys) {
+      if (const auto it = questions.find(key); it != questions.end())
+        it->second->take_refused_tunnel(answer.kind);
+    }
   };
-  for (Question* q = in_tunnel(by_mark_); q != nullptr; q = in_tunnel(by_mark_))
-    q->take_refused_tunnel(answer.kind);
-  for (Question* q = in_tunnel(by_port_); q != nullptr; q = in_tunnel(by_port_))
-    q->take_refused_tunnel(answer.kind);
+  tell_all(by_mark_);
+  tell_all(by_port_);
 }
 
 }  // namespace xebec

@@ -9,6 +9,7 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <utility>
 
 #include <tl/expected.hpp>
 
@@ -60,7 +61,8 @@ class VipProber {
   };
   Ear ears_[2];                            // IPv4, IPv6
   std::map<uint32_t, Question*> by_mark_;  // of TCP and ICMP
-  std::map<uint16_t, Question*> by_port_;  // of UDP
+  std::map<std::pair<IpAddress, uint16_t>, Question*>
+      by_port_;  // of UDP: by source, the port is reserved at that address only
 };
 
 }  // namespace xebec

@@ -7,7 +7,7 @@
 namespace xebec {
 namespace {
 
-// Three cache lines a bucket, two a slot: some 10 us, as long as a batch of packets takes.
+// Three cache lines a bucket and a slot: some 10 us, as long as a batch of packets takes.
 constexpr uint32_t kBucketsAtOnce = 128;
 constexpr uint32_t kSlotsAtOnce = 128;
 

@@ -68,7 +68,7 @@ struct alignas(64) PacketInHand {
   enum class Way : uint8_t {
     settled,  ///< dropped already
     flow,     ///< one of a flow, whole, to a service that remembers, and no SYN: the usual case
-    special,  ///< anything else; decide() knows
+    special,  ///< anything else: replies of backends, and what decide() knows
   };
   ParsedPacket parsed;
   FlowProbe probe{};                ///< tag 0: no flow to look up

@@ -2,6 +2,8 @@
 // Packets of the modes that translate.
 #include "dataplane/nat.h"
 
+#include <algorithm>
+
 #include "dataplane/decide.h"
 #include "dataplane/link_header.h"
 #include "dataplane/nat_note.h"
@@ -152,7 +154,8 @@ uint32_t find_or_create(const Table& table, ForwardState& state, const PacketInH
   const uint32_t slot = own.find_forward(key, hand.hash, id, now_ns);
   if (slot != NatTable::kNone) {
     out = own.mapping(slot);
-    return slot;
+    if (is_as_configured(table, backend, out)) return slot;
+    own.forget(slot);
   }
   NatRequest request{
       .forward = key, .forward_hash = hand.hash, .reply = {}, .backend = id, .client = path, .sources = {}};
@@ -173,6 +176,15 @@ uint32_t find_or_create(const Table& table, ForwardState& state, const PacketInH
 }
 
 }  // namespace
+
+bool is_as_configured(const Table& table, const Backend& backend, const NatMapping& m) {
+  const Be16 port = backend.port == 0 ? m.forward.destination_port : Be16::from_host(backend.port);
+  if (m.reply.source != backend.address || m.reply.source_port != port) return false;
+  if (backend.mode == Mode::dnat) return m.reply.destination == m.forward.source;
+  const std::span<const IpAddress> sources = table.nat_sources(backend.address.is_v4());
+  if (sources.empty()) return m.reply.destination == backend.tunnel_source;
+  return std::find(sources.begin(), sources.end(), m.reply.destination) != sources.end();
+}
 
 Decision decision_to_client(const Table& table, const NatMapping& mapping) {
   Decision decision{.verdict = Verdict::forward, .origin = FlowOrigin::hit};

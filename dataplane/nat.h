@@ -24,6 +24,9 @@ std::optional<DropReason> nat_to_backend(const Table& table, ForwardState& state
 Decision nat_to_client(const Table& table, ForwardState& state, const PacketInHand& hand, Packet& packet,
                        uint64_t now_ns);
 
+/// The mapping leads where a new one would: not to what the backend was before a reload, where the shim expects no reply any more.
+bool is_as_configured(const Table& table, const Backend& backend, const NatMapping& mapping);
+
 /// What is decided of a packet that goes back to a client.
 Decision decision_to_client(const Table& table, const NatMapping& mapping);
 

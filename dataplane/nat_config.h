@@ -14,7 +14,7 @@ struct NatTimeouts {
   bool operator==(const NatTimeouts&) const = default;
 };
 
-/// Of NatTableConfig::capacity: 800 MB a worker, if all of it is used.
+/// Of NatTableConfig::capacity: 1 GB a worker, if all of it is used.
 inline constexpr uint32_t kMaxNatCapacity = 1u << 22;
 
 struct NatTableConfig {

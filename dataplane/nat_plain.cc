@@ -123,7 +123,7 @@ bool leaves_stream_alone(const NatTable& table, uint32_t slot, const Backend& ba
 
 }  // namespace
 
-bool nat_plain_to_backend(ForwardState& state, const PacketInHand& hand, Packet& packet,
+bool nat_plain_to_backend(const Table& table, ForwardState& state, const PacketInHand& hand, Packet& packet,
                           const Backend& backend, uint32_t id, uint64_t now_ns) {
   const ParsedPacket& parsed = hand.parsed;
   const NextHop& hop = backend.next_hop;
@@ -134,6 +134,8 @@ bool nat_plain_to_backend(ForwardState& state, const PacketInHand& hand, Packet&
   if (slot == NatTable::kNone) return false;
   const NatMapping& m = own.mapping(slot);
   if (!is_same_path(packet, m.client) || !leaves_stream_alone(own, slot, backend, m)) return false;
+  if (!is_as_configured(table, backend, m)) [[unlikely]]
+    return false;
   own.client_passed(slot, parsed.tcp_flags, now_ns);
   if (parsed.looks_partial && complete_partial_checksum(packet, parsed))
     state.counters.checksums_completed.add(1);
@@ -155,8 +157,7 @@ bool nat_plain_to_client(const Table& table, ForwardState& state, const PacketIn
   if ((parsed.tcp_flags & (kTcpSyn | kTcpRst)) != 0) return false;
   NatTable& own = state.nat->of(state.worker);
   const uint32_t slot = own.find_own_reply(parsed.key, hand.hash, hand.mapping_guess);
-  if (slot == NatTable::kNone)
-    return nat_plain_of_another(table, state, hand, packet, decision, now_ns);
+  if (slot == NatTable::kNone) return nat_plain_of_another(table, state, hand, packet, decision, now_ns);
   return reply_plain(table, state, own, slot, own.mapping(slot), hand, packet, decision, now_ns);
 }
 

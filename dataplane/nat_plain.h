@@ -12,8 +12,9 @@
 namespace xebec {
 
 /// A client's packet to `backend`, whose id is `id`. No SYN.
-[[gnu::noinline]] bool nat_plain_to_backend(ForwardState& state, const PacketInHand& hand, Packet& packet,
-                                            const Backend& backend, uint32_t id, uint64_t now_ns);
+[[gnu::noinline]] bool nat_plain_to_backend(const Table& table, ForwardState& state, const PacketInHand& hand,
+                                            Packet& packet, const Backend& backend, uint32_t id,
+                                            uint64_t now_ns);
 
 /// A backend's packet.
 [[gnu::noinline]] bool nat_plain_to_client(const Table& table, ForwardState& state, const PacketInHand& hand,

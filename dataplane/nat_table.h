@@ -63,8 +63,8 @@ struct NatRequest {
   uint32_t backend;
   ReturnPath client;
   std::span<const IpAddress>
-      sources;  ///< mode nat: one of these becomes the source. Empty: dnat, reply is complete
-  uint16_t interface = 0;                     ///< that the replies are expected by
+      sources;             ///< mode nat: one of these becomes the source. Empty: dnat, reply is complete
+  uint16_t interface = 0;  ///< that the replies are expected by
   const ReplyQueues* reply_queues = nullptr;  ///< of that interface; null: nothing is foretold
 };
 
@@ -124,6 +124,7 @@ class NatTable {
   void opens(uint32_t slot, NatMapping& mapping, uint32_t first, uint32_t length);
   /// The connection of the latest SYN has replaced the one that stood.
   void replace_connection(uint32_t slot, NatMapping& mapping, uint32_t length);
+  void forget(uint32_t slot);
   /// Looks at up to `slots` slots and forgets those that have expired.
   void expire(uint64_t now_ns, uint32_t slots);
   /// Forgets what matches in so many slots from `first` on; returns how many.
@@ -178,7 +179,7 @@ class NatTable {
     std::atomic<uint32_t> client_tick;  ///< when a packet of his last passed
     std::atomic<uint32_t> reply_tick;
     std::atomic<uint8_t> seen;
-    std::atomic<uint8_t> live;  ///< 0: nothing in it
+    std::atomic<uint8_t> live;      ///< 0: nothing in it
     std::atomic<uint8_t> foretold;  ///< 1 + place_of(), or 0
     NatMapping mapping;  ///< the owner reads it; it writes, and others read, by words under the version
   };
@@ -209,7 +210,6 @@ class NatTable {
   uint8_t choose_home_port(const NatRequest& request, const HashSecret& secret, uint64_t now_ns,
                            NatMapping& mapping);
   uint32_t take_slot(uint64_t now_ns);
-  void forget(uint32_t slot);
   uint8_t protocol_of(const Slot& slot) const;
   static std::size_t place_of(std::size_t interface, HashClass hash_class) {
     return interface * kHashClasses + static_cast<std::size_t>(hash_class);

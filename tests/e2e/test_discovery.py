@@ -42,7 +42,7 @@ def settings_of(lab, **source):
 
 
 def named(daemon):
-    return sorted(b["address"] for b in daemon.ask("backend", "list", "web4")["backends"])
+    return sorted(b["address"] for b in daemon.ask("backend", "list", "web4")["backends"] if not b["removed"])
 
 
 def wait_named(daemon, backends):

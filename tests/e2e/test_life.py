@@ -104,6 +104,15 @@ def backends_that_a_reload_leaves_out_keep_their_connections(env):
             wait_until(lambda: row_of(daemon, "web4", first.address[4]) is None, "it to have left at its deadline")
             for old, new in zip(before, kept.report()):
                 expect((new["error"] is not None) == (old["backend"] == first.role), lambda o=old, n=new: f"was {o}, is {n}")
+            # Drained before it was left out, it has nothing to wait for.
+            third = lab.backends[2].address[4]
+            daemon.cli("backend", "drain", "web4", third, "--wait", "--deadline", "300ms")
+            write([second])
+            daemon.reload()
+            wait_until(lambda: row_of(daemon, "web4", third) is None, "the drained one to have left")
+            write(lab.backends[1:])
+            daemon.reload()
+
             write(lab.backends[2:])
             daemon.reload()
             expect(row_of(daemon, "web4", second.address[4])["removed"], "the second leaves")

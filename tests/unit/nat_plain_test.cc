@@ -100,8 +100,9 @@ TEST_P(NatPlain, ComesToTheSameBytesAndMarksAsTheLongWay) {
         Packet a = short_memory.packet(), b = long_memory.packet();
         a.interface = b.interface = reply ? 1 : 3;
         Decision one, other{.verdict = Verdict::forward, .interface = 1, .service = 0, .backend = 0};
-        const bool done = reply ? nat_plain_to_client(*table_, *state_, hand, a, one, kNow)
-                                : nat_plain_to_backend(*state_, hand, a, table_->backends()[0], 0, kNow);
+        const bool done =
+            reply ? nat_plain_to_client(*table_, *state_, hand, a, one, kNow)
+                  : nat_plain_to_backend(*table_, *state_, hand, a, table_->backends()[0], 0, kNow);
         const uint8_t seen = state_->nat->of(0).seen(0);
         if (reply) {
           other = nat_to_client(*table_, *state_, hand, b, kNow);
@@ -143,7 +144,7 @@ TEST_P(NatPlain, LeavesToTheLongWayWhatItDoesNotUnderstand) {
     const HeapFrame memory(in);
     Packet p = memory.packet();
     p.interface = interface;
-    const bool done = nat_plain_to_backend(*state_, hand, p, table_->backends()[0], 0, kNow);
+    const bool done = nat_plain_to_backend(*table_, *state_, hand, p, table_->backends()[0], 0, kNow);
     EXPECT_TRUE(done || bytes_of(p) == in);
     return !done;
   };
@@ -165,7 +166,7 @@ TEST_P(NatPlain, LeavesToTheLongWayWhatItDoesNotUnderstand) {
   const HeapFrame memory(in);
   Packet p = memory.packet();
   p.interface = 2;
-  EXPECT_FALSE(nat_plain_to_backend(*state_, hand, p, table_->backends()[0], 0, kNow));
+  EXPECT_FALSE(nat_plain_to_backend(*table_, *state_, hand, p, table_->backends()[0], 0, kNow));
 }
 
 INSTANTIATE_TEST_SUITE_P(Modes, NatPlain, testing::Values(Mode::dnat, Mode::nat),

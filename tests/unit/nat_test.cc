@@ -98,6 +98,42 @@ class Nat : public testing::TestWithParam<Mode> {
   uint16_t client_mtu_ = 1500;
 };
 
+// The shim steers replies of backends as they are configured: what went on to the old port would be answered to the host.
+TEST_P(Nat, FollowsABackendWhosePortOrSourceIsChanged) {
+  for (const Family& f : kFamilies) {
+    make(f, kProtoUdp, 443, 8443);
+    const Bytes question =
+        ip(FrameBuilder().ethernet(), f, f.client, f.vip).udp(40001, 443).payload("q").build();
+    for (int i = 0; i < 2; ++i)
+      EXPECT_EQ(port_at(send(question).bytes, f, 2), 8443);  // the long way, then the short one
+    make(f, kProtoUdp, 443, 9443);
+    for (int i = 0; i < 2; ++i) {
+      const Sent there = send(question);
+      ASSERT_EQ(port_at(there.bytes, f, 2), 9443);
+      const uint16_t port = port_at(there.bytes, f, 0);
+      const Bytes answer =
+          ip(FrameBuilder().ethernet(kOut, kHop), f, f.backend, peer(f)).udp(9443, port).payload("a").build();
+      EXPECT_EQ(send(answer, 1).decision.verdict, Verdict::forward);
+    }
+    EXPECT_EQ(state_->nat->of(0).used(), 1u) << "the old mapping is still there";
+    if (GetParam() == Mode::dnat) {
+      state_ = std::make_unique<ForwardState>(FlowTableConfig{});
+      continue;
+    }
+    Family moved = f;
+    moved.source = f.v6 ? "2001:db8:51::2" : "198.51.100.2";
+    make(moved, kProtoUdp, 443, 9443);
+    const Sent there = send(question);
+    const uint16_t port = port_at(there.bytes, f, 0);
+    const Bytes expected = ip(FrameBuilder().ethernet(kHop, kOut), f, moved.source, f.backend, 63)
+                               .udp(port, 9443)
+                               .payload("q")
+                               .build();
+    EXPECT_EQ(there.bytes, expected);
+    state_ = std::make_unique<ForwardState>(FlowTableConfig{});
+  }
+}
+
 TEST_P(Nat, TranslatesAConnectionThereAndBack) {
   for (const Family& f : kFamilies) {
     for (const uint8_t protocol : {kProtoTcp, kProtoUdp}) {

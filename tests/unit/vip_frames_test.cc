@@ -109,8 +109,11 @@ TEST(VipFrames, AnErrorTellsWhichQuestionItIsAbout) {
     EXPECT_EQ(answer->kind, row.kind);
     EXPECT_EQ(answer->protocol, row.protocol);
     EXPECT_EQ(answer->quoted, q.vip);
+    EXPECT_EQ(answer->to, q.source);
+    EXPECT_EQ(answer->quoted_protocol, row.protocol);
     if (row.protocol == kProtoUdp) {
       EXPECT_EQ(answer->source_port, q.source_port);
+      EXPECT_EQ(answer->quoted_port, q.port);
     } else {
       EXPECT_EQ(answer->mark, q.mark);
     }
@@ -126,6 +129,17 @@ TEST(VipFrames, ADatagramIsReadWithoutThePaddingOfItsFrame) {
   EXPECT_EQ(answer->kind, Kind::datagram);
   EXPECT_EQ(answer->source_port, 40000);
   EXPECT_EQ(answer->payload, "hi");
+  EXPECT_EQ(answer->to, address("10.0.0.9"));
+}
+
+TEST(VipFrames, ALaterFragmentIsNoAnswer) {
+  Bytes frame =
+      FrameBuilder().ethernet().ipv4("203.0.113.10", "10.0.0.9").udp(80, 40000).payload("hi").build();
+  auto* ip = view_as<Ipv4Header>(frame.data() + sizeof(EthernetHeader));
+  ip->fragment = Be16::from_host(185);
+  EXPECT_FALSE(read_vip_answer(packet(frame)));
+  ip->fragment = Be16::from_host(kIpv4MoreFragments);
+  EXPECT_TRUE(read_vip_answer(packet(frame)));
 }
 
 TEST(VipFrames, NothingIsReadBehindAPacketThatIsCut) {
