@@ -63,6 +63,7 @@ def metrics_count_the_packets_really_sent(env):
         settings = config(lab)
         settings["control"] = {"http": f"{at}:{PORT}"}
         settings["services"][0]["health"] = {"type": "tcp", "interval_ms": 200, "timeout_ms": 200}
+        settings["services"][0]["weights"] = "response-time"
         with env.daemon(lab, settings) as daemon:
             expect("for all who reach it" in daemon.said(), "no warning of an address that others reach")
 
