@@ -11,6 +11,7 @@
 #include <spdlog/spdlog.h>
 
 #include "control/confinement.h"
+#include "control/grace_period.h"
 #include "control/netdev.h"
 #include "control/placement.h"
 #include "control/xdp_features.h"
@@ -135,6 +136,7 @@ tl::expected<std::unique_ptr<Engine>, StartError> Engine::start(const Config& co
 Engine::~Engine() {
   (void)steer({});
   for (ServedInterface& i : interfaces_) (void)i.shim->set_replies({});
+  wait_for_running_programs();
   for (auto& worker : workers_) worker->stop();
   for (ServedInterface& i : interfaces_) {
     for (uint32_t q = 0; q < i.queues; ++q) i.shim->clear_socket(q);

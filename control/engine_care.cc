@@ -8,6 +8,7 @@
 
 #include "control/carrier_wait.h"
 #include "control/engine.h"
+#include "control/grace_period.h"
 #include "control/netdev.h"
 
 namespace xebec {
@@ -117,7 +118,10 @@ tl::expected<void, std::string> Engine::reopen(Worker& worker, std::optional<boo
     // One that is gone must not keep the others from being served.
     if (interface_index(interfaces_[i].config.name) == interfaces_[i].ifindex) interfaces.push_back(i);
   }
+  //  wait_for_running_programs();  // what they have steered is the worker's to forward
   worker.stop();
+  for (const WorkerPort& p : worker.ports())
+    health_[{p.port->options().interface_index, p.port->options().queue}].closed += *p.port;
   worker.close_ports();
   injectors_.erase(id);  // its placeholder's name is free again
   if (interfaces.empty()) return tl::unexpected(std::string("none of its interfaces is there"));

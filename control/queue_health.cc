@@ -6,6 +6,21 @@
 
 namespace xebec {
 
+QueueTotals& QueueTotals::operator+=(const XskPort& port) {
+  const PortStatistics l = port.statistics();
+  lost.rx_dropped += l.rx_dropped;
+  lost.rx_invalid += l.rx_invalid;
+  lost.tx_invalid += l.tx_invalid;
+  lost.rx_ring_full += l.rx_ring_full;
+  lost.fill_ring_empty += l.fill_ring_empty;
+  const TransmitTotals s = port.transmit().totals();
+  sent.frames += s.frames;
+  sent.injected += s.injected;
+  sent.kicks += s.kicks;
+  sent.errors += s.errors;
+  return *this;
+}
+
 std::string queue_count_problem(const std::string& interface, const QueueCounts& counts) {
   if (counts.now == 0) return {};  // the whole interface is gone, which is told otherwise
   if (counts.now < counts.served) {

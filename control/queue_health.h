@@ -8,13 +8,24 @@
 
 #include "dataplane/self_test.h"
 #include "dataplane/transmit_watch.h"
+#include "dataplane/xsk_port.h"
 
 namespace xebec {
+
+/// Of one (interface, queue), over the sockets that it has had.
+struct QueueTotals {
+  PortStatistics lost;
+  TransmitTotals sent;
+
+  /// What the port's socket has counted.
+  QueueTotals& operator+=(const XskPort& port);
+};
 
 /// Of one (interface, queue).
 struct QueueHealth {
   SelfTest self_test;
   TransmitWatch transmit;
+  QueueTotals closed;  ///< of sockets before the one it has now
 };
 
 /// Receive queues of one interface.

@@ -104,22 +104,22 @@ std::string_view name_of(Idle idle) {
 
 Json queue_row(const Engine& engine, const Worker& worker, const XskPort& port) {
   const QueueHealth& health = engine.health(port.options().interface_index, port.options().queue);
-  const PortStatistics s = port.statistics();
-  const TransmitTotals totals = port.transmit().totals();
+  QueueTotals totals = health.closed;
+  totals += port;
   return {{"queue", port.options().queue},
           {"worker", worker.options().id},
           {"bind", port.zerocopy() ? "zerocopy" : "copy"},
           {"transmit", port.transmit().name()},
-          {"transmitted", totals.frames},
-          {"injected", totals.injected},
-          {"transmit_calls", totals.kicks},
+          {"transmitted", totals.sent.frames},
+          {"injected", totals.sent.injected},
+          {"transmit_calls", totals.sent.kicks},
           {"poll", name_of(worker.idle())},
           {"poll_why", engine.why_not_busy(worker.options().id)},
           {"napi_id", port.napi_id()},
-          {"rx_dropped", s.rx_dropped},
-          {"rx_ring_full", s.rx_ring_full},
-          {"fill_ring_empty", s.fill_ring_empty},
-          {"tx_invalid", s.tx_invalid},
+          {"rx_dropped", totals.lost.rx_dropped},
+          {"rx_ring_full", totals.lost.rx_ring_full},
+          {"fill_ring_empty", totals.lost.fill_ring_empty},
+          {"tx_invalid", totals.lost.tx_invalid},
           {"self_test", to_string(health.self_test.result)},
           {"self_test_why", health.self_test.why},
           {"transmit_stuck", health.transmit.stuck()},

@@ -50,7 +50,7 @@ class LoadedSteering final : public Steering {
   Result start(FallbackVerdict fallback, uint64_t stale_after_ns);
 
   Result attach(int ifindex, XdpMode mode) override;
-  void detach() override { link_.reset(); }
+  void detach() override;
   std::string_view attached() const override { return link_ && link_->holds() ? link_->mode() : ""; }
   std::string_view native_refusal() const override { return link_ ? link_->native_refusal() : ""; }
   Result set_services(const std::vector<SteeredService>& services) override {
@@ -145,6 +145,11 @@ Result LoadedSteering::set_socket(uint32_t queue, int xsk_fd) {
   if (bpf_map_update_elem(bpf_map__fd(skeleton_->maps.xsks), &queue, &xsk_fd, BPF_ANY) != 0)
     return tl::unexpected(steering_error(what, errno, log));
   return {};
+}
+
+void LoadedSteering::detach() {
+  link_.reset();
+  for (uint32_t queue = 0; queue < XEBEC_MAX_QUEUES; ++queue) clear_socket(queue);
 }
 
 void LoadedSteering::clear_socket(uint32_t queue) {

@@ -53,6 +53,7 @@ class Steering {
 
   /// Attaches in native mode, or generic where `mode` allows and native is refused. attached() tells which.
   virtual tl::expected<void, SteeringError> attach(int ifindex, XdpMode mode) = 0;
+  /// Takes the sockets out, too: those of an interface that is gone take nothing, and the shim would not know it.
   virtual void detach() = 0;
   /// "native", "generic", or "" while not attached.
   virtual std::string_view attached() const = 0;

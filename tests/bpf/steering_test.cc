@@ -307,9 +307,13 @@ TEST(Steering, GivesEachQueueItsHeartbeatAndItsSocket) {
   steering->clear_socket(1);
   steering->clear_socket(1);
   EXPECT_EQ(run_on(1), static_cast<uint32_t>(XDP_DROP));
+  ASSERT_TRUE(steering->set_socket(1, xsk));
+  steering->detach();
+  ASSERT_TRUE(steering->attach(ifindex, XdpMode::native));
+  EXPECT_EQ(run_on(1), static_cast<uint32_t>(XDP_DROP)) << "the socket may be of an interface that is gone";
   const ShimCounters counters = steering->counters();
   EXPECT_EQ(counters.steered, 1u);
-  EXPECT_EQ(counters.no_socket, 2u);
+  EXPECT_EQ(counters.no_socket, 3u);
   EXPECT_EQ(counters.stale, 1u);
 
   EXPECT_EQ(steering->heartbeat(XEBEC_MAX_QUEUES), nullptr);

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Queues that come, go and stand still; interfaces that are down; what the start says of the hardware."""
 import os
+import sys
 import time
 
 import peers
@@ -146,6 +147,45 @@ def either_of_two_interfaces_is_made_anew_while_the_other_stays(env):
                     connections = kept.report()
                     expect_equal([c["error"] for c in connections], [None] * 20, "connections that broke")
                     expect_equal(sum(c["moved"] for c in connections), 0, "answers from another backend than the first")
+
+
+@case()
+def packet_that_was_steered_is_received_though_its_socket_is_bound_anew(env):
+    """The kernel hands a batch over at its end: what is in it when the socket leaves the map is still the worker's."""
+    sender = f"""
+import socket, time
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+s.connect(("{VIP[4]}", {peers.UDP_PORT}))
+end = time.monotonic() + 60
+while time.monotonic() < end:
+    try:
+        s.send(b"x" * 64)
+    except OSError:  # no buffers, or a port unreachable
+        pass
+"""
+    with env.lab(two_sided=True) as lab:
+        peers.serve(lab, own=True)
+        settings = config(lab, mode="nat")
+        settings["interfaces"] = [{"name": "eth0"}, {"name": "eth1"}]
+        with env.daemon(lab, settings) as daemon:
+            flood = peers.Process(lab, lab.client.ns, sys.executable, "-c", sender, name="flood")
+            try:
+                for times in range(1, 6):
+                    before = daemon.packets()["received"]
+                    lab.router.ip("link del p_back")
+                    lab.lb.plug_back(lab.router, 1, lab.mtu)
+                    wait_until(lambda t=times: daemon.ask("interface", "list")["interfaces"][1]["attached_again"] == t,
+                               "eth1 to be attached again", 10)
+                    wait_until(lambda b=before: daemon.packets()["received"] > b + 1000, "packets", 10)
+            finally:
+                flood.end()
+
+            def missing():
+                interfaces = daemon.ask("interface", "list")["interfaces"]
+                lost = sum(q["rx_dropped"] + q["rx_ring_full"] for i in interfaces for q in i["queues"])
+                return sum(i["shim"]["steered"] for i in interfaces) - daemon.packets()["received"] - lost
+
+            wait_until(lambda: missing() == 0, lambda: f"every packet to be received or counted as lost: {missing()}", 5)
 
 
 @case()
