@@ -38,24 +38,28 @@ SANITIZED = {
 
 def labels(case):
     """Of the CTest test: `again` is what a preset with sanitizers leaves out unless asked."""
-    return ",".join(["e2e"] + ["slow"] * case.slow + ["again"] * (case.name not in SANITIZED))
+    return ",".join(["e2e"] + ["slow"] * case.slow + ["browser"] * case.browser + ["again"] * (case.name not in SANITIZED))
+
+
+class Skipped(Exception):
+    """What a case needs is not on this machine; says what, and how to get it."""
 
 
 class Case:
-    def __init__(self, name, function, timeout_s, slow):
-        self.name, self.function, self.timeout_s, self.slow = name, function, timeout_s, slow
+    def __init__(self, name, function, timeout_s, slow, browser):
+        self.name, self.function, self.timeout_s, self.slow, self.browser = name, function, timeout_s, slow, browser
 
 
-def add(name, function, timeout_s=60, slow=False):
-    """slow: left out by `scripts/test --quick`."""
+def add(name, function, timeout_s=60, slow=False, browser=False):
+    """slow: left out by `scripts/test --quick`. browser: needs one, and only `scripts/test --all` has it."""
     if name in CASES:
         raise ValueError(f"two cases named {name}")
-    CASES[name] = Case(name, function, timeout_s, slow)
+    CASES[name] = Case(name, function, timeout_s, slow, browser)
 
 
-def case(timeout_s=60, slow=False):
+def case(timeout_s=60, slow=False, browser=False):
     def register(function):
-        add(function.__name__, function, timeout_s, slow)
+        add(function.__name__, function, timeout_s, slow, browser)
         return function
     return register
 
