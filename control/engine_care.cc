@@ -118,7 +118,7 @@ tl::expected<void, std::string> Engine::reopen(Worker& worker, std::optional<boo
     // One that is gone must not keep the others from being served.
     if (interface_index(interfaces_[i].config.name) == interfaces_[i].ifindex) interfaces.push_back(i);
   }
-  //  wait_for_running_programs();  // what they have steered is the worker's to forward
+  wait_for_running_programs();  // what they have steered is the worker's to forward
   worker.stop();
   for (const WorkerPort& p : worker.ports())
     health_[{p.port->options().interface_index, p.port->options().queue}].closed += *p.port;
