@@ -85,6 +85,7 @@ int main(int argc, char** argv) {
     }
   }
   for (const bool v6 : {false, true}) {
-    bench::compare_with_ourselves(options, {Mode::dsr_l2, v6, 1'000, true}, {Mode::dsr_l2, v6, 1'000}, "warm");
+    bench::compare_with_ourselves(options, {Mode::dsr_l2, v6, 1'000, true}, {Mode::dsr_l2, v6, 1'000},
+                                  "warm");
   }
 }

@@ -36,8 +36,7 @@ void check_translated(const Scenario& scenario, const uint8_t* in, const uint8_t
   const auto* before = view_as<TcpHeader>(in + ip_header(v6));
   const auto* tcp = view_as<TcpHeader>(out + ip_header(v6));
   require(tcp->destination_port.host() == kBackendPort, "our destination port");
-  const bool same_source =
-      source_of(in, v6) == source_of(out, v6) && before->source_port == tcp->source_port;
+  const bool same_source = source_of(in, v6) == source_of(out, v6) && before->source_port == tcp->source_port;
   require(same_source == (scenario.mode == Mode::dnat), "our source");
   require(scenario.mode == Mode::dnat || source_of(out, v6) == tunnel_source(v6), "our source address");
   const uint8_t ttl = v6 ? view_as<Ipv6Header>(out)->hop_limit : view_as<Ipv4Header>(out)->ttl;
@@ -45,9 +44,9 @@ void check_translated(const Scenario& scenario, const uint8_t* in, const uint8_t
   require(ttl + 1 == ttl_before, "our TTL");
   check_header_sum(out, v6, "our header checksum");
   const IpAddress source = source_of(out, v6), destination = destination_of(out, v6);
-  const uint64_t pseudo = v6 ? pseudo_header_sum_v6(source.bytes.data(), destination.bytes.data(), kProtoTcp,
-                                                    kTcpLength)
-                             : pseudo_header_sum_v4(source.v4(), destination.v4(), kProtoTcp, kTcpLength);
+  const uint64_t pseudo =
+      v6 ? pseudo_header_sum_v6(source.bytes.data(), destination.bytes.data(), kProtoTcp, kTcpLength)
+         : pseudo_header_sum_v4(source.v4(), destination.v4(), kProtoTcp, kTcpLength);
   require(checksum_finish(pseudo + checksum_sum(out + ip_header(v6), kTcpLength)).raw() == 0,
           "our TCP checksum");
 }
@@ -61,8 +60,7 @@ void check_forwarded(const Scenario& scenario, const std::vector<uint8_t>& in, c
   require(ethernet->destination == backend_mac(n) && ethernet->source == own_mac(), "our MACs");
   const std::size_t overhead = overhead_of(backend);
   const std::size_t ip_length = ip_header(v6) + kTcpLength;
-  require(out.length ==
-              std::max<std::size_t>(kMinFrameLength, sizeof(EthernetHeader) + overhead + ip_length),
+  require(out.length == std::max<std::size_t>(kMinFrameLength, sizeof(EthernetHeader) + overhead + ip_length),
           "our length");
   const uint8_t* const received = in.data() + sizeof(EthernetHeader);
   const uint8_t* const outer = out.data + sizeof(EthernetHeader);

@@ -40,7 +40,7 @@ class Forwarder {
   std::unique_ptr<NatTables> nat_;
   std::unique_ptr<ForwardState> state_;
   std::vector<uint8_t> evicting_;  ///< of cold scenarios
-  UmemMemory frames_;  ///< the memory that a worker's frames have
+  UmemMemory frames_;              ///< the memory that a worker's frames have
   uint8_t* memory_;
   std::vector<uint32_t> flows_in_frames_;  ///< position in the sequence of the packet in each frame
   std::vector<Packet> packets_;

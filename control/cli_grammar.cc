@@ -218,8 +218,9 @@ void add_config_object(CLI::App& app, Line& line) {
   apply->add_flag("--dry-run", line.apply.dry_run, "only say what would change, and what would move");
   apply->add_option("--confirm-within", line.apply.confirm_within,
                     "undo it by itself unless `config confirm` comes in this time (60s, 5m)");
-  apply->add_option("--if-match", line.apply.match,
-                    "only if the configuration still has this tag (config show)")
+  apply
+      ->add_option("--if-match", line.apply.match,
+                   "only if the configuration still has this tag (config show)")
       ->check([](const std::string& tag) { return tag.empty() ? std::string("is empty") : std::string(); });
   add_verb(object, "confirm", "The change applied with --confirm-within stays", {}, line,
            [](const Verbs& verbs) { return verbs.confirm_config(); });

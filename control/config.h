@@ -116,7 +116,7 @@ struct ServiceConfig {
   HashInput hash = HashInput::five_tuple;
   Algorithm algorithm = Algorithm::maglev;
   uint32_t load_factor_percent = kDefaultLoadFactorPercent;  ///< of maglev-bounded
-  uint32_t slow_start_ms = 0;     ///< how long a backend that comes takes to its whole weight; 0: at once
+  uint32_t slow_start_ms = 0;  ///< how long a backend that comes takes to its whole weight; 0: at once
   /// How long the connections of a backend may last that the configuration does not have any more (control/leaving.h).
   uint32_t drain_ms = kDefaultDrainMs;
   WeightSource weights = WeightSource::fixed;
@@ -129,9 +129,9 @@ struct ServiceConfig {
   HealthConfig health{};
   FailPolicy fail = FailPolicy::drop;
   ClientNote client_address = ClientNote::none;  ///< mode nat: how backends are told it
-  std::vector<BackendConfig> fallback{};  ///< one at most; takes new flows only while no other backend does
-  bool fragment = false;                  ///< IPv4 without DF that is too big: cut, not dropped
-  std::optional<QuicConfig> quic{};       ///< with HashInput::quic
+  std::vector<BackendConfig> fallback{};   ///< one at most; takes new flows only while no other backend does
+  bool fragment = false;                   ///< IPv4 without DF that is too big: cut, not dropped
+  std::optional<QuicConfig> quic{};        ///< with HashInput::quic
   std::optional<FlowTimeouts> timeouts{};  ///< absent: the defaults'
   OnDown on_down = OnDown::rehash;
   std::optional<DnsSource> backends_from{};  ///< and these, beside those that are written

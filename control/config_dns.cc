@@ -20,14 +20,16 @@ void read_dns_servers(ObjectReader& fields, std::vector<std::string>& servers) {
   for (const JsonNode& element : node->children) {
     const bool text = element.kind == JsonNode::Kind::string;
     if (!text || (!IpAddress::parse(element.text) && !parse_endpoint(element.text))) {
-      return fields.report("servers",
-                           "its elements must be addresses, with or without a port: \"10.0.0.53\", \"10.0.0.53:5353\" "
-                           "or \"[2001:db8::53]:53\"");
+      return fields.report(
+          "servers",
+          "its elements must be addresses, with or without a port: \"10.0.0.53\", \"10.0.0.53:5353\" "
+          "or \"[2001:db8::53]:53\"");
     }
     servers.push_back(element.text);
   }
   if (servers.size() > kMaxDnsServers)
-    fields.report("servers", fmt::format("{} are more than there may be, {}", servers.size(), kMaxDnsServers));
+    fields.report("servers",
+                  fmt::format("{} are more than there may be, {}", servers.size(), kMaxDnsServers));
 }
 
 bool takes(const ServiceConfig& service, DnsRecords records) {
@@ -90,17 +92,20 @@ void check_dns_source(const ServiceConfig& service, const std::string& at, const
   const std::string where = at + "/backends_from";
   sink.report_at(where + "/dns", dns_name_fault(source.name));
   if (source.min_ttl_s > source.max_ttl_s)
-    sink.report_at(where + "/min_ttl_s", fmt::format("{} is more than max_ttl_s, {}", source.min_ttl_s, source.max_ttl_s));
+    sink.report_at(where + "/min_ttl_s",
+                   fmt::format("{} is more than max_ttl_s, {}", source.min_ttl_s, source.max_ttl_s));
   const bool srv = source.type == DnsRecords::srv;
   if (srv && source.port != 0) sink.report_at(where + "/port", "SRV records say the port themselves");
   if (!sink.usable(at + "/mode") || !sink.usable(at + "/vip") || !sink.usable(at + "/port")) return;
   if (!is_nat(service.mode) && source.port != 0 && (source.port != service.port || service.last_port != 0)) {
-    sink.report_at(where + "/port", fmt::format("{} differs from the service's port, and mode {} leaves ports as they are",
-                                                source.port, to_string(service.mode)));
+    sink.report_at(where + "/port",
+                   fmt::format("{} differs from the service's port, and mode {} leaves ports as they are",
+                               source.port, to_string(service.mode)));
   }
   if (source.type && !srv && !is_tunnel(service.mode) && !takes(service, *source.type)) {
-    sink.report_at(where + "/type", fmt::format("{} records are not of the VIP's family, and mode {} needs it",
-                                                to_string(*source.type), to_string(service.mode)));
+    sink.report_at(where + "/type",
+                   fmt::format("{} records are not of the VIP's family, and mode {} needs it",
+                               to_string(*source.type), to_string(service.mode)));
   }
 }
 
@@ -113,7 +118,8 @@ void carry_discovered(const Config& before, Config& wanted, bool whole) {
     if (!whole) continue;
     const auto old = std::find_if(before.services.begin(), before.services.end(),
                                   [&](const ServiceConfig& s) { return s.name == service.name; });
-    if (old == before.services.end() || !old->backends_from || old->backends_from->name != service.backends_from->name)
+    if (old == before.services.end() || !old->backends_from ||
+        old->backends_from->name != service.backends_from->name)
       continue;
     // What the document says of discovered ones was true when it was saved; what is known now is newer.
     std::erase_if(service.backends, [](const BackendConfig& b) { return b.discovered; });

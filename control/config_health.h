@@ -20,7 +20,8 @@ void write_health(const HealthConfig& health, nlohmann::ordered_json& parent);
 void check_health(const HealthConfig& written, const HealthConfig& in_force, bool port_known,
                   const std::string& at, const ValidationSink& sink);
 /// That passive health was written only where replies come through here. `translates`: by TCP connections.
-void check_passive(const HealthConfig& written, bool translates, const std::string& at, const ValidationSink& sink);
+void check_passive(const HealthConfig& written, bool translates, const std::string& at,
+                   const ValidationSink& sink);
 /// That the VIP is asked only where backends have it.
 void check_to(const HealthConfig& written, bool translates, const std::string& at,
               const ValidationSink& sink);

@@ -14,9 +14,9 @@ namespace xebec {
 
 struct ServiceImpact {
   std::string service;
-  double array_moved = 0;    ///< 0..1: of new connections' places; a service that comes or goes: 1
-  uint64_t live_flows = 0;   ///< remembered now, all workers
-  uint64_t flows_moved = 0;  ///< of these
+  double array_moved = 0;       ///< 0..1: of new connections' places; a service that comes or goes: 1
+  uint64_t live_flows = 0;      ///< remembered now, all workers
+  uint64_t flows_moved = 0;     ///< of these
   uint64_t flows_draining = 0;  ///< of these: stay with a backend that would get no new ones any more
   bool operator==(const ServiceImpact&) const = default;
 };

@@ -424,9 +424,9 @@ inline constexpr ObjectRule kRealRule{"real", kRealKeys};
 
 /// Every object there is.
 inline constexpr const ObjectRule* kObjectRules[] = {
-    &kTopRule, &kInterfaceRule, &kDefaultsRule,   &kTimeoutRule, &kFlowTableRule, &kTunnelRule,
-    &kNatRule, &kIcmpRule,      &kNatTimeoutRule, &kServiceRule, &kBackendRule,   &kControlRule,
-    &kVipRule, &kRealRule,      &kRateLimitRule,  &kHealthRule,  &kQuicRule,      &kQuicLbRule,
-    &kPassiveRule, &kBackendsFromRule};
+    &kTopRule,     &kInterfaceRule, &kDefaultsRule, &kTimeoutRule,    &kFlowTableRule,
+    &kTunnelRule,  &kNatRule,       &kIcmpRule,     &kNatTimeoutRule, &kServiceRule,
+    &kBackendRule, &kControlRule,   &kVipRule,      &kRealRule,       &kRateLimitRule,
+    &kHealthRule,  &kQuicRule,      &kQuicLbRule,   &kPassiveRule,    &kBackendsFromRule};
 
 }  // namespace xebec

@@ -186,9 +186,11 @@ void check_timeouts(const Config& config, const ValidationSink& sink) {
     if (!service.timeouts) continue;
     const std::string at = pointer_to("/services", i) + "/timeouts";
     if (service.stateless) report_at(sink, at, "the service is stateless, no flow of it is remembered");
-    const bool is_new = *service.timeouts != config.defaults.timeouts && sets.insert(*service.timeouts).second;
+    const bool is_new =
+        *service.timeouts != config.defaults.timeouts && sets.insert(*service.timeouts).second;
     if (is_new && sets.size() > kMaxTimeoutSets)
-      report_at(sink, at, fmt::format("more than {} different sets of timeouts beside the defaults", kMaxTimeoutSets));
+      report_at(sink, at,
+                fmt::format("more than {} different sets of timeouts beside the defaults", kMaxTimeoutSets));
   }
 }
 
@@ -396,7 +398,9 @@ void check_health_of_services(const Config& config, const ValidationSink& sink) 
     const bool port_known = service.port != 0 || !sink.usable(at + "/port");
     check_health(service.health, service.health.over(config.defaults.health), port_known, at, sink);
     const bool modes_known = sink.usable(at + "/mode") && sink.usable(at + "/protocol");
-    const auto translates = [&](const BackendConfig& backend) { return is_passively_watchable(service, backend); };
+    const auto translates = [&](const BackendConfig& backend) {
+      return is_passively_watchable(service, backend);
+    };
     const bool some = is_passively_watchable(service, BackendConfig{}) ||
                       std::any_of(service.backends.begin(), service.backends.end(), translates);
     if (modes_known) check_passive(service.health, some, at, sink);

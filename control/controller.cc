@@ -138,7 +138,8 @@ tl::expected<std::unique_ptr<Controller>, StartError> Controller::start(EventLoo
   self->follow_checks();
   self->look_at_openings();  // from now on they count
   self->discovery_ = std::make_unique<Discovery>(
-      loop, make_dns_ask(loop), [c = self.get()](const std::string& service, const std::vector<DiscoveredBackend>& found) {
+      loop, make_dns_ask(loop),
+      [c = self.get()](const std::string& service, const std::vector<DiscoveredBackend>& found) {
         return c->take_discovered(service, found);
       });
   self->discovery_->follow(self->config_);

@@ -46,7 +46,8 @@ bool Controller::take_discovered(const std::string& name, const std::vector<Disc
     refused_answers_.erase(name);
     return true;
   }
-  const bool again = result.error().kind == ChangeError::Kind::conflict;  // while a change waits to be confirmed
+  const bool again =
+      result.error().kind == ChangeError::Kind::conflict;  // while a change waits to be confirmed
   if (again) return false;
   // Told once for each reason: it is asked for again, and answered so again, with every TTL.
   std::string& refused = refused_answers_[name];

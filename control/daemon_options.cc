@@ -19,7 +19,9 @@ void define_options(CLI::App& app, DaemonOptions& o) {
   auto* fore = app.add_flag("--foreground", o.foreground, "stay in the foreground (the default)");
   app.add_flag("--daemon", o.daemonize, "go into the background once everything works")->excludes(fore);
   app.add_option("--pidfile", o.pidfile, "write the process id here")->type_name("FILE");
-  app.add_option("--log", o.log, "stderr, journal, syslog or file:PATH")->capture_default_str()->type_name("TARGET");
+  app.add_option("--log", o.log, "stderr, journal, syslog or file:PATH")
+      ->capture_default_str()
+      ->type_name("TARGET");
   app.add_option("--log-level", o.log_level, "trace, debug, info, warning, error, off")
       ->capture_default_str()
       ->type_name("LEVEL");

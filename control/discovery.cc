@@ -22,8 +22,8 @@ constexpr uint32_t kMaxDoublings = 10;
 
 DnsAsk make_dns_ask(EventLoop& loop) {
   using DnsChannels = std::map<std::vector<std::string>, std::unique_ptr<DnsChannel>>;
-  return [&loop, channels = std::make_shared<DnsChannels>()](const std::vector<std::string>& servers,
-                                                          const std::string& name, uint16_t type, DnsDone done) {
+  return [&loop, channels = std::make_shared<DnsChannels>()](
+             const std::vector<std::string>& servers, const std::string& name, uint16_t type, DnsDone done) {
     auto& channel = (*channels)[servers];
     if (channel == nullptr) {
       auto opened = DnsChannel::open(loop, servers);
@@ -70,8 +70,9 @@ std::vector<std::string> Discovery::complaints() const {
   std::vector<std::string> all;
   for (const auto& [service, f] : followed_) {
     if (f.complaint.empty()) continue;
-    all.push_back(fmt::format("service {}: {}: {}; {}", service, f.source.name, f.complaint,
-                              f.known ? "the backends that it named before stay" : "no backend is known from it"));
+    all.push_back(
+        fmt::format("service {}: {}: {}; {}", service, f.source.name, f.complaint,
+                    f.known ? "the backends that it named before stay" : "no backend is known from it"));
   }
   return all;
 }
@@ -154,9 +155,10 @@ void Discovery::take_servers(const std::string& service, Followed& f, const DnsA
 
 void Discovery::finish(const std::string& service, Followed& f) {
   f.lookup = 0;
-  std::sort(f.collected.begin(), f.collected.end(), [](const DiscoveredBackend& a, const DiscoveredBackend& b) {
-    return std::tie(a.address, a.port) < std::tie(b.address, b.port);
-  });
+  std::sort(f.collected.begin(), f.collected.end(),
+            [](const DiscoveredBackend& a, const DiscoveredBackend& b) {
+              return std::tie(a.address, a.port) < std::tie(b.address, b.port);
+            });
   // A backend is its address: of two ports of one the first.
   f.collected.erase(std::unique(f.collected.begin(), f.collected.end(),
                                 [](const auto& a, const auto& b) { return a.address == b.address; }),

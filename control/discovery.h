@@ -26,8 +26,8 @@ struct DiscoveredBackend {
 };
 
 /// Asks a name's servers. Called back once, from the loop and never from within.
-using DnsAsk = std::function<void(const std::vector<std::string>& servers, const std::string& name, uint16_t type,
-                                  DnsDone done)>;
+using DnsAsk = std::function<void(const std::vector<std::string>& servers, const std::string& name,
+                                  uint16_t type, DnsDone done)>;
 /// Over channels of its own, one for each list of servers. They end with it.
 DnsAsk make_dns_ask(EventLoop& loop);
 
@@ -36,7 +36,8 @@ class Discovery {
   using Clock = EventLoop::Clock;
   /// The service's backends are these from now on; told after each answer, changed or not. False: not now, offer them again in a
   /// while.
-  using Found = std::function<bool(const std::string& service, const std::vector<DiscoveredBackend>& backends)>;
+  using Found =
+      std::function<bool(const std::string& service, const std::vector<DiscoveredBackend>& backends)>;
 
   Discovery(EventLoop& loop, DnsAsk ask, Found found, std::function<Clock::time_point()> now = Clock::now)
       : loop_(loop), ask_(std::move(ask)), found_(std::move(found)), now_(std::move(now)) {}
@@ -65,7 +66,7 @@ class Discovery {
     Clock::time_point good_until{};  ///< of `known`: not asked again before
     std::vector<DiscoveredBackend> collected;
     std::optional<std::vector<DiscoveredBackend>> known;  ///< absent: no answer yet
-    uint32_t failures = 0;  ///< in a row
+    uint32_t failures = 0;                                ///< in a row
     std::string complaint;
   };
   void begin(const std::string& service);

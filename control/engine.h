@@ -186,7 +186,7 @@ class Engine {
     uint64_t at_ms = 0;
     std::optional<bool> zerocopy;  ///< absent: as configured
   };
-  std::map<uint32_t, Retry> retries_;  // by worker that was opened anew
+  std::map<uint32_t, Retry> retries_;             // by worker that was opened anew
   std::map<uint32_t, std::string> why_not_busy_;  // by worker
   std::vector<std::unique_ptr<Worker>> workers_;
   std::vector<std::shared_ptr<const CaptureTaps>> taps_;  // by worker

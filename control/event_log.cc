@@ -7,13 +7,13 @@
 namespace xebec {
 
 void EventLog::add(std::string_view type, std::string text, nlohmann::ordered_json fields,
-                  std::chrono::system_clock::time_point now) {
+                   std::chrono::system_clock::time_point now) {
   if (events_.size() == kEvents) events_.pop_front();
   events_.push_back({next_++, now, type, std::move(text), std::move(fields)});
 }
 
 EventLog::Excerpt EventLog::behind(uint64_t after, std::size_t limit,
-                                 std::span<const std::string> types) const {
+                                   std::span<const std::string> types) const {
   Excerpt excerpt;
   const uint64_t first = events_.empty() ? next_ : events_.front().sequence;
   // A number that was never given is another daemon's: everything is news.

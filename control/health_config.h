@@ -30,7 +30,7 @@ struct StatusRange {
 
 /// What clients' connections tell of a backend, where its replies come through here.
 struct PassiveHealth {
-  uint32_t fall = 0;  ///< so many that failed in a row make it down; 0: nothing does
+  uint32_t fall = 0;                 ///< so many that failed in a row make it down; 0: nothing does
   uint32_t retry_after_ms = 10'000;  ///< then it is tried again, unless checks say when
   bool operator==(const PassiveHealth&) const = default;
 };

@@ -114,7 +114,8 @@ void HealthMonitor::try_again_later(Watched& watched) {
   if (watched.timer != 0) loop_.cancel(watched.timer);
   const uint32_t falls = std::max(watched.entry.state.recent_falls(now_()), 1u);
   const uint32_t damping = std::min(kMaxDamping, 1u << std::min(falls - 1, 8u));
-  const std::chrono::milliseconds pause(uint64_t{watched.entry.check.settings.passive.retry_after_ms} * damping);
+  const std::chrono::milliseconds pause(uint64_t{watched.entry.check.settings.passive.retry_after_ms} *
+                                        damping);
   watched.timer = loop_.at(now_() + pause, [this, key = watched.entry.check.key(), pause] {
     Watched& again = watched_.at(key);
     again.timer = 0;

@@ -36,7 +36,7 @@ struct HealthEntry {
   uint64_t checks = 0;    ///< that said something about the backend
   uint64_t failures = 0;  ///< of them
   uint64_t not_run = 0;
-  Openings openings;  ///< seen, where passive health asks for it
+  Openings openings;                              ///< seen, where passive health asks for it
   std::chrono::steady_clock::time_point since{};  ///< when it came into its present state
   std::deque<HealthTransition> history;           ///< oldest first, at most kHealthHistory
 

@@ -28,7 +28,8 @@ inline constexpr auto kMetricHealthWords = texts_of(kHealthWordList);
 inline constexpr std::string_view kMetricIcmpKinds[] = {"too_big", "time_exceeded", "port_unreachable"};
 inline constexpr std::string_view kMetricQuicOutcomes[] = {"routed", "unrouted"};
 inline constexpr std::string_view kMetricFramePlaces[] = {"free", "receive", "transmit", "in_hand"};
-inline constexpr std::string_view kMetricShimOutcomes[] = {"steered", "no_socket", "stale", "denied", "passed"};
+inline constexpr std::string_view kMetricShimOutcomes[] = {"steered", "no_socket", "stale", "denied",
+                                                           "passed"};
 inline constexpr auto& kMetricHashClasses = kHashClassNames;
 inline constexpr std::string_view kMetricBuildLabels[] = {"version"};
 inline constexpr std::string_view kMetricDaemonLabels[] = {"instance", "loop"};

@@ -29,7 +29,9 @@ constexpr int kReceivesPerCall = 64;
 constexpr int kEventBuffer = 4 << 20;
 constexpr int64_t kAnswerDeadlineMs = 1000;
 
-int64_t now_ms() { return static_cast<int64_t>(monotonic_ns() / 1'000'000); }
+int64_t now_ms() {
+  return static_cast<int64_t>(monotonic_ns() / 1'000'000);
+}
 
 /// Calls `each` for every message of a datagram.
 template <typename F>

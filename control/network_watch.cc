@@ -27,13 +27,13 @@ void NetworkWatch::compare_hops(const std::map<IpAddress, ResolvedHop>& hops, Ev
     const auto before = hops_.find(address);
     if (before == hops_.end() || before->second == hop) continue;  // what is new has just been asked for
     event_log.add("neighbour",
-                fmt::format("next hop of {}: {} -> {}", address.to_string(), words_for(before->second),
-                            words_for(hop)),
-                {{"address", address.to_string()},
-                 {"from", to_string(before->second.state)},
-                 {"to", to_string(hop.state)},
-                 {"mac", hop.state == ResolvedHop::State::reachable ? to_string(hop.mac) : ""}},
-                now);
+                  fmt::format("next hop of {}: {} -> {}", address.to_string(), words_for(before->second),
+                              words_for(hop)),
+                  {{"address", address.to_string()},
+                   {"from", to_string(before->second.state)},
+                   {"to", to_string(hop.state)},
+                   {"mac", hop.state == ResolvedHop::State::reachable ? to_string(hop.mac) : ""}},
+                  now);
   }
 }
 
@@ -43,20 +43,21 @@ void NetworkWatch::compare_links(const std::vector<WatchedLink>& links, EventLog
     const auto& link = links[i].link;
     if (links[i].attached_again != links_[i].attached_again) {
       event_log.add("link", fmt::format("{}: made anew, attached again", links[i].name),
-                  {{"interface", links[i].name},
-                   {"there", link.has_value()},
-                   {"ifindex", link ? link->ifindex : 0},
-                   {"attached_again", links[i].attached_again}},
-                  now);
+                    {{"interface", links[i].name},
+                     {"there", link.has_value()},
+                     {"ifindex", link ? link->ifindex : 0},
+                     {"attached_again", links[i].attached_again}},
+                    now);
     }
     if (link == links_[i].link) continue;
-    event_log.add("link", fmt::format("{}: {} -> {}", links[i].name, words_for(links_[i]), words_for(links[i])),
-                {{"interface", links[i].name},
-                 {"there", link.has_value()},
-                 {"up", link && link->up},
-                 {"carrier", link && link->carrier},
-                 {"mtu", link ? link->mtu : 0}},
-                now);
+    event_log.add("link",
+                  fmt::format("{}: {} -> {}", links[i].name, words_for(links_[i]), words_for(links[i])),
+                  {{"interface", links[i].name},
+                   {"there", link.has_value()},
+                   {"up", link && link->up},
+                   {"carrier", link && link->carrier},
+                   {"mtu", link ? link->mtu : 0}},
+                  now);
   }
 }
 

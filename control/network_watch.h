@@ -23,7 +23,8 @@ class NetworkWatch {
  public:
   /// The first look tells nothing: it is how things are.
   void look(const std::map<IpAddress, ResolvedHop>& hops, const std::vector<WatchedLink>& links,
-            EventLog& event_log, std::chrono::system_clock::time_point now = std::chrono::system_clock::now());
+            EventLog& event_log,
+            std::chrono::system_clock::time_point now = std::chrono::system_clock::now());
 
  private:
   void compare_hops(const std::map<IpAddress, ResolvedHop>& hops, EventLog& event_log,

@@ -9,8 +9,8 @@
 
 #include <fmt/format.h>
 
-#include "control/hardware_advice.h"
 #include "bpf/abi.h"
+#include "control/hardware_advice.h"
 #include "control/libbpf_log.h"
 #include "control/netdev.h"
 #include "control/text_file.h"

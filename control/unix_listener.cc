@@ -170,7 +170,8 @@ tl::expected<std::unique_ptr<UnixListener>, std::string> UnixListener::open(cons
   listener->inode_ = status.st_ino;
   give_to_group(path, gid);
   if (chmod(path.c_str(), kSocketMode) != 0) return tl::unexpected(failure("cannot set the mode of " + path));
-  if (::listen(listener->fd_, kWaitingClients) != 0) return tl::unexpected(failure("cannot listen on " + path));
+  if (::listen(listener->fd_, kWaitingClients) != 0)
+    return tl::unexpected(failure("cannot listen on " + path));
   return listener;
 }
 

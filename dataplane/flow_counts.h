@@ -24,8 +24,7 @@ struct FlowCount {
 /// One writer, many readers: both numbers of a backend are one word, so that a reader never sees one without the other.
 class FlowCounts {
  public:
-  FlowCounts()
-      : pages_(kMaxBackends * sizeof(Counter)), counters_(static_cast<Counter*>(pages_.start())) {}
+  FlowCounts() : pages_(kMaxBackends * sizeof(Counter)), counters_(static_cast<Counter*>(pages_.start())) {}
 
   FlowCount of(uint32_t backend) const {
     if (backend >= kMaxBackends) return {};

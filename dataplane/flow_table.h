@@ -29,7 +29,7 @@ struct FlowTableConfig {
   /// Flows it shall hold at once. A quarter more places are made, 60 bytes a flow, so that a table with this
   /// many flows refuses fewer than 1 in 10,000 for want of a place.
   uint32_t capacity = kDefaultFlowCapacity;
-  FlowTimeouts timeouts;  ///< of every class, until set_timeouts()
+  FlowTimeouts timeouts;                   ///< of every class, until set_timeouts()
   uint32_t max_inserts_per_s = 1'000'000;  ///< beyond it new flows are forwarded unremembered
 };
 
@@ -52,7 +52,7 @@ struct FlowTableStats {
   uint64_t refused_full = 0;       ///< no candidate place was free or gave way
   uint64_t refused_rate = 0;       ///< beyond max_inserts_per_s
   uint64_t swept = 0;              ///< forgotten by sweep()
-  uint32_t used = 0;               ///< places ever filled and not erased; expired ones count until reused or swept
+  uint32_t used = 0;  ///< places ever filled and not erased; expired ones count until reused or swept
 };
 
 /// Where a flow may be: its two buckets and, once prefetch_entry() has looked, the place whose tag fits. Computed once a
@@ -152,7 +152,8 @@ class FlowTable {
   static uint32_t tick_of(uint64_t now_ns) { return static_cast<uint32_t>(now_ns >> kTickShift); }
   static uint32_t timeout_ticks(uint32_t seconds);
   static uint32_t seconds_of(int32_t ticks) {
-    return ticks <= 0 ? 0 : static_cast<uint32_t>((static_cast<uint64_t>(ticks) << kTickShift) / 1'000'000'000);
+    return ticks <= 0 ? 0
+                      : static_cast<uint32_t>((static_cast<uint64_t>(ticks) << kTickShift) / 1'000'000'000);
   }
 
   uint32_t scale(uint32_t value) const { return static_cast<uint32_t>((uint64_t{value} * count_) >> 32); }

@@ -19,7 +19,7 @@ struct Packet {
   uint32_t room = 0;         ///< bytes from data to the end of the frame; length <= room
   uint32_t rest_length = 0;  ///< bytes of the packet in further frames
   std::span<std::span<const uint8_t>>
-      rest{};  ///< those bytes, frame by frame; what is cut off gets shorter here, too
+      rest{};              ///< those bytes, frame by frame; what is cut off gets shorter here, too
   uint16_t interface = 0;  ///< it came in by: index into the daemon's interfaces
 };
 

@@ -50,7 +50,8 @@ inline bool grow_plain(Packet& packet, const ParsedPacket& parsed, const Backend
   if (parsed.l3_offset != sizeof(EthernetHeader)) return false;
   const bool v4 = backend.address.is_v4();
   if (backend.mode != Mode::ipip) {
-    if (!grow_plain(packet, parsed, backend, overhead_of(backend), v4 ? kEtherIpv4 : kEtherIpv6)) return false;
+    if (!grow_plain(packet, parsed, backend, overhead_of(backend), v4 ? kEtherIpv4 : kEtherIpv6))
+      return false;
     write_outer(packet, parsed, backend, sizeof(EthernetHeader));
     return true;
   }

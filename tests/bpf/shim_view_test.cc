@@ -16,7 +16,8 @@ namespace {
 
 constexpr std::string_view kClient4 = "192.0.2.1", kVip4 = "203.0.113.10", kHost4 = "203.0.113.1";
 constexpr std::string_view kClient6 = "2001:db8:1::1", kVip6 = "2001:db8:10::10";
-constexpr std::string_view kPassedVip4 = "203.0.113.30";  // its service has no backend, and leaves packets to the host
+constexpr std::string_view kPassedVip4 =
+    "203.0.113.30";  // its service has no backend, and leaves packets to the host
 constexpr std::string_view kOtherVip4 = "203.0.113.20";  // its services: any protocol, and SCTP by port
 constexpr uint8_t kTcp = 6, kUdp = 17, kGre = 47, kSctp = 132;
 constexpr uint16_t kService = 443, kNoService = 444, kPassedService = 445;

@@ -206,7 +206,8 @@ TEST_F(HealthProbeTest, TcpNamesAMissingRoute) {
 
 TEST_F(HealthProbeTest, SaysThatItCouldNotAskWhenDescriptorsAreShort) {
 #ifdef __SANITIZE_ADDRESS__
-  GTEST_SKIP() << "UBSan asks by a pipe whether memory is readable: without descriptors it calls every object broken";
+  GTEST_SKIP()
+      << "UBSan asks by a pipe whether memory is readable: without descriptors it calls every object broken";
 #endif
   Server server(SOCK_STREAM, [](int) {});
   std::vector<int> held;

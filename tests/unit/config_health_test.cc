@@ -158,9 +158,11 @@ TEST(ConfigHealth, ChecksAFallbackOnlyIfItSaysHow) {
   EXPECT_EQ(checks[0].settings.path, "/");
 }
 
-std::string nat_text(const std::string& health, const std::string& backend = "{}", const std::string& more = "") {
+std::string nat_text(const std::string& health, const std::string& backend = "{}",
+                     const std::string& more = "") {
   return R"({"services": [{"name": "s", "vip": "192.0.2.1", "port": 80, "protocol": "tcp", )" + more +
-         R"("health": )" + health + R"(, "backends": [{"address": "10.0.0.1", "health": )" + backend + "}]}]}";
+         R"("health": )" + health + R"(, "backends": [{"address": "10.0.0.1", "health": )" + backend +
+         "}]}]}";
 }
 
 TEST(ConfigHealth, WatchesConnectionsWhereRepliesComeThroughHere) {
@@ -174,14 +176,16 @@ TEST(ConfigHealth, WatchesConnectionsWhereRepliesComeThroughHere) {
   EXPECT_TRUE(checks_of(config_of(nat_text(R"({"passive": {}})", "false", nat))).empty());
   const std::string mixed = nat_text(R"({"type": "tcp", "passive": {"fall": 9, "retry_after_ms": 600}})");
   EXPECT_EQ(errors_of(mixed),
-            "/services/0/health/passive: watches TCP connections in modes dnat and nat: of others the replies do not "
+            "/services/0/health/passive: watches TCP connections in modes dnat and nat: of others the "
+            "replies do not "
             "come through here\n");
   EXPECT_EQ(errors_of(nat_text(R"({"passive": true})", "{}", nat)),
             "/services/0/health/passive: must be an object, or false for nothing\n");
   EXPECT_EQ(errors_of(nat_text(R"({"passive": {"fall": 0}})", "{}", nat)),
             "/services/0/health/passive/fall: 0 is out of range 1..1000\n");
-  for (const std::string& text : {nat_text(R"({"passive": {"fall": 9}})", R"({"passive": false})", nat),
-                                  nat_text(R"({"type": "http", "passive": {"retry_after_ms": 700}})", "{}", nat)}) {
+  for (const std::string& text :
+       {nat_text(R"({"passive": {"fall": 9}})", R"({"passive": false})", nat),
+        nat_text(R"({"type": "http", "passive": {"retry_after_ms": 700}})", "{}", nat)}) {
     EXPECT_EQ(config_of(write_config(config_of(text), true).dump()), config_of(text)) << text;
   }
 }

@@ -278,7 +278,8 @@ const Refused kKeys[] = {
     {"KeyWithSlashAndEscape", "{\"control\": {\"a/b~\\u001b\": 1}}",
      "f:1:14: error: /control/a~1b~0?: unknown key \"a/b~\\x1b\"; a control has: socket, http"},
     {"HttpWithoutPort", R"({"control":{"http":"127.0.0.1"}})",
-     "f:1:20: error: /control/http: \"127.0.0.1\" is not ADDRESS:PORT, as in \"127.0.0.1:9190\" or \"[::1]:9190\""},
+     "f:1:20: error: /control/http: \"127.0.0.1\" is not ADDRESS:PORT, as in \"127.0.0.1:9190\" or "
+     "\"[::1]:9190\""},
     {"HttpByName", R"({"control":{"http":"localhost:9190"}})",
      "f:1:20: error: /control/http: \"localhost:9190\" is not ADDRESS:PORT, as in \"127.0.0.1:9190\" or "
      "\"[::1]:9190\""},
@@ -401,17 +402,20 @@ const Refused kValues[] = {
     {"MssClampFlag", service_text("\"mss_clamp\": true"),
      "f:1:93: error: /services/0/mss_clamp: must be a number, \"auto\" or \"off\", not true or false"},
     {"ClientAddressUnknown", service_text("\"client_address\": \"proxy\""),
-     "f:1:98: error: /services/0/client_address: \"proxy\" is not a value of client_address; available: none, "
+     "f:1:98: error: /services/0/client_address: \"proxy\" is not a value of client_address; available: "
+     "none, "
      "toa, proxy-v2"},
     {"ClientAddressWithoutNat", service_text("\"client_address\": \"toa\""),
      "f:1:98: error: /services/0/client_address: toa is for mode nat: with mode dsr-l2 a backend sees the "
      "client's own address"},
     {"ClientAddressToaOfUdp",
      R"({"services":[{"name":"s","vip":"192.0.2.1","port":80,"protocol":"udp","mode":"nat","client_address":"toa"}]})",
-     "f:1:101: error: /services/0/client_address: toa is an option of TCP, and the service's protocol is udp"},
+     "f:1:101: error: /services/0/client_address: toa is an option of TCP, and the service's protocol is "
+     "udp"},
     {"ClientAddressProxyOfSctp",
      R"({"services":[{"name":"s","vip":"192.0.2.1","port":80,"protocol":"sctp","mode":"nat","client_address":"proxy-v2"}]})",
-     "f:1:102: error: /services/0/client_address: proxy-v2 goes with tcp and udp, and the service's protocol is "
+     "f:1:102: error: /services/0/client_address: proxy-v2 goes with tcp and udp, and the service's protocol "
+     "is "
      "sctp"},
     {"IcmpRateOutOfRange", R"({"icmp":{"errors_per_s":1000001}})",
      "f:1:25: error: /icmp/errors_per_s: 1000001 is out of range 0..1000000"},

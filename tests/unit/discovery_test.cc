@@ -37,7 +37,8 @@ std::vector<uint8_t> wire_name(const std::string& name) {
   for (std::size_t at = 0; at < name.size();) {
     const std::size_t end = std::min(name.find('.', at), name.size());
     out.push_back(static_cast<uint8_t>(end - at));
-    out.insert(out.end(), name.begin() + static_cast<std::ptrdiff_t>(at), name.begin() + static_cast<std::ptrdiff_t>(end));
+    out.insert(out.end(), name.begin() + static_cast<std::ptrdiff_t>(at),
+               name.begin() + static_cast<std::ptrdiff_t>(end));
     at = end + 1;
   }
   out.push_back(0);
@@ -81,8 +82,10 @@ Record srv(uint16_t priority, uint16_t weight, uint16_t port, const std::string&
 }
 
 TEST(DnsAnswer, HasAddressesBehindAliasesAndTheShortestTtl) {
-  const auto answer = parse_dns_answer(message({{"www.example.org", ns_t_cname, 9, wire_name("web.example.org")},
-                                                a("WEB.example.org", "10.0.0.1", 30), a("web.example.org", "10.0.0.2", 40)}));
+  const auto answer =
+      parse_dns_answer(message({{"www.example.org", ns_t_cname, 9, wire_name("web.example.org")},
+                                a("WEB.example.org", "10.0.0.1", 30),
+                                a("web.example.org", "10.0.0.2", 40)}));
   ASSERT_TRUE(answer);
   ASSERT_EQ(answer->addresses.size(), 2u);
   EXPECT_EQ(answer->addresses[0].address, ip("10.0.0.1"));
@@ -91,7 +94,8 @@ TEST(DnsAnswer, HasAddressesBehindAliasesAndTheShortestTtl) {
 }
 
 TEST(DnsAnswer, HasServersAndWhatCameWithThem) {
-  const auto answer = parse_dns_answer(message({srv(1, 20, 8080, "B1.Example.org")}, {a("b1.example.org", "2001:db8::1", 1)}));
+  const auto answer = parse_dns_answer(
+      message({srv(1, 20, 8080, "B1.Example.org")}, {a("b1.example.org", "2001:db8::1", 1)}));
   ASSERT_TRUE(answer);
   ASSERT_EQ(answer->servers.size(), 1u);
   EXPECT_EQ(answer->servers[0].target, "b1.example.org");
@@ -138,9 +142,11 @@ TEST(DnsAnswer, IsToTheQuestionThatWasAskedOrNotBelieved) {
 }
 
 TEST(DnsAnswer, NoTruncationOrByteIsReadBeyondTheMessage) {
-  const auto whole = message({srv(1, 2, 3, "b1.example.org"), a("x", "10.0.0.1")}, {a("b1.example.org", "10.0.0.2")});
+  const auto whole =
+      message({srv(1, 2, 3, "b1.example.org"), a("x", "10.0.0.1")}, {a("b1.example.org", "10.0.0.2")});
   for (std::size_t length = 0; length < whole.size(); ++length)
-    (void)parse_dns_answer(std::vector<uint8_t>(whole.begin(), whole.begin() + static_cast<std::ptrdiff_t>(length)));
+    (void)parse_dns_answer(
+        std::vector<uint8_t>(whole.begin(), whole.begin() + static_cast<std::ptrdiff_t>(length)));
   for (std::size_t at = 0; at < whole.size(); ++at) {
     for (unsigned value = 0; value <= 0xff; ++value) {
       auto changed = whole;
@@ -195,7 +201,8 @@ class DiscoveryTest : public testing::Test {
   };
   static Config config(const std::string& source, const std::string& vip = "203.0.113.10") {
     auto read = read_config(R"({"services": [{"name": "web", "vip": ")" + vip +
-                                R"(", "port": 80, "protocol": "tcp", "mode": "nat", "backends_from": )" + source + "}]}",
+                                R"(", "port": 80, "protocol": "tcp", "mode": "nat", "backends_from": )" +
+                                source + "}]}",
                             "f");
     EXPECT_TRUE(read) << (read ? "" : read.error().front().message);
     return read.value_or(Config{});
@@ -221,24 +228,26 @@ class DiscoveryTest : public testing::Test {
   std::vector<DiscoveredBackend> last_;
   int offers_ = 0;
   bool takes_ = true;
-  Discovery discovery_{loop_,
-                       [this](const std::vector<std::string>&, const std::string& name, uint16_t type, DnsDone done) {
-                         asked_.push_back({name, type, loop_.now(), std::move(done)});
-                       },
-                       [this](const std::string& service, const std::vector<DiscoveredBackend>& found) {
-                         EXPECT_EQ(service, "web");
-                         ++offers_;
-                         if (takes_) last_ = found;
-                         return takes_;
-                       },
-                       [this] { return loop_.now(); }};
+  Discovery discovery_{
+      loop_,
+      [this](const std::vector<std::string>&, const std::string& name, uint16_t type, DnsDone done) {
+        asked_.push_back({name, type, loop_.now(), std::move(done)});
+      },
+      [this](const std::string& service, const std::vector<DiscoveredBackend>& found) {
+        EXPECT_EQ(service, "web");
+        ++offers_;
+        if (takes_) last_ = found;
+        return takes_;
+      },
+      [this] { return loop_.now(); }};
 };
 
 TEST_F(DiscoveryTest, AsksForTheVipsFamilyAndTellsWhatItHears) {
   follow();
   ASSERT_EQ(asked_.size(), 1u);
   EXPECT_EQ(asked_[0].type, ns_t_a);
-  answer(message({a("web.example.org", "10.0.0.2"), a("web.example.org", "10.0.0.1"), a("web.example.org", "10.0.0.1")}));
+  answer(message({a("web.example.org", "10.0.0.2"), a("web.example.org", "10.0.0.1"),
+                  a("web.example.org", "10.0.0.1")}));
   EXPECT_THAT(told(), ElementsAre("10.0.0.1", "10.0.0.2"));
   EXPECT_EQ(last_[0].weight, 100u);
   discovery_.follow(config(R"({"dns": "web.example.org"})", "2001:db8::10"));
@@ -262,8 +271,9 @@ TEST_F(DiscoveryTest, KeepsWhatWasKnownWhileNobodyAnswers) {
   follow(R"({"dns": "web.example.org", "min_ttl_s": 10, "max_ttl_s": 35})");
   answer(tl::unexpected(std::string("Timeout while contacting DNS servers")));
   EXPECT_EQ(offers_, 0);
-  EXPECT_THAT(discovery_.complaints(), ElementsAre("service web: web.example.org: Timeout while contacting DNS servers; no "
-                                                   "backend is known from it"));
+  EXPECT_THAT(discovery_.complaints(),
+              ElementsAre("service web: web.example.org: Timeout while contacting DNS servers; no "
+                          "backend is known from it"));
   loop_.advance(10s);
   answer(message({a("web.example.org", "10.0.0.1")}));
   EXPECT_TRUE(discovery_.complaints().empty());
@@ -276,8 +286,9 @@ TEST_F(DiscoveryTest, KeepsWhatWasKnownWhileNobodyAnswers) {
     loop_.advance(1s);
     EXPECT_EQ(asked_.size(), 1u);
   }
-  EXPECT_THAT(discovery_.complaints(), ElementsAre("service web: web.example.org: Domain name not found; the backends that it "
-                                                   "named before stay"));
+  EXPECT_THAT(discovery_.complaints(),
+              ElementsAre("service web: web.example.org: Domain name not found; the backends that it "
+                          "named before stay"));
   answer(message({}));
   EXPECT_EQ(offers_, 1) << "a name without addresses is no order to stop";
   EXPECT_THAT(told(), ElementsAre("10.0.0.1"));
@@ -286,14 +297,17 @@ TEST_F(DiscoveryTest, KeepsWhatWasKnownWhileNobodyAnswers) {
 TEST_F(DiscoveryTest, FindsTheTargetsOfServersOfTheFirstPriority) {
   follow(R"({"dns": "_web._tcp.example.org", "type": "SRV"})");
   ASSERT_EQ(asked_[0].type, ns_t_srv);
-  answer(message({srv(1, 20, 8080, "b1.example.org"), srv(1, 0, 8081, "b2.example.org"), srv(2, 5, 80, "b3.example.org")},
-                 {a("b1.example.org", "10.0.0.1"), a("b1.example.org", "2001:db8::1"), a("b3.example.org", "10.0.0.3")}));
+  answer(message({srv(1, 20, 8080, "b1.example.org"), srv(1, 0, 8081, "b2.example.org"),
+                  srv(2, 5, 80, "b3.example.org")},
+                 {a("b1.example.org", "10.0.0.1"), a("b1.example.org", "2001:db8::1"),
+                  a("b3.example.org", "10.0.0.3")}));
   EXPECT_EQ(offers_, 0) << "one address is still to be asked for";
   ASSERT_EQ(asked_.size(), 1u);
   EXPECT_EQ(asked_[0].name, "b2.example.org");
   EXPECT_EQ(asked_[0].type, ns_t_a);
   answer(message({a("b2.example.org", "10.0.0.2", 20)}));
-  EXPECT_THAT(last_, ElementsAre(DiscoveredBackend{ip("10.0.0.1"), 8080, 20}, DiscoveredBackend{ip("10.0.0.2"), 8081, 1}));
+  EXPECT_THAT(last_, ElementsAre(DiscoveredBackend{ip("10.0.0.1"), 8080, 20},
+                                 DiscoveredBackend{ip("10.0.0.2"), 8081, 1}));
   loop_.advance(19s);
   EXPECT_TRUE(asked_.empty());
   loop_.advance(1s);
@@ -337,14 +351,20 @@ TEST_F(DiscoveryTest, ForgetsAServiceThatIsGoneAndItsLateAnswers) {
 
 TEST(Discovered, BackendsStayWhereTheirSourceIsFollowedOn) {
   const auto config = [](const std::string& service) {
-    auto read = read_config(R"({"services": [{"name": "web", "vip": "203.0.113.10", "port": 80, "protocol": "tcp", )" + service + "}]}", "f");
+    auto read = read_config(
+        R"({"services": [{"name": "web", "vip": "203.0.113.10", "port": 80, "protocol": "tcp", )" + service +
+            "}]}",
+        "f");
     EXPECT_TRUE(read) << (read ? "" : read.error().front().message);
     return read.value_or(Config{});
   };
   const std::string source = R"("backends_from": {"dns": "web.example.org"})";
-  const Config before = config(source + R"(, "backends": [{"address": "10.0.0.1"}, {"address": "10.0.0.2", "discovered": true, "weight": 7}])");
+  const Config before = config(
+      source +
+      R"(, "backends": [{"address": "10.0.0.1"}, {"address": "10.0.0.2", "discovered": true, "weight": 7}])");
   EXPECT_EQ(read_config(write_config(before, true).dump(), "again").value(), before);
-  Config wanted = config(source + R"(, "backends": [{"address": "10.0.0.1"}, {"address": "10.0.0.9", "discovered": true}])");
+  Config wanted = config(
+      source + R"(, "backends": [{"address": "10.0.0.1"}, {"address": "10.0.0.9", "discovered": true}])");
   carry_discovered(before, wanted, true);
   EXPECT_EQ(wanted, before) << "what is known is newer than what was saved";
   wanted = config(R"("backends": [{"address": "10.0.0.2", "discovered": true}])");
@@ -357,22 +377,30 @@ TEST(Discovered, BackendsStayWhereTheirSourceIsFollowedOn) {
 
 TEST(Discovered, SourcesAreCheckedWithTheReason) {
   const auto errors = [](const std::string& source, const std::string& mode = "dsr-l2") {
-    const auto read = read_config(R"({"services": [{"name": "s", "vip": "192.0.2.1", "port": 80, "protocol": "tcp", "mode": ")" + mode +
-                                      R"(", "backends_from": )" + source + "}]}", "f");
+    const auto read = read_config(
+        R"({"services": [{"name": "s", "vip": "192.0.2.1", "port": 80, "protocol": "tcp", "mode": ")" + mode +
+            R"(", "backends_from": )" + source + "}]}",
+        "f");
     std::string all;
-    for (const Diagnostic& d : read ? Diagnostics{} : read.error()) all += d.pointer + ": " + d.message + "\n";
+    for (const Diagnostic& d : read ? Diagnostics{} : read.error())
+      all += d.pointer + ": " + d.message + "\n";
     return all;
   };
   const std::string at = "/services/0/backends_from";
   EXPECT_EQ(errors(R"({"dns": "web.example.org", "servers": ["10.0.0.53", "[2001:db8::53]:5353"]})"), "");
   EXPECT_EQ(errors(R"({"dns": "a..b"})"), at + "/dns: \"a..b\" is not a domain name\n");
-  EXPECT_EQ(errors(R"({"dns": "a", "min_ttl_s": 9, "max_ttl_s": 8})"), at + "/min_ttl_s: 9 is more than max_ttl_s, 8\n");
-  EXPECT_EQ(errors(R"({"dns": "a", "type": "SRV", "port": 8})", "nat"), at + "/port: SRV records say the port themselves\n");
-  EXPECT_EQ(errors(R"({"dns": "a", "port": 8})"), at + "/port: 8 differs from the service's port, and mode dsr-l2 leaves ports as they are\n");
-  EXPECT_EQ(errors(R"({"dns": "a", "type": "AAAA"})"), at + "/type: AAAA records are not of the VIP's family, and mode dsr-l2 needs it\n");
+  EXPECT_EQ(errors(R"({"dns": "a", "min_ttl_s": 9, "max_ttl_s": 8})"),
+            at + "/min_ttl_s: 9 is more than max_ttl_s, 8\n");
+  EXPECT_EQ(errors(R"({"dns": "a", "type": "SRV", "port": 8})", "nat"),
+            at + "/port: SRV records say the port themselves\n");
+  EXPECT_EQ(errors(R"({"dns": "a", "port": 8})"),
+            at + "/port: 8 differs from the service's port, and mode dsr-l2 leaves ports as they are\n");
+  EXPECT_EQ(errors(R"({"dns": "a", "type": "AAAA"})"),
+            at + "/type: AAAA records are not of the VIP's family, and mode dsr-l2 needs it\n");
   EXPECT_EQ(errors(R"({"dns": "a", "type": "AAAA"})", "ipip"), "");
   EXPECT_EQ(errors(R"({"dns": "a", "servers": ["ns.example.org"]})"),
-            at + "/servers: its elements must be addresses, with or without a port: \"10.0.0.53\", \"10.0.0.53:5353\" or "
+            at + "/servers: its elements must be addresses, with or without a port: \"10.0.0.53\", "
+                 "\"10.0.0.53:5353\" or "
                  "\"[2001:db8::53]:53\"\n");
 }
 

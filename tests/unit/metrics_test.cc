@@ -53,8 +53,8 @@ MetricsSource full_source() {
                "fill_ring_empty":7,"tx_invalid":8}]}])");
   s.services = Json::parse(R"([{"name":"web","vip":"203.0.113.10","port":443,"protocol":"tcp","mode":"dsr-l2",
     "algorithm":"wlc","digest":"0123456789abcdef","backends":{"total":3,"usable":2,"down":1}}])");
-  s.backends =
-      Json::parse(R"([{"service":"web","address":"10.0.1.11","weight":100,"effective_weight":37.5,"admin":"ready","usable":true,
+  s.backends = Json::parse(
+      R"([{"service":"web","address":"10.0.1.11","weight":100,"effective_weight":37.5,"admin":"ready","usable":true,
     "health":{"state":"up"},"fallback":false,"share":0.25,"response_ms":12.5,"packets":12,"bytes":13,"new_flows":14}])");
   s.checks = Json::parse(R"([{"service":"web","address":"10.0.1.11","duration_ms":1.5,"checks":9,"failures":8,
     "not_run":7}])");

@@ -35,8 +35,9 @@ class NatOpeningsTest : public testing::Test {
               Verdict::forward);
   }
   void backend(uint16_t port, uint8_t flags) {
-    EXPECT_EQ(send(FrameBuilder().ethernet().ipv4(kBackend, kClient).tcp(443, port, {.flags = flags}).build()),
-              Verdict::forward);
+    EXPECT_EQ(
+        send(FrameBuilder().ethernet().ipv4(kBackend, kClient).tcp(443, port, {.flags = flags}).build()),
+        Verdict::forward);
   }
   std::array<uint64_t, 3> seen() const {
     const NatOpenings& o = state->nat->of(0).openings(id);
@@ -47,7 +48,8 @@ class NatOpeningsTest : public testing::Test {
   test::TableStory story;
   uint32_t id = 0;
   std::unique_ptr<const Table> table;
-  std::unique_ptr<ForwardState> state = std::make_unique<ForwardState>(FlowTableConfig{.capacity = 4096, .timeouts = {}});
+  std::unique_ptr<ForwardState> state =
+      std::make_unique<ForwardState>(FlowTableConfig{.capacity = 4096, .timeouts = {}});
   uint64_t now = 100 * kSecond;
 };
 
@@ -94,7 +96,8 @@ TEST_F(NatOpeningsTest, AreCountedForTcpAndNotForDatagrams) {
   id = story.backend(kBackend, Mode::dnat);
   table = story.make();
   for (int i = 0; i < 3; ++i) {
-    EXPECT_EQ(send(FrameBuilder().ethernet().ipv4(kClient, kVip).udp(1, 443).payload("q").build()), Verdict::forward);
+    EXPECT_EQ(send(FrameBuilder().ethernet().ipv4(kClient, kVip).udp(1, 443).payload("q").build()),
+              Verdict::forward);
     now += 2 * kSecond;
   }
   EXPECT_EQ(seen(), (Seen{0, 0, 0}));

@@ -62,8 +62,8 @@ TEST(PlainRewrite, WritesWhatTheGeneralWayWritesOrNothing) {
   const struct {
     const char* address;
     Mode mode;
-  } backends[] = {{"10.0.0.1", Mode::dsr_l2}, {"10.0.0.1", Mode::ipip}, {"2001:db8:1::1", Mode::ipip},
-                  {"10.0.0.1", Mode::gre},    {"10.0.0.1", Mode::gue},  {"2001:db8:1::1", Mode::vxlan},
+  } backends[] = {{"10.0.0.1", Mode::dsr_l2}, {"10.0.0.1", Mode::ipip},     {"2001:db8:1::1", Mode::ipip},
+                  {"10.0.0.1", Mode::gre},    {"10.0.0.1", Mode::gue},      {"2001:db8:1::1", Mode::vxlan},
                   {"10.0.0.1", Mode::vxlan},  {"2001:db8:1::1", Mode::gre}, {"2001:db8:1::1", Mode::gue}};
   // Around the minimum length of a frame, and around MTUs.
   for (const FrameBuilder& start : starts) {
@@ -95,7 +95,8 @@ TEST(PlainRewrite, RefusesAnOuterLengthBeyond16Bits) {
                          .udp(1, 53)
                          .payload(Bytes(size, 'x'))
                          .build();
-    for (const char* backend : {"10.0.0.1", "2001:db8:1::1"}) compare(in, 40, backend_at(backend, Mode::ipip, 0));
+    for (const char* backend : {"10.0.0.1", "2001:db8:1::1"})
+      compare(in, 40, backend_at(backend, Mode::ipip, 0));
   }
 }
 
