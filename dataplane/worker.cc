@@ -248,17 +248,17 @@ void Worker::offer(std::size_t ingress, std::span<Frame> frames, std::span<const
   const std::span batch(packets.data(), count);
   const std::span decided(decisions.data(), count);
   if (const CaptureTaps* taps = taps_.load(std::memory_order_seq_cst); taps != nullptr) [[unlikely]] {
-    offer_watched(*taps, ingress, frames, batch, decided, !held_since_ns.empty(), now_ns);
+    offer_watched(*taps, *table, ingress, frames, batch, decided, !held_since_ns.empty(), now_ns);
   } else {
     const auto forward = held_since_ns.empty() ? forward_batch : forward_held;
     forward(*table, *state_, batch, decided, now_ns);
-    dispatch(ingress, frames, batch, decided);
+    dispatch(*table, ingress, frames, batch, decided);
   }
   if (state_->hold_places != held_.free()) keep_held(frames, held_since_ns, now_ns);
 }
 
-void Worker::dispatch(std::size_t ingress, std::span<Frame> frames, std::span<const Packet> packets,
-                      std::span<Decision> decisions) {
+void Worker::dispatch(const Table& table, std::size_t ingress, std::span<Frame> frames,
+                      std::span<const Packet> packets, std::span<Decision> decisions) {
   // Runs of frames for the same port go out together; with one interface that is the whole batch.
   std::array<Frame, kBatchSize> out;
   std::size_t out_count = 0;
@@ -280,7 +280,7 @@ void Worker::dispatch(std::size_t ingress, std::span<Frame> frames, std::span<co
     if (decisions[i].verdict == Verdict::hold) continue;  // the frames stay where they are
     if (decisions[i].verdict == Verdict::cut) [[unlikely]] {
       flush_run();  // what came before goes before
-      send_in_pieces(packets[i], state_->in_hand[i].parsed, decisions[i]);
+      send_in_pieces(table, packets[i], state_->in_hand[i].parsed, decisions[i]);
       for (std::size_t f = first; f < next_frame; ++f) umem_->recycle(std::move(frames[f]));
       continue;
     }
@@ -334,7 +334,8 @@ std::span<Frame> Worker::submit(std::size_t port_index, std::span<Frame> frames)
 
 /// The pieces are frames of our own; the packet is forwarded if a ring has them all. One piece short, the others are of no use to the
 /// backend, but a ring gives none back.
-void Worker::send_in_pieces(const Packet& packet, const ParsedPacket& parsed, Decision& decision) {
+void Worker::send_in_pieces(const Table& table, const Packet& packet, const ParsedPacket& parsed,
+                            Decision& decision) {
   const auto give_up = [&](DropReason reason) {
     state_->counters.drop(reason);
     decision.verdict = Verdict::drop;
@@ -342,7 +343,7 @@ void Worker::send_in_pieces(const Packet& packet, const ParsedPacket& parsed, De
   };
   const std::size_t egress = port_of_interface_[decision.interface];
   if (egress == kNoPort) return give_up(DropReason::no_egress_port);
-  const Pieces pieces(packet, parsed, reader_.get()->backends()[decision.backend]);
+  const Pieces pieces(packet, parsed, table.backends()[decision.backend]);
   std::array<Frame, Pieces::kMaxCount> frames;
   uint32_t made = 0;
   for (; made < pieces.count(); ++made) {

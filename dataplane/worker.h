@@ -116,18 +116,20 @@ class Worker {
   /// held_since_ns: of each frame when its packet came, if they were held; else empty.
   void offer(std::size_t ingress, std::span<Frame> frames, std::span<const uint64_t> held_since_ns,
              uint64_t now_ns);
-  void dispatch(std::size_t ingress, std::span<Frame> frames, std::span<const Packet> packets,
-                std::span<Decision> decisions);
-  void offer_watched(const CaptureTaps& taps, std::size_t ingress, std::span<Frame> frames,
-                     std::span<Packet> packets, std::span<Decision> decisions, bool held, uint64_t now_ns);
+  /// table: by which it was decided. Another may be in force by now, whose ids are others'.
+  void dispatch(const Table& table, std::size_t ingress, std::span<Frame> frames,
+                std::span<const Packet> packets, std::span<Decision> decisions);
+  void offer_watched(const CaptureTaps& taps, const Table& table, std::size_t ingress,
+                     std::span<Frame> frames, std::span<Packet> packets, std::span<Decision> decisions,
+                     bool held, uint64_t now_ns);
   void show_expired(const CaptureTaps& taps, uint64_t now_ns);
   void keep_held(std::span<Frame> frames, std::span<const uint64_t> held_since_ns, uint64_t now_ns);
   void offer_held(uint64_t now_ns);
   void give_up_held(uint64_t now_ns);
   void cut(std::span<Frame> frames, const Packet& packet);
   std::span<Frame> submit(std::size_t port_index, std::span<Frame> frames);
-  [[gnu::cold, gnu::noinline]] void send_in_pieces(const Packet& packet, const ParsedPacket& parsed,
-                                                   Decision& decision);
+  [[gnu::cold, gnu::noinline]] void send_in_pieces(const Table& table, const Packet& packet,
+                                                   const ParsedPacket& parsed, Decision& decision);
   uint64_t send(std::size_t port_index, Verdict verdict, std::span<Frame> frames);
   bool finish_round(bool more);
   void drain();

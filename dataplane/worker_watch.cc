@@ -6,15 +6,14 @@
 
 namespace xebec {
 
-void Worker::offer_watched(const CaptureTaps& taps, std::size_t ingress, std::span<Frame> frames,
-                           std::span<Packet> packets, std::span<Decision> decisions, bool held,
-                           uint64_t now_ns) {
-  const Table& table = *reader_.get();
+void Worker::offer_watched(const CaptureTaps& taps, const Table& table, std::size_t ingress,
+                           std::span<Frame> frames, std::span<Packet> packets, std::span<Decision> decisions,
+                           bool held, uint64_t now_ns) {
   const uint64_t time_ns = time_of_day_ns();
   for (const auto& tap : taps.all()) tap->before(packets);
   (held ? forward_held : forward_batch)(table, *state_, packets, decisions, now_ns);
   for (const auto& tap : taps.all()) tap->decided(packets, decisions);
-  dispatch(ingress, frames, packets, decisions);
+  dispatch(table, ingress, frames, packets, decisions);
   for (const auto& tap : taps.all()) tap->done(table, packets, decisions, time_ns);
 }
 
