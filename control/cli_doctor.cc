@@ -12,6 +12,7 @@
 #include "control/cli_render.h"
 #include "control/cli_table.h"
 #include "control/config_reader.h"
+#include "control/daemon_process.h"
 #include "control/doctor_host.h"
 
 namespace xebec {
@@ -60,6 +61,12 @@ tl::expected<void, CliError> ask_daemon(const Client& client, const CliOptions& 
   for (const CliJson& f : findings.is_array() ? findings : CliJson::array())
     rows.push_back({"backend", text_at(f, "level"), text_at(f, "text"), text_at(f, "mend")});
   return {};
+}
+
+/// The machine is examined from here: that is not the daemon's, if its network is another.
+bool is_elsewhere(const std::string& socket) {
+  const auto found = DaemonProcess::find(socket);
+  return found && *found && !(*found)->shares_our_network();
 }
 
 void print_rows(const CliOptions& options, const std::vector<Row>& rows) {
@@ -111,6 +118,12 @@ VerbResult examine(const CliOptions& options, const DoctorArguments& arguments) 
   }
   constexpr const char* kLevels[] = {"ok", "warn", "fail"};
   std::vector<Row> rows;
+  if (!offline && is_elsewhere(options.socket)) {
+    rows.push_back(
+        {"host", kLevels[1],
+         "xebecd runs in another network namespace: what follows of interfaces is about this one's",
+         "ip netns exec NAME xebec doctor"});
+  }
   for (const Finding& f : examine_host(config))
     rows.push_back({"host", kLevels[static_cast<std::size_t>(f.level)], f.text, f.mend});
   if (!offline) {

@@ -12,6 +12,18 @@ int interface_index(const std::string& name) {
   return static_cast<int>(if_nametoindex(name.c_str()));
 }
 
+std::string interface_name(int index) {
+  char name[IF_NAMESIZE];
+  return if_indextoname(static_cast<unsigned>(index), name) == nullptr ? "" : name;
+}
+
+int sysfs_index(const std::string& name) {
+  std::ifstream file("/sys/class/net/" + name + "/ifindex");
+  int index = 0;
+  file >> index;
+  return index;
+}
+
 uint32_t receive_queues(const std::string& name) {
   uint32_t n = 0;
   std::error_code error;

@@ -108,8 +108,19 @@ Finding packet_memory(uint32_t worker, const Umem& umem, bool in_map, HugepageMo
 
 void check_interface(const InterfaceConfig& interface, Preflight& out) {
   const std::string& name = interface.name;
-  if (interface_index(name) == 0) {
+  const int index = interface_index(name);
+  if (index == 0) {
     out.fail(fmt::format("{}: no such interface", name), "ip link show");
+    return;
+  }
+  if (const std::string own = interface_name(index); own != name) {
+    out.fail(fmt::format("{}: is an alternative name of {}, and sysfs knows only that one", name, own),
+             fmt::format("\"name\": \"{}\"", own));
+    return;
+  }
+  if (sysfs_index(name) != index) {
+    out.fail(fmt::format("{}: /sys shows another network namespace, and not this interface", name),
+             "start it by ip netns exec NAME, which mounts the namespace's own");
     return;
   }
   for (const Finding& finding : advise(interface, read_hardware(name))) out.add(finding);
