@@ -9,6 +9,7 @@ import peers
 from cases import add, case, expect, expect_equal, expect_served
 from daemon import config
 from lab import VIP, wait_until
+from nginx import Nginx
 from test_change import expect_untouched
 
 INTERVAL_MS, TIMEOUT_MS, FALL = 500, 400, 2
@@ -110,6 +111,69 @@ def backend_that(env, how):
 
 for _how in FAULTS:
     add(f"backend_that_{_how}_is_taken_out", functools.partial(backend_that, how=_how))
+
+
+NGINX_FAULTS = {
+    # What is done to it, what undoes it, and the reason that an operator reads.
+    "dies": (Nginx.kill, Nginx.start, "connection refused"),
+    "hangs": (lambda n: n.signal_all(signal.SIGSTOP), lambda n: n.signal_all(signal.SIGCONT),
+              f"no answer to the request within {TIMEOUT_MS} ms"),
+    "answers_500": (lambda n: n.set("failing", True), lambda n: n.set("failing", False), "status 500"),
+    "answers_something_else": (lambda n: n.set("mistaken", True), lambda n: n.set("mistaken", False), "body"),
+    "answers_slowly": (lambda n: n.set("slow", True), lambda n: n.set("slow", False),
+                       f"no answer to the request within {TIMEOUT_MS} ms"),
+}
+
+
+@case(timeout_s=120)
+def nginx_that_dies_hangs_fails_or_is_slow_is_taken_out_and_comes_back(env):
+    """One after the other, each on another backend; nobody else's connection notices."""
+    with env.lab() as lab:
+        servers = {b.role: Nginx(lab, b) for b in lab.backends}
+        with env.daemon(lab, checked(lab, {**HTTP, "expect_body": "well"})) as daemon:
+            wait_all_up(daemon, lab)
+            for turn, (how, (fault, heal, reason)) in enumerate(NGINX_FAULTS.items()):
+                victim = lab.backends[turn % len(lab.backends)]
+                others = [b for b in lab.backends if b is not victim]
+                kept = peers.keep(lab, VIP[4], connections=40)
+                before = kept.report()
+                fault(servers[victim.role])
+                took = wait_health(daemon, victim, "down")
+                expect(took <= WINDOW_S + SLACK_S, f"nginx {how}: noticed after {took:.2f} s")
+                print(f"nginx {how}: out of the table after {took:.2f} s, promised {WINDOW_S:.2f} s")
+                row = rows(daemon)[victim.address[4]]
+                expect(reason in row["why"], f"why it is down: {row['why']}")
+                expect_served(peers.http(lab, 4, 100), others, f"while one {how}", slack=0.2)
+                heal(servers[victim.role])
+                wait_health(daemon, victim, "up")
+                expect_untouched(before, kept.report(), victim.role, f"nginx {how}")
+                kept.end()
+                expect_served(peers.http(lab, 4, 100), lab.backends, "with all again", slack=0.2)
+            daemon.expect_no_drops()
+
+
+@case()
+def nginx_that_flaps_moves_the_table_no_more_than_damping_allows(env):
+    """Its page comes and goes ten times a second, and a check sees every turn."""
+    with env.lab() as lab:
+        servers = {b.role: Nginx(lab, b) for b in lab.backends}
+        settings = checked(lab)
+        victim = lab.backends[3]
+        row = next(b for b in settings["services"][0]["backends"] if b["address"] == victim.address[4])
+        row["health"] = {"interval_ms": 50, "timeout_ms": 50, "rise": 1, "fall": 1}
+        with env.daemon(lab, settings) as daemon:
+            wait_all_up(daemon, lab)
+            kept = peers.keep(lab, VIP[4], connections=40)
+            before = kept.report()
+            generation, began = daemon.generation(), time.monotonic()
+            for turn in range(50):
+                servers[victim.role].set("failing", turn % 2 == 0)
+                time.sleep(max(0.0, began + (turn + 1) * 0.1 - time.monotonic()))
+            passed, changes = time.monotonic() - began, daemon.generation() - generation
+            expect(1 <= changes <= 2 * passed + 1, f"{changes} tables in {passed:.1f} s")
+            wait_health(daemon, victim, "up", 20)
+            expect_untouched(before, kept.report(), victim.role, "flapping")
+            expect_served(peers.http(lab, 4, 100), lab.backends, "when it is calm again", slack=0.2)
 
 
 @case()
