@@ -16,14 +16,13 @@
 
 #include <fmt/format.h>
 
-#include "control/cli_file.h"
+#include "control/daemon_launch.h"
 #include "control/daemon_paths.h"
 #include "control/daemon_process.h"
 
 namespace xebec {
 namespace {
 
-namespace fs = std::filesystem;
 using Arguments = std::vector<std::string>;
 using std::chrono::milliseconds;
 
@@ -64,56 +63,6 @@ tl::expected<Ended, int> run_program(const Arguments& words, const std::string& 
   return Ended{true, WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status)};
 }
 
-/// xebecd beside this program, or where a package puts it, else on the PATH.
-std::string find_xebecd() {
-  std::error_code error;
-  const fs::path here = fs::read_symlink("/proc/self/exe", error).parent_path();
-  for (const fs::path& path : {here / "xebecd", here.parent_path() / "sbin" / "xebecd"}) {
-    if (!error && access(path.c_str(), X_OK) == 0) return path.string();
-  }
-  const char* path = std::getenv("PATH");
-  std::istringstream directories(path != nullptr ? path : "");
-  for (std::string directory; std::getline(directories, directory, ':');) {
-    const fs::path found = fs::path(directory) / "xebecd";
-    if (access(found.c_str(), X_OK) == 0) return found.string();
-  }
-  return {};
-}
-
-CliError no_xebecd() {
-  return {"failed", "xebecd: is neither beside this program nor on the PATH", ""};
-}
-
-std::string absolute(const std::string& path) {
-  return path.empty() ? path : fs::absolute(path).lexically_normal().string();
-}
-
-/// As its command line says, else as its configuration does. A file that cannot be read says nothing: xebecd will tell why.
-std::string socket_of(const DaemonArguments& arguments) {
-  std::string configured;
-  const std::string file = arguments.config.empty() ? kDefaultConfigFile : arguments.config;
-  if (arguments.socket.empty()) {
-    if (const auto config = read_config_file(file)) configured = config->control.socket;
-  }
-  return absolute(socket_path(arguments.socket, configured, arguments.instance));
-}
-
-Arguments options_of(const DaemonArguments& a) {
-  Arguments words;
-  const auto add = [&words](const char* option, const std::string& value) {
-    if (value.empty()) return;
-    words.emplace_back(option);
-    words.push_back(value);
-  };
-  add("-c", absolute(a.config));
-  for (const std::string& interface : a.interfaces) add("-i", interface);
-  add("--instance", a.instance);
-  add("--socket", absolute(a.socket));
-  add("--log", a.log);
-  add("--log-level", a.log_level);
-  return words;
-}
-
 Arguments with(std::string first, std::initializer_list<const char*> then, const Arguments& last) {
   Arguments words{std::move(first)};
   words.insert(words.end(), then.begin(), then.end());
@@ -121,27 +70,10 @@ Arguments with(std::string first, std::initializer_list<const char*> then, const
   return words;
 }
 
-/// The exit codes of docs/xebecd.md as the tool's; xebecd has said why.
-CliError daemon_refused(int code) {
-  switch (code) {
-    case 2:
-      return {"usage", "xebecd: does not take these arguments", "xebecd --help"};
-    case 4:
-      return {"permission", "xebecd: lacks what it needs to start", "run as root"};
-    case 6:
-      return {"invalid_config", "xebecd: the configuration was refused", ""};
-    case 7:
-      return {"conflict", "xebecd: another one runs already", ""};
-    default:
-      return {"failed", fmt::format("xebecd: did not start, exit code {}", code),
-              "xebec debug shows all it has to say"};
-  }
-}
-
 /// sd_booted(3).
 bool systemd_runs() {
   std::error_code error;
-  return fs::is_directory("/run/systemd/system", error);
+  return std::filesystem::is_directory("/run/systemd/system", error);
 }
 
 VerbResult systemctl(const char* verb, const std::string& unit, const DaemonArguments& arguments) {
@@ -234,17 +166,17 @@ CliError runs_elsewhere(const DaemonProcess& process) {
 }  // namespace
 
 VerbResult start_daemon(const CliOptions& options, const DaemonArguments& arguments) {
-  const std::string socket = socket_of(arguments);
+  const std::string socket = daemon_socket(arguments);
   const auto running = find(socket);
   if (!running) return tl::unexpected(running.error());
   if (*running) return report(options, "running already", (*running)->pid(), socket);
   if (!arguments.says_how() && arguments.socket.empty() && unit_is_there(arguments))
     return systemctl("start", unit_for(arguments), arguments);
-  return launch(options, options_of(arguments), {}, socket, patience(arguments));
+  return launch(options, daemon_options(arguments), {}, socket, patience(arguments));
 }
 
 VerbResult stop_daemon(const CliOptions& options, const DaemonArguments& arguments) {
-  const std::string socket = socket_of(arguments);
+  const std::string socket = daemon_socket(arguments);
   const auto running = find(socket);
   if (!running) return tl::unexpected(running.error());
   if (!*running) return report(options, "not running", 0, socket);
@@ -255,7 +187,7 @@ VerbResult stop_daemon(const CliOptions& options, const DaemonArguments& argumen
 }
 
 VerbResult restart_daemon(const CliOptions& options, const DaemonArguments& arguments) {
-  const std::string socket = socket_of(arguments);
+  const std::string socket = daemon_socket(arguments);
   const auto running = find(socket);
   if (!running) return tl::unexpected(running.error());
   if (!*running) return start_daemon(options, arguments);
@@ -263,7 +195,7 @@ VerbResult restart_daemon(const CliOptions& options, const DaemonArguments& argu
   if (const std::string unit = process.unit(); !unit.empty() && systemd_runs())
     return systemctl("restart", unit, arguments);
   if (!process.shares_our_network()) return tl::unexpected(runs_elsewhere(process));
-  Arguments words = options_of(arguments);
+  Arguments words = daemon_options(arguments);
   std::string directory;
   if (!arguments.says_how()) {  // as it was started
     words = process.arguments();
@@ -285,21 +217,6 @@ VerbResult restart_daemon(const CliOptions& options, const DaemonArguments& argu
   }
   if (const auto ended = end(process, patience(arguments)); !ended) return ended;
   return launch(options, words, directory, socket, patience(arguments));
-}
-
-VerbResult debug_daemon(const CliOptions& options, const DaemonArguments& arguments) {
-  (void)options;
-  const std::string xebecd = find_xebecd();
-  if (xebecd.empty()) return tl::unexpected(no_xebecd());
-  DaemonArguments debug = arguments;
-  if (debug.log.empty()) debug.log = "stderr";
-  if (debug.log_level.empty()) debug.log_level = "debug";
-  const Arguments words = with(xebecd, {"--foreground"}, options_of(debug));
-  std::vector<char*> argv;
-  for (const std::string& word : words) argv.push_back(const_cast<char*>(word.c_str()));
-  argv.push_back(nullptr);
-  execv(argv[0], argv.data());
-  return tl::unexpected(CliError{"failed", fmt::format("{}: {}", xebecd, std::strerror(errno)), ""});
 }
 
 }  // namespace xebec

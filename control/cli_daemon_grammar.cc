@@ -3,6 +3,8 @@
 
 #include <CLI/CLI.hpp>
 
+#include "control/cli_debug.h"
+
 namespace xebec {
 namespace {
 
@@ -20,13 +22,15 @@ constexpr DaemonVerb kVerbs[] = {
     {"stop", "End the running xebecd, and wait until it has", stop_daemon, false},
     {"restart", "Stop and start, with the arguments of the one that runs unless others are given",
      restart_daemon, true},
-    {"debug", "Run xebecd in the foreground, with its debug log", debug_daemon, true},
+    {"debug", "Run xebecd in the foreground, with top and its debug log", debug_daemon, true},
 };
 
 void add_arguments(CLI::App* verb, const DaemonVerb& row, DaemonArguments& arguments) {
   verb->add_option("-c,--config", arguments.config, "its configuration FILE")->type_name("FILE");
   verb->add_option("--instance", arguments.instance, "its name, if several run")->type_name("NAME");
-  if (row.deed != debug_daemon) {
+  if (row.deed == debug_daemon) {
+    verb->add_flag("--no-top", arguments.plain, "only the log, on standard error");
+  } else {
     verb->add_option("--wait", arguments.patience_s, "seconds to wait for it")
         ->capture_default_str()
         ->check(CLI::Range(0.001, 3600.0));

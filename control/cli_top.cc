@@ -187,11 +187,13 @@ bool obey(TopState& state, int key, std::size_t page) {
     case '2':
     case '3':
     case '4':
+    case '5':
+      if (static_cast<std::size_t>(key - '1') >= top_views(state)) break;
       state.view = static_cast<TopView>(key - '1');
       state.offset = 0;
       break;
     case '\t':
-      state.view = static_cast<TopView>((view + 1) % kTopViews);
+      state.view = static_cast<TopView>((view + 1) % top_views(state));
       state.offset = 0;
       break;
     case '<':
@@ -242,13 +244,14 @@ bool obey(TopState& state, int key, std::size_t page) {
   return true;
 }
 
-VerbResult on_screen(Samples& samples, const TopArguments& arguments) {
+VerbResult on_screen(Samples& samples, const TopArguments& arguments, const TopBeside* beside = nullptr) {
   const StopSignals stop;
   auto screen = Screen::open();
   if (!screen) return tl::unexpected(screen.error());
   TopState state = state_of(arguments);
   auto next = Clock::now();
-  while (!stop.seen()) {
+  while (!stop.seen() && (beside == nullptr || beside->lives())) {
+    if (beside != nullptr && !state.paused) state.log = beside->log();
     if (!state.paused && Clock::now() >= next) {
       const auto taken = samples.take();
       state.trouble = taken ? "" : taken.error().message + "; trying again";
@@ -275,6 +278,18 @@ CLI::App* add_top_verb(CLI::App& app, TopArguments& a) {
   verb->add_option("VIEW", a.view, "services, backends, workers or drops")
       ->check(CLI::IsMember({"services", "backends", "workers", "drops"}));
   return verb;
+}
+
+bool can_draw_on_terminal() {
+  const char* term = std::getenv("TERM");
+  return isatty(STDIN_FILENO) != 0 && isatty(STDOUT_FILENO) != 0 && term != nullptr && *term != '\0' &&
+         std::strcmp(term, "dumb") != 0;
+}
+
+VerbResult top_beside(const CliOptions& options, const TopBeside& beside) {
+  Samples samples(options);
+  if (const auto first = samples.take(); !first) return tl::unexpected(first.error());
+  return on_screen(samples, {}, &beside);
 }
 
 VerbResult top(const CliOptions& options, const TopArguments& arguments) {

@@ -62,6 +62,8 @@ std::vector<Column> columns_of(TopView view) {
               right("drop/s"), right("flows"), right("rounds/s"), right("sleeps/s")};
     case TopView::drops:
       return {left("reason"), right("drop/s"), right("total"), left("meaning")};
+    case TopView::log:
+      return {left("log, the latest first")};
   }
   return {};
 }
@@ -123,8 +125,19 @@ std::vector<Row> drop_rows(const CliJson& now, const CliJson& rates) {
   return rows;
 }
 
-std::vector<Row> rows_of_view(const CliJson& now, const CliJson& rates, TopView view) {
+std::vector<Row> log_rows(const std::vector<std::string>& lines) {
+  std::vector<Row> rows;
+  for (const std::string& line : lines) {
+    const bool bad = line.find("warning") != std::string::npos || line.find("error") != std::string::npos;
+    rows.push_back({{{line, line}}, bad});
+  }
+  return rows;
+}
+
+std::vector<Row> rows_of_view(const CliJson& now, const CliJson& rates, const TopState& state) {
+  const TopView view = state.view;
   if (view == TopView::drops) return drop_rows(now, rates);
+  if (view == TopView::log) return log_rows(state.log.value_or(std::vector<std::string>{}));
   const char* const key = view == TopView::services   ? "services"
                           : view == TopView::backends ? "backends"
                                                       : "workers";
@@ -156,13 +169,14 @@ std::string lower(std::string s) {
 
 /// Filtered and sorted as the keys say.
 std::vector<Row> shown_rows(const CliJson& now, const CliJson& rates, const TopState& state) {
-  std::vector<Row> rows = rows_of_view(now, rates, state.view);
+  std::vector<Row> rows = rows_of_view(now, rates, state);
   const std::string wanted = lower(state.filter);
   std::erase_if(rows, [&](const Row& row) {
     return std::none_of(row.cells.begin(), row.cells.end(), [&](const Cell& cell) {
       return lower(cell.shown).find(wanted) != std::string::npos;
     });
   });
+  if (state.view == TopView::log) return rows;
   const auto view = static_cast<std::size_t>(state.view);
   const std::size_t column = state.sort[view];
   // What sorts by letters begins with A, what sorts by numbers with the largest.
@@ -219,9 +233,9 @@ std::vector<TopLine> help_lines() {
 }
 
 std::string views_line(const TopState& state) {
-  constexpr const char* kNames[kTopViews] = {"services", "backends", "workers", "drops"};
+  constexpr const char* kNames[kTopViews] = {"services", "backends", "workers", "drops", "log"};
   std::string text;
-  for (std::size_t i = 0; i < kTopViews; ++i) {
+  for (std::size_t i = 0; i < top_views(state); ++i) {
     const bool here = i == static_cast<std::size_t>(state.view);
     text += fmt::format("{}{} {}{}  ", here ? "[" : " ", i + 1, kNames[i], here ? "]" : " ");
   }
@@ -246,6 +260,10 @@ std::size_t top_columns(TopView view) {
   return columns_of(view).size();
 }
 
+std::size_t top_views(const TopState& state) {
+  return state.log ? kTopViews : kTopViews - 1;
+}
+
 std::vector<TopLine> top_frame(const CliJson& now, const CliJson& rates, TopState& state, std::size_t width,
                                std::size_t height) {
   if (height != 0 && (width < kTopMinWidth || height < kTopMinHeight)) {
@@ -263,7 +281,7 @@ std::vector<TopLine> top_frame(const CliJson& now, const CliJson& rates, TopStat
   } else {
     std::vector<Column> columns = columns_of(state.view);
     const auto view = static_cast<std::size_t>(state.view);
-    columns[state.sort[view]].title += state.ascending[view] ? "^" : "*";
+    if (state.view != TopView::log) columns[state.sort[view]].title += state.ascending[view] ? "^" : "*";
     TextTable table(columns);
     const std::vector<Row> shown = shown_rows(now, rates, state);
     for (const Row& row : shown) table.add(row.cells);
@@ -286,7 +304,9 @@ std::vector<TopLine> top_frame(const CliJson& now, const CliJson& rates, TopStat
   lines.insert(lines.end(), rows.begin(), rows.end());
   if (height != 0) {
     while (lines.size() + 1 < height) lines.push_back({});
-    lines.push_back({"q quit  h help  1-4 view  < > r sort  / filter  p pause", Look::heading});
+    lines.push_back(
+        {fmt::format("q quit  h help  1-{} view  < > r sort  / filter  p pause", top_views(state)),
+         Look::heading});
   }
   for (TopLine& line : lines) {
     line.text = printable(line.text);

@@ -65,17 +65,18 @@ class Namespace:
         """Runs `ip` commands, one a line."""
         run("ip", "-n", self.name, "-batch", "-", stdin="\n".join(lines) + "\n")
 
-    def _inside(self, command):
+    def inside(self, command):
+        """The words that run a command in here."""
         # `ip netns exec` mounts a new /sys and with it loses the bpffs; the mount namespace is the command's own.
         script = 'mount -t bpf bpf /sys/fs/bpf && exec "$@"'
         return ["ip", "netns", "exec", self.name, "sh", "-c", script, "sh", *command]
 
     def run(self, *command, **options):
-        return run(*self._inside(command), **options)
+        return run(*self.inside(command), **options)
 
     def start(self, *command, **options):
         """Starts a command in the background. The Popen's pid is the command's own: everything before it execs."""
-        return subprocess.Popen([*self._leash, *self._inside(command)], start_new_session=True, **options)
+        return subprocess.Popen([*self._leash, *self.inside(command)], start_new_session=True, **options)
 
     @contextlib.contextmanager
     def entered(self):

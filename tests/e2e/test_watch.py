@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """What an operator sees of a daemon at work: top in a real terminal, the stream of events, the doctor."""
+import glob
 import json
 import os
 import shlex
 import signal
+import tempfile
 
 import peers
 from cases import case, expect, expect_equal
@@ -64,6 +66,57 @@ def top_shows_rates_obeys_keys_and_survives_a_restart(env):
             terminal.type(shlex.join(tool(daemon, "top")))
             terminal.wait_for("healthy  lab: xebecd")
             expect("\x1b[32m" not in terminal.screen(colours=True), "NO_COLOR is obeyed")
+
+
+@case()
+def debug_shows_top_and_the_log_and_takes_the_daemon_with_it(env):
+    with env.lab() as lab:
+        peers.serve(lab)
+        daemon = env.daemon(lab, config(lab))
+
+        def debug(file=daemon.file):
+            return shlex.join(lab.lb.ns.inside(tool(daemon, "debug", "-c", file)))
+
+        with Terminal(lab) as terminal:
+            terminal.type(debug() + "; echo exit=$?")
+            terminal.wait_for("healthy  lab: xebecd", "5 log", "1-5 view")
+            expect_equal(peers.http(lab, 4, 50)["failed"], 0, "failed requests")
+            terminal.keys("5")
+            terminal.wait_for("[5 log]", "usable", absent=("SERVICE",))
+            terminal.keys("/")
+            terminal.keys("-l", "io_uring")
+            terminal.wait_for("control loop on io_uring", absent=("usable",))
+            running = terminal.pid_of("xebecd")
+            terminal.keys("Enter", "q")
+            screen = terminal.wait_for("exit=0", "its log: ", absent=("q quit",))
+            expect(not os.path.exists(f"/proc/{running}"), "the daemon has ended with it")
+            path = next(line.partition("its log: ")[2] for line in screen.splitlines() if "its log: " in line).strip()
+            with open(path, encoding="utf-8") as log:
+                expect("worker" in log.read(), "the log is all there")
+            expect_equal(os.stat(path).st_mode & 0o077, 0, "others' access to it")
+            os.unlink(path)
+
+            # A daemon that cannot start, and one that ends: its last words, and an exit code.
+            with open(lab.path("bad.json"), "w", encoding="utf-8") as f:
+                f.write('{"version": 1, "servises": []}')
+            terminal.type("clear; " + debug(lab.path("bad.json")) + "; echo exit=$?")
+            terminal.wait_for("bad.json:1:16", "did you mean", "all it had to say: ", "exit=3")
+            terminal.type("clear; " + debug() + "; echo exit=$?")
+            terminal.wait_for("healthy  lab: xebecd")
+            os.kill(terminal.pid_of("xebecd"), signal.SIGKILL)
+            screen = terminal.wait_for("all it had to say: ", "exit=1", absent=("q quit",))
+            # Told to end, the tool takes the daemon with it.
+            for sig in (signal.SIGINT, signal.SIGKILL):
+                terminal.type("clear; " + debug() + "; echo left=$?; stty sane")
+                terminal.wait_for("healthy  lab: xebecd")
+                running = terminal.pid_of("xebecd")
+                os.kill(terminal.pid_of("xebec"), sig)
+                terminal.wait_for("left=")
+                wait_until(lambda p=running: not os.path.exists(f"/proc/{p}"), f"the daemon to end after {sig.name}")
+        done = lab.lb.ns.run("timeout", "-s", "TERM", "2", *tool(daemon, "debug", "-c", daemon.file), check=False)
+        expect("io_uring" in done.stderr and done.returncode in (0, 124), f"without a terminal it is its log: {done}")
+        for left in glob.glob(os.path.join(tempfile.gettempdir(), "xebec-debug-*")):
+            os.unlink(left)
 
 
 def events(monitor):
@@ -143,6 +196,8 @@ def doctor_names_what_is_wrong_with_backends_and_host(env):
             told(tunnel, "fail", "no tunnel device for ipip", "tunl0")
             host = [f["text"] for f in findings if f["about"] == "host"]
             expect(any("the shim is attached" in t for t in host), f"the host: {host}")
+            outside = run(*tool(daemon, "doctor"), check=False).stdout
+            expect("xebecd runs in another network namespace" in outside, f"from outside its namespace: {outside}")
             # Mended as it says, they are well.
             arp.ns.sysctl(net__ipv4__conf__all__arp_ignore=1)
             bare.ns.ip(f"addr add {VIP[4]}/32 dev lo")
