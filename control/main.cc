@@ -16,6 +16,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include <fmt/format.h>
@@ -209,6 +210,16 @@ std::optional<int> open_pages(const std::string& http, EventLoop& loop, Controll
   return std::nullopt;
 }
 
+/// A process that is killed closes its files one after the other, the lock before the socket. Whoever still listens while we hold the
+/// lock is on its way out, or no daemon at all; the second kind is refused when we listen ourselves.
+void wait_for_predecessor(const std::string& socket) {
+  using namespace std::chrono_literals;
+  constexpr auto kPatience = 3s;
+  for (const auto end = std::chrono::steady_clock::now() + kPatience;
+       listening_process(socket) && std::chrono::steady_clock::now() < end;)
+    std::this_thread::sleep_for(5ms);
+}
+
 int serve(const DaemonOptions& o, ConfigFile file, Config config, const Supervisor& supervisor,
           int ready_fd) {
   const std::string socket = socket_path(o.socket, config.control.socket, o.instance);
@@ -216,6 +227,7 @@ int serve(const DaemonOptions& o, ConfigFile file, Config config, const Supervis
     return complain(kExitFailure, made.error());
   auto lock = InstanceLock::take(lock_path(socket));
   if (!lock) return complain(lock.error().taken ? kExitRunning : kExitFailure, lock.error().message);
+  wait_for_predecessor(socket);
 
   Preflight preflight([&o](const Finding& finding) { log_finding(o, finding); });
   check_host(preflight);

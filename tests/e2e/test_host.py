@@ -224,6 +224,20 @@ def interrupt_ends_it_as_well(env):
 
 
 @case()
+def killed_daemon_can_be_started_again_at_once(env):
+    """Its lock goes a moment before its socket; whoever starts in between waits."""
+    with env.lab(backends=1) as lab:
+        peers.serve(lab)
+        with env.daemon(lab, config(lab, families=(4,))) as daemon:
+            for _ in range(env.count(10)):
+                killed = daemon.process
+                daemon.signal(signal.SIGKILL)
+                daemon.start()  # the killed one may still be going
+                killed.end()
+            expect_equal(peers.http(lab, 4, 20)["failed"], 0, "failed requests")
+
+
+@case()
 def goes_into_the_background_and_still_finds_its_files(env):
     with env.lab() as lab:
         daemon = env.daemon(lab)
