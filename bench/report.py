@@ -80,11 +80,13 @@ def print_html(rows):
 
 
 def print_markdown(rows):
-    """For docs/benchmarks.md: what has a target, and what was compared beside it; CPU rows folded into their row."""
-    cpu = {row['bench'][:-len('-cpu')]: row for row in rows if row['bench'].endswith('-cpu')}
+    """For docs/benchmarks.md: every row, but a row's CPU row (its name and -cpu) is folded into it."""
+    names = {row['bench'] for row in rows}
+    cpu = {row['bench'].removesuffix('-cpu'): row for row in rows
+           if row['bench'].endswith('-cpu') and row['bench'].removesuffix('-cpu') in names}
     print('| bench | ours | peer | unit | ratio | spread | target | | CPU ratio |\n|---|---|---|---|---|---|---|---|---|')
     for row in rows:
-        if row['bench'].endswith('-cpu'):
+        if row in cpu.values():
             continue
         beside = cpu.get(row['bench'])
         print('| ' + ' | '.join(cells(row, row['bench']) + [number(beside['ratio']) if beside else '']) + ' |')
