@@ -357,6 +357,11 @@ static __always_inline bool translates(void) {
   return set && set->translates;
 }
 
+/* With dnat a reply goes to the client himself: to any address but this host's. */
+static __always_inline bool may_be_clients(__u32 modes, const struct xebec_address* address) {
+  return (modes & XEBEC_DNAT) && !bpf_map_lookup_elem(&own, address);
+}
+
 /* From a backend's endpoint to `to`, port `to_port` (be), as one of its services' packets would be: to an address and port that
  * stands for a client, or to a client himself. */
 static __always_inline bool is_translated(const struct xebec_address* backend, __u8 protocol, __be16 port,
@@ -375,7 +380,7 @@ static __always_inline bool is_translated(const struct xebec_address* backend, _
     const __u16 number = bpf_ntohs(to_port);
     if (ports && number >= ports->first && number <= ports->last) return true;
   }
-  return (modes & XEBEC_DNAT) && !bpf_map_lookup_elem(&own, &address);
+  return may_be_clients(modes, &address);
 }
 
 /* The same by what a later fragment tells: its sender has such an endpoint, whatever the port. */
@@ -387,7 +392,7 @@ static __always_inline bool may_be_translated(const struct xebec_address* backen
   const __u32 modes = *how;
   const struct xebec_address address = *to;
   if ((modes & XEBEC_NAT) && bpf_map_lookup_elem(&nat_sources, &address)) return true;
-  return (modes & XEBEC_DNAT) && !bpf_map_lookup_elem(&own, &address);
+  return may_be_clients(modes, &address);
 }
 
 static __always_inline bool same_address(const struct xebec_address* a, const struct xebec_address* b) {
@@ -441,10 +446,8 @@ static __always_inline bool quotes_translated(struct xdp_md* ctx, const struct r
   } else {
     struct iphdr ip;
     if (!read_at(ctx, offset, &ip, sizeof(ip)) || ip.ihl < 5) return false;
-    __builtin_memset(&from.bytes[10], 0xff, 2);
-    __builtin_memcpy(&from.bytes[12], &ip.saddr, 4);
-    __builtin_memset(&to.bytes[10], 0xff, 2);
-    __builtin_memcpy(&to.bytes[12], &ip.daddr, 4);
+    set_ipv4(&from, ip.saddr);
+    set_ipv4(&to, ip.daddr);
     if (ip.frag_off & bpf_htons(IPV4_OFFSET_MASK)) return false;
     protocol = ip.protocol;
     header = ip.ihl * 4;
