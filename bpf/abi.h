@@ -8,9 +8,9 @@
  *   packet -> shim:  vips[dst address]                 absent: a reply? else XDP_PASS, the host's own traffic
  *                    services[dst address, proto, port] then ranges, then services with port 0 = any
  *                    (prefixes[dst address]            the same for the networks it lies in, longest first)
+ *                    (sources[list, src address]       denied? known by now, done below)
  *                    settings.mac is the destination? no: XDP_PASS, another host's
- *                    (sources[list, src address]       denied: XDP_DROP)
- *                    the service passes?               XDP_PASS, it has no backend and leaves its packets to the host
+ *                    denied: XDP_DROP. The service passes: XDP_PASS, it has no backend and leaves its packets to the host
  *                    heartbeats[rx queue] fresh?       stale: settings.fallback_verdict
  *                    xsks[rx queue]                    empty: settings.fallback_verdict
  *
@@ -176,7 +176,7 @@ struct xebec_heartbeat {
 };
 
 /* Index into `counters`, a per-CPU array of __u64 packets. VIP traffic only: the host's own traffic is not
- * counted, it costs one lookup and nothing else. */
+ * counted. Without prefixes and translation it costs a lookup in `vips` and a look at the one entry of `settings`. */
 enum xebec_shim_counter {
   XEBEC_SHIM_STEERED,   /* redirected to the socket of its queue */
   XEBEC_SHIM_NO_SOCKET, /* the queue has no socket: fallback verdict */

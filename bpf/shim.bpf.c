@@ -4,12 +4,14 @@
  * receive queue, everything else to the kernel as if the shim were not there. docs/shim.md has the table.
  *
  * Every doubt ends in XDP_PASS: what cannot be told to be a service's is the host's, and the host drops what
- * is malformed by itself. The cost for the host's own packets is one hash lookup.
+ * is malformed by itself. The cost for the host's own packets is one hash lookup and what `settings` says, where
+ * no VIP is a prefix and nothing is translated.
  *
- * Kernels from 5.15, and with CAP_BPF alone: without CAP_PERFMON the verifier refuses to add a variable to a
- * packet pointer (its answer to Spectre v1). So headers at a fixed place are read through pointers, which is
- * what nearly every packet needs, and those behind IPv4 options or IPv6 extension headers by
- * bpf_xdp_load_bytes (5.18).
+ * Kernels from 5.12, whose verifier takes pointers to structs as arguments of global functions (the youngest helper
+ * that it cannot do without, bpf_ktime_get_coarse_ns, is of 5.11), and with CAP_BPF alone: without CAP_PERFMON the
+ * verifier refuses to add a variable to a packet pointer (its answer to Spectre v1). So headers at a fixed place are
+ * read through pointers, which is what nearly every packet needs, and those behind IPv4 options or IPv6 extension
+ * headers by bpf_xdp_load_bytes (5.18).
  */
 #include <linux/bpf.h>
 #include <linux/if_ether.h>

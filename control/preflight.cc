@@ -64,7 +64,8 @@ void check_host(Preflight& out) {
   const auto missing = missing_capabilities();
   if (missing.empty()) {
     out.ok("capabilities CAP_BPF, CAP_NET_ADMIN, CAP_NET_RAW");
-    // The youngest thing that the shim cannot do without. Asked for, not read off the version: distributions carry helpers back.
+    // The youngest helper that the shim cannot do without. Asked for, not read off the version: distributions carry helpers
+    // back. What it needs of 5.12 (bpf/shim.bpf.c) no probe tells: 5.11's verifier refuses the program, in its own words.
     LibbpfLog log;
     if (libbpf_probe_bpf_helper(BPF_PROG_TYPE_XDP, BPF_FUNC_ktime_get_coarse_ns, nullptr) == 0) {
       out.fail(

@@ -13,6 +13,8 @@ import time
 SUITES = ("bullseye", "bookworm", "bookworm-backports", "trixie", "trixie-backports", "sid")
 META = "linux-image-cloud-amd64"  # the kernel for virtual machines: a third of the size, and all that this suite needs
 NAMES = ("newest", "stable", "oldest", "too-old")
+OLDEST_SERVED = (5, 12)  # bpf/shim.bpf.c says what is of it
+TOO_OLD_BEFORE = (5, 11)  # what the preflight refuses by name
 LISTS_KEEP_S = 7 * 24 * 3600
 
 
@@ -89,14 +91,14 @@ class Kernels:
         have = self.candidates()
         if not have:
             raise NoKernel(f"the mirror has no package {META}, or cannot be reached")
-        served = [c for c in have if c[0] >= (5, 15)]
+        served = [c for c in have if c[0] >= OLDEST_SERVED]
         if wanted == "newest":
             return served[0][1]
         if wanted == "oldest":
             return served[-1][1]
         if wanted == "too-old":
-            if have[-1][0] >= (5, 15):
-                raise NoKernel("the mirror has no kernel before 5.15")
+            if have[-1][0] >= TOO_OLD_BEFORE:
+                raise NoKernel("the mirror has no kernel before 5.11")
             return have[-1][1]
         prefix = (6, 12) if wanted == "stable" else tuple(map(int, re.findall(r"\d+", wanted)))
         for numbers, version in have:
