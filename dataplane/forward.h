@@ -34,7 +34,7 @@ enum class Verdict : uint8_t {
   reply,  ///< send the frame, now an answer, back out of the interface it came in by: an echo reply, or an ICMP error or TCP
           ///< reset that says what `reason` says
   drop,   ///< recycle the frame; `reason` says why
-  cut,    ///< send it from `interface` in Pieces, to be made of the packet, which is as it was received
+  cut,    ///< send it from `interface` in Pieces, made of the packet: as received, but as Pieces wants it
   hold,   ///< keep the frame and offer it to forward_held() later, or give it up by drop_held()
 };
 
@@ -58,7 +58,7 @@ struct Decision {
   bool to_client = false;  ///< a backend's packet, translated back
   uint16_t interface = 0;
   uint32_t service = Table::kNone;  ///< index into the table's services
-  uint32_t backend = Table::kNone;  ///< backend id
+  uint32_t backend = Table::kNone;  ///< backend id; decide() alone also says kFragmentOfMapping
 };
 
 static_assert(sizeof(Decision) == 16);
@@ -116,10 +116,10 @@ struct ForwardState {
   std::array<PacketInHand, kBatchSize> in_hand;
 };
 
-/// Decides and rewrites. packets.size() == decisions.size() <= kBatchSize. Packets with verdict forward or
-/// reply are rewritten in place (data and length may move); others are unchanged. Counts received packets,
-/// drops and per-backend packets; `forwarded` and `replied` are the caller's to count, once the frame is
-/// really sent. now_ns: monotonic, not before the last call's.
+/// Decides and rewrites. packets.size() == decisions.size() <= kBatchSize. Packets with verdict forward or reply are rewritten
+/// in place (data and length may move), those to cut have their checksum completed and their MSS lowered; dropped and held
+/// ones are unchanged. Counts received packets, drops and per-backend packets; `forwarded` and `replied` are the caller's to
+/// count, once the frame is really sent. now_ns: monotonic, not before the last call's.
 void forward_batch(const Table& table, ForwardState& state, std::span<Packet> packets,
                    std::span<Decision> decisions, uint64_t now_ns);
 

@@ -20,7 +20,7 @@ class Pieces {
   /// shall not take a worker's frames.
   static constexpr uint32_t kMaxCount = 32;
 
-  /// whole: as received, but for a partial checksum, which must be complete. It, `parsed` and `backend` outlive this.
+  /// whole: as received, but for its checksum, which must be complete, and its MSS. It, `parsed` and `backend` outlive this.
   Pieces(const Packet& whole, const ParsedPacket& parsed, const Backend& backend);
 
   /// 0: it cannot be cut.

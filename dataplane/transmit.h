@@ -32,7 +32,7 @@ struct SendProgress {
   uint64_t sent = 0;      ///< of these, those that the kernel has
 };
 
-/// One port's sender; used by the port's worker only.
+/// One port's sender; used by the port's worker only, but for name() and totals(), which any thread may ask.
 class TransmitEngine {
  public:
   virtual ~TransmitEngine() = default;

@@ -67,7 +67,7 @@ class XskPort {
   uint32_t receive(std::span<Frame> frames);
   /// Tops up the fill ring from the free frames, and wakes the driver if it asked for that.
   void refill();
-  /// One busy-poll round: the kernel polls the NIC's queue on this thread (no-op where there is no NAPI id).
+  /// One busy-poll round: the kernel polls the NIC's queue on this thread, if it has a NAPI id. Wakes the driver in any case.
   void busy_poll();
 
   /// Where the TX ring stands; any thread.

@@ -20,7 +20,7 @@ QUEUES = 4  # of a device
 CPU = "max,cx16=off"
 # iommu_platform: AF_XDP maps its memory by the DMA API, and virtio-net offers that only then (kernel, virtnet_xsk_pool_enable).
 DEVICE = f"virtio-net-pci,mq=on,vectors={2 * QUEUES + 2},iommu_platform=on,disable-legacy=on"
-# Before 6.? the driver does not switch these off by itself for XDP; eth2 keeps them.
+# A driver may refuse native XDP while the device has these; eth2 keeps them, so that a case sees which it is.
 NO_OFFLOADS = ",guest_tso4=off,guest_tso6=off,guest_ecn=off,guest_ufo=off"
 
 
