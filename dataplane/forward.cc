@@ -451,9 +451,9 @@ void adopt_timeouts(const Table& table, ForwardState& state) {
   state.flows.set_timeouts(table.timeouts());
 }
 
-// Of a table of the default size all slots are looked at every 3 to 7 s: ten looks a second, five by a worker that sleeps.
-constexpr uint32_t kHousekeepingSlots = 1u << 12;
-constexpr uint64_t kHousekeepingNs = 100'000'000;
+// Of a NAT table of the default size all slots are looked at every 3 to 7 s: ten looks a second, five by a worker that sleeps.
+constexpr uint32_t kNatExpirySlots = 1u << 12;
+constexpr uint64_t kNatExpiryNs = 100'000'000;
 
 // Every place of the flow table is looked at once in so long, in pieces: of a table of the default size 5 us every 10 ms,
 // which no packet in the queue behind it notices.
@@ -488,9 +488,9 @@ ForwardState::~ForwardState() = default;
 void housekeep(const Table& table, ForwardState& state, uint64_t now_ns) {
   adopt_timeouts(table, state);
   sweep_flows(table, state, now_ns);
-  if (now_ns - state.nat_kept_ns < kHousekeepingNs) return;
+  if (now_ns - state.nat_kept_ns < kNatExpiryNs) return;
   state.nat_kept_ns = now_ns;
-  state.nat->of(state.worker).expire(now_ns, kHousekeepingSlots);
+  state.nat->of(state.worker).expire(now_ns, kNatExpirySlots);
   count_nat(state);
 }
 

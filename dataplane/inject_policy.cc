@@ -44,7 +44,7 @@ uint64_t InjectPolicy::rest_ns(uint64_t now_ns) const {
 /// Order is worth a moment, but no packet; and not a moment each time where it never helps.
 bool InjectPolicy::may_hold(const Gathered& gathered, uint64_t now_ns, uint64_t patience_ns) {
   if (gathered.full) return false;
-  if (gave_up_ && now_ns - gave_up_ns_ < kRestNs) return false;
+  if (gave_up_ && now_ns - gave_up_ns_ < kNoHoldNs) return false;
   if (!holding_) {
     holding_ = true;
     held_since_ns_ = now_ns;

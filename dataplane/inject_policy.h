@@ -46,7 +46,7 @@ class InjectPolicy {
   /// Holding longer costs more than the ring does.
   static constexpr uint64_t kPatienceNs = 500'000;
   /// After a hold that was in vain there is none for so long.
-  static constexpr uint64_t kRestNs = 100'000'000;
+  static constexpr uint64_t kNoHoldNs = 100'000'000;
   /// After a packet that only the ring can carry all go there for so long: its flow's others must, and nobody asks which
   /// those are.
   static constexpr uint64_t kMisfitNs = 1'000'000'000;

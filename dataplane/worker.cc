@@ -43,8 +43,8 @@ constexpr uint32_t kBusyRoundsHeld = 64;
 // stopping the worker.
 constexpr int kTransmitTries = 4;
 
-// How often expired flows are looked for, at most; a sleeping worker wakes every kSleepMs.
-constexpr uint64_t kHousekeepingNs = 10'000'000;
+// How often housekeep() is called, at most; a sleeping worker wakes every kSleepMs.
+constexpr uint64_t kHousekeepNs = 10'000'000;
 
 uint64_t packets_in(std::span<const Frame> frames) {
   uint64_t packets = 0;
@@ -199,7 +199,7 @@ void Worker::beat() {
 
 void Worker::keep_house() {
   const uint64_t now = coarse_monotonic_ns();
-  if (now - housekept_ns_ < kHousekeepingNs) return;
+  if (now - housekept_ns_ < kHousekeepNs) return;
   housekept_ns_ = now;
   housekeep(*reader_.get(), *state_, now);
 }
@@ -301,7 +301,7 @@ void Worker::dispatch(const Table& table, std::size_t ingress, std::span<Frame> 
     out_port = egress;
     out_verdict = decisions[i].verdict;
     frames[first].set_packet(static_cast<uint64_t>(packets[i].data - umem_->memory()), packets[i].length);
-    if (frames[first].continues()) cut(frames.subspan(first, next_frame - first), packets[i]);
+    if (frames[first].continues()) trim(frames.subspan(first, next_frame - first), packets[i]);
     for (std::size_t f = first; f < next_frame; ++f) {
       if (!frames[f].empty()) out[out_count++] = std::move(frames[f]);
     }
@@ -310,7 +310,7 @@ void Worker::dispatch(const Table& table, std::size_t ingress, std::span<Frame> 
 }
 
 /// Takes from a packet's frames what the packet has no longer.
-void Worker::cut(std::span<Frame> frames, const Packet& packet) {
+void Worker::trim(std::span<Frame> frames, const Packet& packet) {
   const std::size_t kept = packet.rest.size();
   for (std::size_t i = 0; i < kept; ++i) {
     Frame& frame = frames[i + 1];

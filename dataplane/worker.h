@@ -126,7 +126,7 @@ class Worker {
   void keep_held(std::span<Frame> frames, std::span<const uint64_t> held_since_ns, uint64_t now_ns);
   void offer_held(uint64_t now_ns);
   void give_up_held(uint64_t now_ns);
-  void cut(std::span<Frame> frames, const Packet& packet);
+  void trim(std::span<Frame> frames, const Packet& packet);
   std::span<Frame> submit(std::size_t port_index, std::span<Frame> frames);
   [[gnu::cold, gnu::noinline]] void send_in_pieces(const Table& table, const Packet& packet,
                                                    const ParsedPacket& parsed, Decision& decision);

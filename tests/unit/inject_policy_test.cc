@@ -88,8 +88,8 @@ TEST(InjectPolicy, KeepsToTheRingWhereItsPacketsAreNotCompletedInTime) {
   // And does not hold the next ones for nothing.
   const uint64_t gave_up = kStart + InjectPolicy::kPatienceNs;
   EXPECT_EQ(policy.choose(busy, gave_up + 1), Way::ring);
-  EXPECT_EQ(policy.choose(busy, gave_up + InjectPolicy::kRestNs - 1), Way::ring);
-  EXPECT_EQ(policy.choose(busy, gave_up + InjectPolicy::kRestNs), Way::hold);
+  EXPECT_EQ(policy.choose(busy, gave_up + InjectPolicy::kNoHoldNs - 1), Way::ring);
+  EXPECT_EQ(policy.choose(busy, gave_up + InjectPolicy::kNoHoldNs), Way::hold);
 }
 
 TEST(InjectPolicy, HoldsNothingThatThereIsNoRoomFor) {
