@@ -52,6 +52,7 @@ class Decider {
   bool is_of_connection() const;
   bool keeps(uint32_t backend_id, uint32_t service) const;
   bool is_to_be_reset() const;
+  FlowHit look_up();
   bool is_within_limit();
   uint64_t pick_hash() const;
   uint32_t pick() const;
@@ -105,7 +106,7 @@ bool Decider::is_within_limit() {
   const Service& service = table_.services()[decision_.service];
   const NewFlowLimit& limit = service.limit;
   if (limit.per_second == 0) return true;
-  if (has_connections(parsed_.key.protocol) && !opens_connection(parsed_.tcp_flags)) return true;
+  if (is_of_connection()) return true;
   const IpAddress source = limit.per == NewFlowLimit::Per::source ? parsed_.key.source : IpAddress{};
   const uint64_t key = SourceRates::key_of(table_.secret(), service.limit_key, source);
   if (state_.new_flows.take(key, share_of_limit(limit.per_second, state_.workers), now_ns_)) return true;
@@ -139,7 +140,7 @@ uint32_t Decider::pick_new() {
 // before the last change, and the backend of then still takes packets, it goes on there. Not if this worker had to let a
 // new connection go unremembered since: such ones were placed by the array of now, and nothing tells them apart.
 uint32_t Decider::pick_for_unknown(FlowOrigin& origin) {
-  if (!has_connections(parsed_.key.protocol) || opens_connection(parsed_.tcp_flags)) return pick_new();
+  if (!is_of_connection()) return pick_new();
   // By the lookup array whatever the algorithm: then at least all packets of all such flows are treated alike, on every node.
   const uint32_t current = pick();
   const uint32_t service = decision_.service;
@@ -212,14 +213,19 @@ uint32_t Decider::named_by_connection_id() const {
   return routable ? named : Table::kNone;
 }
 
+FlowHit Decider::look_up() {
+  const FlowHit hit = state_.flows.lookup(parsed_.key, hand_.probe, parsed_.tcp_flags, now_ns_);
+  (hit.found() ? state_.counters.flow_hits : state_.counters.flow_misses).add(1);
+  return hit;
+}
+
 // The id wins over what is remembered of the addresses and ports. That stays as it is all the same: it may be another
 // connection's (of a client that got the port of one that has gone), and anybody can write an id into a packet. Where nothing
 // is remembered, this is: ICMP errors and packets with ids of the client's own find their way by it.
 void Decider::follow_connection_id(uint32_t backend_id) {
   if (!choose(backend_id, FlowOrigin::connection_id)) return;
   if (table_.services()[decision_.service].stateless) return;
-  const FlowHit hit = state_.flows.lookup(parsed_.key, hand_.probe, parsed_.tcp_flags, now_ns_);
-  (hit.found() ? state_.counters.flow_hits : state_.counters.flow_misses).add(1);
+  const FlowHit hit = look_up();
   if (!hit.found()) {
     static_cast<void>(remember(backend_id));
   } else if (!takes_packets(hit.backend_id, decision_.service)) {
@@ -233,8 +239,7 @@ void Decider::decide_transport() {
   } else if (table_.services()[decision_.service].stateless) {
     choose(pick(), FlowOrigin::stateless);
   } else {
-    const FlowHit hit = state_.flows.lookup(parsed_.key, hand_.probe, parsed_.tcp_flags, now_ns_);
-    (hit.found() ? state_.counters.flow_hits : state_.counters.flow_misses).add(1);
+    const FlowHit hit = look_up();
     const uint32_t service = decision_.service;
     if (hit.found() && (takes_packets(hit.backend_id, service) || keeps(hit.backend_id, service))) {
       choose(hit.backend_id, FlowOrigin::hit);
