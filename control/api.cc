@@ -108,26 +108,16 @@ void log_change(const HttpRequest& request, int status) {
                request.pid, status);
 }
 
-/// Another configuration is in force than the one that If-Match names.
-bool is_stale(const Call& call) {
-  const ChangeTerms terms = call.terms();
-  return !terms.match.empty() && terms.match != call.controller.config_tag();
-}
-
-HttpResponse stale(const Call& call) {
-  return failure(412, "conflict",
-                 fmt::format("configuration {}: it is {} by now, changed by {}", call.terms().match,
-                             call.controller.config_tag(), call.controller.history().entries().back().by),
-                 "look at what was changed (xebec config history), and try again from there");
-}
-
 HttpResponse change(const Route& route, const Call& call) {
   if (!call.has_known_tag())
     return failure(400, "usage",
                    fmt::format("If-Match: {} is not one ETag in quotes, nor *", call.request.if_match));
-  HttpResponse response = !is_permitted(call.request) ? not_permitted(call.request)
-                          : is_stale(call)            ? stale(call)
-                                                      : route.respond(call);
+  const auto respond = [&] {
+    if (!is_permitted(call.request)) return not_permitted(call.request);
+    if (const auto stale = call.controller.stale(call.terms())) return failure(*stale);
+    return route.respond(call);
+  };
+  HttpResponse response = respond();
   log_change(call.request, response.status);
   response.etag = '"' + call.controller.config_tag() + '"';
   return response;

@@ -98,6 +98,8 @@ class Controller {
   const ConfigHistory& history() const { return history_; }
   /// Of the configuration in force; differs from that of any other, also of an earlier run's.
   std::string config_tag() const;
+  /// What is wrong with a change that was made from another configuration than the one in force.
+  std::optional<ChangeError> stale(const ChangeTerms& terms) const;
 
   /// Starts one health check beside the schedule; the ticket is health().answer()'s. The error says why there is none.
   tl::expected<uint64_t, ChangeError> check_backend(const std::string& service, const IpAddress& address);

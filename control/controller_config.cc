@@ -61,15 +61,18 @@ std::string Controller::config_tag() const {
   return fmt::format("{}-{:08x}", history_.generation(), run_id_);
 }
 
+std::optional<ChangeError> Controller::stale(const ChangeTerms& terms) const {
+  if (terms.match.empty() || terms.match == config_tag()) return std::nullopt;
+  const ConfigHistory::Entry& last = history_.entries().back();
+  return ChangeError{
+      ChangeError::Kind::stale,
+      fmt::format("configuration {}: it is {} by now, changed by {}", terms.match, config_tag(), last.by),
+      "look at what was changed (xebec config history), and try again from there",
+      {}};
+}
+
 std::optional<ChangeError> Controller::refusal(const ChangeTerms& terms) const {
-  if (!terms.match.empty() && terms.match != config_tag()) {
-    const ConfigHistory::Entry& last = history_.entries().back();
-    return ChangeError{
-        ChangeError::Kind::stale,
-        fmt::format("configuration {}: it is {} by now, changed by {}", terms.match, config_tag(), last.by),
-        "look at what was changed (xebec config history), and try again from there",
-        {}};
-  }
+  if (auto error = stale(terms)) return error;
   if (!unconfirmed_ || settling_ || terms.dry_run) return std::nullopt;
   return conflict(fmt::format("a change by {} waits to be confirmed", unconfirmed_->by),
                   "xebec config confirm keeps it, xebec config rollback undoes it");
