@@ -159,9 +159,7 @@ tl::expected<void, StartError> Engine::attach_shims(const Config& config, Prefli
     auto shim = Steering::load(config.fallback_verdict, kStaleAfterNs);
     if (!shim) return tl::unexpected(from_steering(shim.error(), c.name));
     served.shim = std::move(*shim);
-    if (auto r = served.shim->attach(served.ifindex, c.mode); !r) {
-      return tl::unexpected(from_steering(r.error(), c.name));
-    }
+    if (auto r = attach(served); !r) return tl::unexpected(from_steering(r.error(), c.name));
     if (served.shim->attached() == "generic" && c.mode == XdpMode::automatic) {
       preflight.warn(fmt::format("{}: generic XDP (slow): {}", c.name, served.shim->native_refusal()));
     } else {
@@ -400,6 +398,8 @@ tl::expected<void, std::string> Engine::set_replies(const ReplyRules& rules) {
 
 tl::expected<void, std::string> Engine::set_macs(const std::vector<ServedLink>& links) {
   for (std::size_t i = 0; i < interfaces_.size(); ++i) {
+    // Zero would let any frame be steered. Netlink may not have told yet of an interface that the shim is on again.
+    if (links[i].mac == MacAddress{}) continue;
     if (auto r = interfaces_[i].shim->set_mac(links[i].mac); !r) {
       return tl::unexpected(fmt::format("{}: {}", links[i].name, r.error().message));
     }

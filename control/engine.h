@@ -76,7 +76,8 @@ class Engine {
   /// An error means that a shim refused its map; the table is in force all the same.
   /// `replies`: what the shims are to take for replies of the table's translating services.
   tl::expected<void, std::string> publish(std::unique_ptr<const Table> table, const ReplyRules& replies);
-  /// Tells each shim its interface's address, so that frames to another host are left alone. `links` as in the table.
+  /// Tells each shim its interface's address, so that frames to another host are left alone. `links` as in the table; one whose
+  /// address is not known yet (zero) keeps the one that its shim has.
   tl::expected<void, std::string> set_macs(const std::vector<ServedLink>& links);
   /// Frees tables no worker can hold any more; returns how many still wait.
   std::size_t reclaim() { return tables_->reclaim(); }
@@ -161,6 +162,7 @@ class Engine {
   // engine_replies.cc
   void look_after_replies(uint64_t now_ms);
   // engine_return.cc
+  tl::expected<void, SteeringError> attach(ServedInterface& served);
   bool look_for_returned(uint64_t now_ms, const NextHops& network);
   tl::expected<void, std::string> attach_again(std::size_t interface, uint64_t now_ms);
 

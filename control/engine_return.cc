@@ -27,6 +27,14 @@ bool came_back(const ServedInterface& served, const NextHops& network) {
 
 }  // namespace
 
+/// Its address first: what is sent to another host is not the shim's.
+tl::expected<void, SteeringError> Engine::attach(ServedInterface& served) {
+  if (const auto mac = mac_of(served.config.name)) {
+    if (auto r = served.shim->set_mac(*mac); !r) return r;
+  }
+  return served.shim->attach(served.ifindex, served.config.mode);
+}
+
 bool Engine::look_for_returned(uint64_t now_ms, const NextHops& network) {
   bool any = false;
   for (std::size_t i = 0; i < interfaces_.size(); ++i) {
@@ -60,19 +68,17 @@ tl::expected<void, std::string> Engine::attach_again(std::size_t interface, uint
                     served.queues, name, served.queues, served.queues));
   }
   returns_[interface].not_before_ms = now_ms + kReturnRetryMs;
-  const int ifindex = interface_index(name);
   served.shim->detach();
-  // Its address first: what is sent to another host is not the shim's.
-  if (const auto mac = mac_of(name)) {
-    if (auto r = served.shim->set_mac(*mac); !r) return tl::unexpected(r.error().message);
+  const int before = std::exchange(served.ifindex, interface_index(name));
+  if (auto r = attach(served); !r) {
+    served.ifindex = before;
+    return tl::unexpected(r.error().message);
   }
-  if (auto r = served.shim->attach(ifindex, served.config.mode); !r) return tl::unexpected(r.error().message);
-  const int before = std::exchange(served.ifindex, ifindex);
   served.hardware = read_hardware(name);
   Preflight findings(log_finding);
   for (IrqAffinity& moved : place_interrupts(served.config, cpus_, findings))
     irqs_.push_back(std::move(moved));
-  spdlog::info("interface {}: made anew (index {}, was {}); {} XDP attached", name, ifindex, before,
+  spdlog::info("interface {}: made anew (index {}, was {}); {} XDP attached", name, served.ifindex, before,
                served.shim->attached());
   napi_.erase(interface);  // set anew, if it is polled
   for (auto& worker : workers_) {

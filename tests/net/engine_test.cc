@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// The engine on a pair of veths that changes under it: what it says of that, and what it mends.
+#include "control/engine.h"
+
+#include <bpf/bpf.h>
+#include <linux/bpf.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <map>
+#include <memory>
+#include <optional>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include <gtest/gtest.h>
+
+#include "bpf/abi.h"
+#include "control/netdev.h"
+#include "control/next_hops.h"
+#include "own_network.h"
+
+namespace xebec {
+namespace {
+
+/// What netlink has told: here, whatever the test says.
+class ToldLinks final : public NextHops {
+ public:
+  std::map<int, LinkState> told;
+
+  void follow(const std::vector<IpAddress>&) override {}
+  const ResolvedHop* find(const IpAddress&) const override { return nullptr; }
+  const std::map<IpAddress, ResolvedHop>& all() const override { return none_; }
+  std::optional<LinkState> link(int ifindex) const override {
+    const auto known = told.find(ifindex);
+    return known == told.end() ? std::nullopt : std::optional(known->second);
+  }
+  std::optional<LinkState> link(const std::string&) const override { return std::nullopt; }
+  const std::map<int, LinkState>& links() const override { return told; }
+
+ private:
+  std::map<IpAddress, ResolvedHop> none_;
+};
+
+/// What the kernel holds of some kind, closed with it.
+class Held {
+ public:
+  explicit Held(int fd) : fd_(fd) {}
+  Held(const Held&) = delete;
+  Held& operator=(const Held&) = delete;
+  ~Held() {
+    if (fd_ >= 0) close(fd_);
+  }
+  int fd() const { return fd_; }
+
+ private:
+  int fd_;
+};
+
+/// What the shim takes for its interface's address.
+MacAddress shim_mac(const Steering& steering) {
+  std::array<uint32_t, 16> ids{};
+  bpf_prog_info program{};
+  program.nr_map_ids = ids.size();
+  program.map_ids = reinterpret_cast<uintptr_t>(ids.data());
+  uint32_t length = sizeof program;
+  if (bpf_obj_get_info_by_fd(steering.program_fd(), &program, &length) != 0)
+    throw std::runtime_error("program info");
+  for (uint32_t i = 0; i < program.nr_map_ids; ++i) {
+    const Held map(bpf_map_get_fd_by_id(ids.at(i)));
+    bpf_map_info info{};
+    length = sizeof info;
+    if (bpf_obj_get_info_by_fd(map.fd(), &info, &length) != 0 || std::string_view(info.name) != "settings")
+      continue;
+    const uint32_t zero = 0;
+    xebec_settings settings{};
+    if (bpf_map_lookup_elem(map.fd(), &zero, &settings) != 0) throw std::runtime_error("settings");
+    MacAddress mac{};
+    std::copy(std::begin(settings.mac), std::end(settings.mac), std::begin(mac.bytes));
+    return mac;
+  }
+  throw std::runtime_error("no settings");
+}
+
+class EngineTest : public OwnNetwork {
+ protected:
+  void SetUp() override {
+    OwnNetwork::SetUp();
+    make("v0", "02:00:00:00:00:10");
+  }
+
+  void make(const std::string& name, const std::string& mac) {
+    const std::string peer = "p" + std::to_string(pairs_++);
+    run_command("ip link add " + name + " address " + mac + " type veth peer name " + peer +
+                " && ip link set " + name + " up && ip link set " + peer + " up");
+    tell(name);
+  }
+  /// Netlink tells of it from now on.
+  void tell(const std::string& name) {
+    const int ifindex = interface_index(name);
+    links_.told[ifindex] = {.ifindex = ifindex, .name = name, .mtu = 1500, .up = true, .carrier = true};
+  }
+  void start(const std::vector<std::string>& names = {"v0"}) {
+    Config config;
+    for (const std::string& name : names) {
+      config.interfaces.push_back({});
+      config.interfaces.back().name = name;
+      config.interfaces.back().transmit = TransmitMode::ring;
+    }
+    Preflight preflight([](const Finding&) {});
+    auto engine = Engine::start(config, preflight);
+    ASSERT_TRUE(engine.has_value()) << engine.error().message;
+    engine_ = std::move(*engine);
+    ASSERT_FALSE(look());
+  }
+  /// A second later.
+  bool look() { return engine_->look_after(now_ms_ += 1000, links_); }
+
+  ToldLinks links_;
+  uint64_t now_ms_ = 1'000'000;
+  std::unique_ptr<Engine> engine_;
+  int pairs_ = 0;
+};
+
+TEST_F(EngineTest, KeepsTheAddressOfAnInterfaceThatNetlinkHasNotToldOfYet) {
+  const MacAddress first = *parse_mac("02:00:00:00:00:10"), other = *parse_mac("02:00:00:00:00:11");
+  start();
+  const Steering& shim = *engine_->interfaces().front().shim;
+  EXPECT_EQ(shim_mac(shim), first);
+  ASSERT_TRUE(engine_->set_macs({{1, "v0", {}, 0}}).has_value());
+  EXPECT_EQ(shim_mac(shim), first);
+  ASSERT_TRUE(engine_->set_macs({{1, "v0", other, 1500}}).has_value());
+  EXPECT_EQ(shim_mac(shim), other);
+}
+
+}  // namespace
+}  // namespace xebec
