@@ -303,42 +303,57 @@ tl::expected<Engine::Parts, IoError> Engine::open_ports(const std::vector<std::s
 }
 
 void Engine::report_transmit(const std::vector<std::size_t>& interfaces, const Parts& parts,
-                             Preflight& preflight) {
+                             Preflight& findings) {
   for (std::size_t k = 0; k < interfaces.size(); ++k) {
-    ServedInterface& served = interfaces_[interfaces[k]];
     const TransmitChoice& choice = parts.transmit[k];
+    const uint32_t queue = parts.ports[k].port->options().queue;
     const std::string text =
-        fmt::format("{} queue {}: transmit by {} ({})", served.config.name,
-                    parts.ports[k].port->options().queue, choice.ready ? "inject" : "ring", choice.why);
-    served.transmit_why = choice.why;
-    served.may_inject = choice.inject;
-    served.injects = choice.ready;
+        fmt::format("{} queue {}: transmit by {} ({})", interfaces_[interfaces[k]].config.name, queue,
+                    choice.ready ? "inject" : "ring", choice.why);
+    transmit_[{interfaces[k], queue}] = choice;
+    sum_up_transmit(interfaces[k]);
     if (InjectTransmit* injection = parts.ports[k].port->injection()) injection->permit(choice.ready);
     if (choice.in_vain) {
-      preflight.warn(text);
+      findings.warn(text);
     } else {
-      preflight.ok(text);
+      findings.ok(text);
     }
   }
+}
+
+/// Its queues may differ: each worker's sockets are opened by themselves, and one may have got what another was refused.
+void Engine::sum_up_transmit(std::size_t interface) {
+  std::map<uint32_t, std::string> why;
+  for (const auto& [place, choice] : transmit_) {
+    if (place.first == interface) why[place.second] = choice.why;
+  }
+  interfaces_[interface].transmit_why = transmit_reasons(why);
 }
 
 bool Engine::review_transmit() {
   bool complete = true;
   for (std::size_t i = 0; i < interfaces_.size(); ++i) {
-    ServedInterface& served = interfaces_[i];
-    if (!served.may_inject) continue;
+    const ServedInterface& served = interfaces_[i];
+    std::vector<XskPort*> injectors;
+    for (const auto& worker : workers_) {
+      for (const WorkerPort& p : worker->ports()) {
+        if (p.port->options().interface_index == i && p.port->injection()) injectors.push_back(p.port.get());
+      }
+    }
+    if (injectors.empty()) continue;
     const auto features = xdp_features(served.ifindex);
     complete &= features.has_value() || features.error().never;
     const TransmitChoice now = choose_transmit({served.config.transmit, false, features, false});
-    if (now.ready == served.injects) continue;
-    for (const auto& worker : workers_) {
-      for (const WorkerPort& p : worker->ports()) {
-        if (p.port->options().interface_index == i && p.port->injection())
-          p.port->injection()->permit(now.ready);
-      }
+    bool changed = false;
+    for (XskPort* port : injectors) {
+      TransmitChoice& known = transmit_[{i, port->options().queue}];
+      if (now.ready == known.ready) continue;
+      port->injection()->permit(now.ready);
+      known = now;
+      changed = true;
     }
-    served.injects = now.ready;
-    served.transmit_why = now.why;
+    if (!changed) continue;
+    sum_up_transmit(i);
     const std::string text =
         fmt::format("{}: transmit by {} ({})", served.config.name, now.ready ? "inject" : "ring", now.why);
     spdlog::log(now.in_vain ? spdlog::level::warn : spdlog::level::info, text);

@@ -53,14 +53,12 @@ struct ServedInterface {
   int ifindex = 0;
   uint32_t queues = 0;       ///< served: 0 .. queues - 1
   Hardware hardware;         ///< as it was at start, or when the number of queues last changed
-  std::string transmit_why;  ///< why its ports send the way they do
+  std::string transmit_why;  ///< why its ports send the way they do; empty while it has none
   bool multi_frame = false;  ///< its sockets take packets longer than a frame
   std::vector<DriverQuirk> quirks;
   bool had_carrier = false;      ///< before the shim was attached
   uint32_t queues_at_start = 0;  ///< receive queues it had once XDP was attached, served or not
   std::string count_problem;     ///< what has become of them since; empty: nothing
-  bool may_inject = false;       ///< its ports have an injector
-  bool injects = false;          ///< and the driver takes redirected packets at present
   std::unique_ptr<Steering> shim;
 };
 
@@ -139,7 +137,9 @@ class Engine {
                                                   std::chrono::milliseconds patience, bool& refused);
   tl::expected<Parts, IoError> open_ports(const std::vector<std::size_t>& interfaces, uint32_t queue,
                                           bool zerocopy, std::chrono::milliseconds patience);
-  void report_transmit(const std::vector<std::size_t>& interfaces, const Parts& parts, Preflight& preflight);
+  /// Of sockets that have just been opened, at start or later: tells them whether to inject, and keeps what is known.
+  void report_transmit(const std::vector<std::size_t>& interfaces, const Parts& parts, Preflight& findings);
+  void sum_up_transmit(std::size_t interface);
   // engine_poll.cc
   PollMode wanted_poll() const;
   /// How a worker with these ports waits, as far as it can be had; of the sockets, what it needs is set. why_not_busy_ has the rest.
@@ -184,6 +184,10 @@ class Engine {
   std::unique_ptr<NatTables> nat_;
   std::map<uint32_t, std::unique_ptr<Injector>> injectors_;         // by worker that has one
   std::map<std::pair<std::size_t, uint32_t>, QueueHealth> health_;  // by interface and queue
+  std::map<std::pair<std::size_t, uint32_t>, TransmitChoice>
+      transmit_;  // by interface and queue that has a socket
+  bool review_wanted_ =
+      false;  // what sockets opened since the last review were told may have changed meanwhile
   struct Retry {
     uint64_t at_ms = 0;
     std::optional<bool> zerocopy;  ///< absent: as configured

@@ -120,8 +120,12 @@ tl::expected<void, std::string> Engine::reopen(Worker& worker, std::optional<boo
   }
   wait_for_running_programs();  // what they have steered is the worker's to forward
   worker.stop();
-  for (const WorkerPort& p : worker.ports())
-    health_[{p.port->options().interface_index, p.port->options().queue}].closed += *p.port;
+  for (const WorkerPort& p : worker.ports()) {
+    const PortOptions& o = p.port->options();
+    health_[{o.interface_index, o.queue}].closed += *p.port;
+    transmit_.erase({o.interface_index, o.queue});
+    sum_up_transmit(o.interface_index);
+  }
   worker.close_ports();
   injectors_.erase(id);  // its placeholder's name is free again
   if (interfaces.empty()) return tl::unexpected(std::string("none of its interfaces is there"));
@@ -129,12 +133,10 @@ tl::expected<void, std::string> Engine::reopen(Worker& worker, std::optional<boo
   auto opened = zerocopy ? open_ports(interfaces, id, *zerocopy, kRebindPatience)
                          : open_as_configured(interfaces, id, kRebindPatience, refused);
   if (!opened) return tl::unexpected(opened.error().message);
-  for (std::size_t k = 0; k < opened->ports.size(); ++k) {
-    XskPort& port = *opened->ports[k].port;
-    if (InjectTransmit* injection = port.injection()) injection->permit(opened->transmit[k].ready);
-  }
-  if (opened->injector) injectors_[id] = std::move(opened->injector);
   Preflight findings(log_finding);
+  report_transmit(interfaces, *opened, findings);
+  review_wanted_ = true;
+  if (opened->injector) injectors_[id] = std::move(opened->injector);
   worker.set_idle(choose_idle(id, opened->ports, findings));
   worker.adopt(std::move(opened->umem), std::move(opened->ports));
   return {};
@@ -169,6 +171,7 @@ bool Engine::look_after(uint64_t now_ms, const NextHops& network) {
     retries_[worker->options().id].zerocopy = worker->ports().front().port->zerocopy();
     revive(*worker, now_ms);
   }
+  if (review_wanted_) review_wanted_ = !review_transmit();
   return returned;
 }
 

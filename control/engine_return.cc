@@ -87,7 +87,6 @@ tl::expected<void, std::string> Engine::attach_again(std::size_t interface, uint
     revive(*worker, now_ms);  // tells of an error, and tries again
     health_[{interface, id}].self_test = {SelfTest::Result::skipped, "attached again while running"};
   }
-  (void)review_transmit();
   returns_[interface].not_before_ms = 0;
   return {};
 }

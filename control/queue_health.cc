@@ -2,6 +2,10 @@
 // What is known of the queues of an interface while they are served.
 #include "control/queue_health.h"
 
+#include <algorithm>
+#include <utility>
+#include <vector>
+
 #include <fmt/format.h>
 
 namespace xebec {
@@ -36,6 +40,26 @@ std::string queue_count_problem(const std::string& interface, const QueueCounts&
       "verdict "
       "(ethtool -L brings back {}, or restart xebecd)",
       interface, counts.now, counts.served, counts.at_start);
+}
+
+std::string transmit_reasons(const std::map<uint32_t, std::string>& why) {
+  std::vector<std::pair<std::string, std::vector<uint32_t>>> reasons;
+  for (const auto& [queue, reason] : why) {
+    const auto known = std::find_if(reasons.begin(), reasons.end(),
+                                    [&said = reason](const auto& r) { return r.first == said; });
+    if (known != reasons.end()) {
+      known->second.push_back(queue);
+    } else {
+      reasons.push_back({reason, {queue}});
+    }
+  }
+  if (reasons.size() == 1) return reasons.front().first;
+  std::string text;
+  for (const auto& [reason, queues] : reasons) {
+    text += fmt::format("{}{} (queue{} {})", text.empty() ? "" : "; ", reason, queues.size() == 1 ? "" : "s",
+                        fmt::join(queues, ", "));
+  }
+  return text;
 }
 
 }  // namespace xebec

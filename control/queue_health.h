@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <string>
 
@@ -38,5 +39,8 @@ struct QueueCounts {
 
 /// What is wrong with them: a queue that nobody serves and that was not there at start, or one that is gone. Empty: nothing.
 std::string queue_count_problem(const std::string& interface, const QueueCounts& counts);
+
+/// Why an interface's queues send the way they do, by queue, as half a sentence: queues are named where they differ.
+std::string transmit_reasons(const std::map<uint32_t, std::string>& why);
 
 }  // namespace xebec

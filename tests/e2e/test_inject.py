@@ -151,6 +151,34 @@ def injection_that_is_not_possible_is_the_ring_with_a_warning(env):
 
 
 @case()
+def interface_made_anew_tells_how_it_sends_now(env):
+    """Packets that do not fit live frames are sent by the ring. With a smaller MTU its new sockets have injectors, which follow
+    the driver as those of a start do."""
+    def interface(daemon):
+        return daemon.ask("interface", "list")["interfaces"][0]
+
+    with env.lab(mtu=9000) as lab:
+        takes_redirected_frames(lab)
+        peers.serve(lab)
+        with env.daemon(lab, inject_config(lab, "auto")) as daemon:
+            expect("do not fit live frames" in interface(daemon)["transmit_why"], interface(daemon)["transmit_why"])
+            lab.router.ip("link del p_lb")
+            wait_until(lambda: "interface eth0: gone" in daemon.problems(), lambda: f"the alarm: {daemon.problems()}", 2)
+            lab.lb.plug(lab.router, 1, 1500)
+            takes_redirected_frames(lab)
+            lab.router.ip("link set p_lb master br0")
+            lab.send_vips_to(lab.lb)
+            wait_until(lambda: daemon.problems() == [], lambda: f"no problem: {daemon.problems()}\n{daemon.said()}", 10)
+            for state, engine, why in (("on", "inject", "no zero-copy"), ("off", "ring", "no redirected packets now"),
+                                       ("on", "inject", "no zero-copy")):
+                takes_redirected_frames(lab, state)
+                wait_until(lambda: interface(daemon)["queues"][0]["transmit"] == engine, f"{engine} with GRO {state}", 5)
+                expect(why in interface(daemon)["transmit_why"], interface(daemon)["transmit_why"])
+                wait_until(lambda: peers.http(lab, 4, 10)["failed"] == 0, "the VIP to answer", 20)
+                expect_equal(peers.http(lab, 4, 16, upload=1_000_000)["errors"], {}, f"uploads with GRO {state}")
+
+
+@case()
 def killed_daemon_leaves_no_placeholder(env):
     with env.lab() as lab:
         takes_redirected_frames(lab)

@@ -46,6 +46,13 @@ TEST(QueueCount, LeavesAnInterfaceThatIsGoneToOthers) {
   EXPECT_EQ(problem(4, 4, 0), "");
 }
 
+TEST(TransmitReasons, NameQueuesOnlyWhereTheyDiffer) {
+  EXPECT_EQ(transmit_reasons({}), "");
+  EXPECT_EQ(transmit_reasons({{0, "zero-copy"}, {1, "zero-copy"}}), "zero-copy");
+  EXPECT_EQ(transmit_reasons({{0, "zero-copy"}, {1, "no zero-copy"}, {2, "zero-copy"}}),
+            "zero-copy (queues 0, 2); no zero-copy (queue 1)");
+}
+
 /// Links that come back after so many looks.
 class Links {
  public:
