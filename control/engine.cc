@@ -149,6 +149,7 @@ tl::expected<void, StartError> Engine::attach_shims(const Config& config, Prefli
   for (const InterfaceConfig& c : config.interfaces) {
     ServedInterface served;
     served.config = c;
+    served.name = c.name;
     served.ifindex = interface_index(c.name);
     served.hardware = read_hardware(c.name);
     const uint32_t before = served.hardware.receive_queues;
@@ -268,11 +269,11 @@ tl::expected<Engine::Parts, IoError> Engine::open_ports(const std::vector<std::s
   const auto frames = kFramesPerPort * static_cast<uint32_t>(interfaces.size());
   std::vector<TransmitInterface> senders;
   for (const std::size_t i : interfaces) {
-    senders.push_back({interfaces_[i].config.name, interfaces_[i].ifindex, interfaces_[i].config.transmit});
+    senders.push_back({interfaces_[i].name, interfaces_[i].ifindex, interfaces_[i].config.transmit});
   }
   // One port that needs it makes the UMEM so, and with it all its sockets (kernel, xsk_bind).
   const bool multi_frame = std::any_of(interfaces.begin(), interfaces.end(), [&](std::size_t i) {
-    return mtu_of(interfaces_[i].config.name) > kMaxSingleFrameMtu;
+    return mtu_of(interfaces_[i].name) > kMaxSingleFrameMtu;
   });
   TransmitPlan plan = plan_transmit(senders, zerocopy, frames);
   Parts parts;
@@ -282,13 +283,13 @@ tl::expected<Engine::Parts, IoError> Engine::open_ports(const std::vector<std::s
     ServedInterface& served = interfaces_[interfaces[k]];
     served.multi_frame = multi_frame;
     PortOptions options;
-    options.interface = served.config.name;
+    options.interface = served.name;
     options.interface_index = static_cast<uint16_t>(interfaces[k]);
     options.queue = queue;
     options.zerocopy = zerocopy;
     options.multi_frame = multi_frame;
     if (parts.transmit[k].inject)
-      options.inject = parts.injector->options(served.ifindex, mtu_of(served.config.name));
+      options.inject = parts.injector->options(served.ifindex, mtu_of(served.name));
     parts.ports.push_back({std::make_unique<XskPort>(std::move(options)), served.shim->heartbeat(queue)});
   }
   auto memory = parts.injector ? parts.injector->memory()

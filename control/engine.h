@@ -50,6 +50,8 @@ struct StartError {
 /// One served interface.
 struct ServedInterface {
   InterfaceConfig config;
+  std::string
+      name;  ///< what the kernel calls it now: config.name until somebody renames it. Empty: it is gone
   int ifindex = 0;
   uint32_t queues = 0;       ///< served: 0 .. queues - 1
   Hardware hardware;         ///< as it was at start, or when the number of queues last changed
@@ -163,7 +165,8 @@ class Engine {
   void look_after_replies(uint64_t now_ms);
   // engine_return.cc
   tl::expected<void, SteeringError> attach(ServedInterface& served);
-  bool look_for_returned(uint64_t now_ms, const NextHops& network);
+  void follow_names();
+  bool look_for_returned(uint64_t now_ms);
   tl::expected<void, std::string> attach_again(std::size_t interface, uint64_t now_ms);
 
   tl::expected<void, StartError> start_workers();

@@ -112,11 +112,12 @@ void Engine::test_ports(Preflight& preflight) {
 
 tl::expected<void, std::string> Engine::reopen(Worker& worker, std::optional<bool> zerocopy) {
   const uint32_t id = worker.options().id;
+  follow_names();  // sockets are bound by name
   std::vector<std::size_t> interfaces;
   for (std::size_t i = 0; i < interfaces_.size(); ++i) {
     interfaces_[i].shim->clear_socket(id);
     // One that is gone must not keep the others from being served.
-    if (interface_index(interfaces_[i].config.name) == interfaces_[i].ifindex) interfaces.push_back(i);
+    if (!interfaces_[i].name.empty()) interfaces.push_back(i);
   }
   wait_for_running_programs();  // what they have steered is the worker's to forward
   worker.stop();
@@ -149,7 +150,8 @@ const QueueHealth& Engine::health(std::size_t interface, uint32_t queue) const {
 }
 
 bool Engine::look_after(uint64_t now_ms, const NextHops& network) {
-  const bool returned = look_for_returned(now_ms, network);
+  follow_names();
+  const bool returned = look_for_returned(now_ms);
   look_after_polling();
   const auto link_up = [&](int ifindex) {
     const auto link = network.link(ifindex);
@@ -209,8 +211,9 @@ bool Engine::look_after_port(XskPort& port, uint64_t now_ms, bool link_up) {
 }
 
 void Engine::look_after_counts(ServedInterface& served) {
-  const uint32_t now = receive_queues(served.config.name);
-  if (now != 0 && now != served.hardware.receive_queues) served.hardware = read_hardware(served.config.name);
+  // By the name it has now: the one it had may be another's.
+  const uint32_t now = served.name.empty() ? 0 : receive_queues(served.name);
+  if (now != 0 && now != served.hardware.receive_queues) served.hardware = read_hardware(served.name);
   QueueCounts counts{served.queues, served.queues_at_start, now, std::nullopt};
   if (const auto& hashing = served.hardware.receive_hashing; hashing && !hashing->indirection.empty())
     counts.hashed = static_cast<uint32_t>(queue_shares(*hashing).size());
@@ -227,6 +230,8 @@ void Engine::look_after_counts(ServedInterface& served) {
 std::vector<std::string> Engine::problems() const {
   std::vector<std::string> problems;
   for (const ServedInterface& i : interfaces_) {
+    if (!i.name.empty() && i.name != i.config.name)
+      problems.push_back(renamed_problem(i.config.name, i.name, i.ifindex));
     if (!i.count_problem.empty()) problems.push_back(i.count_problem);
   }
   for (const auto& [interface, back] : returns_) {

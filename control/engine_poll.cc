@@ -72,7 +72,7 @@ Idle Engine::choose_idle(uint32_t worker, const std::vector<WorkerPort>& ports, 
 void Engine::tune_napi(std::size_t interface, Preflight& findings) {
   const auto [known, fresh] = napi_.try_emplace(interface);
   if (!fresh) return;
-  const std::string& name = interfaces_[interface].config.name;
+  const std::string& name = interfaces_[interface].name;
   auto tuning = NapiTuning::apply(name);
   if (tuning) {
     known->second.emplace(std::move(*tuning));

@@ -33,7 +33,7 @@ void Engine::look_after_replies(uint64_t now_ms) {
     const std::shared_ptr<const ReplyQueues> before = homing.queues();
     const ReplyHoming::Counts now = reply_arrivals(i);
     if (read) {
-      served.hardware.receive_hashing = Ethtool().receive_hashing(served.config.name);
+      served.hardware.receive_hashing = Ethtool().receive_hashing(served.name);
       homing.set(served.hardware.receive_hashing, served.queues, now);
     }
     for (const HashClass c : homing.observe(now)) {

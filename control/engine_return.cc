@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Interfaces that are deleted and made anew under their name (a virtual function, a driver that is loaded again, a container's
-// network): found and served as before. The kernel takes the shim and the sockets away with the old one.
+// network): found and served as before. The kernel takes the shim and the sockets away with the old one. And such that are
+// renamed: those live on, and are served on by their index.
 #include <utility>
 
 #include <fmt/format.h>
@@ -16,29 +17,46 @@ namespace {
 // Binding may take half a second a worker, and the control thread has other work.
 constexpr uint64_t kReturnRetryMs = 10'000;
 
-/// Whether the interface that has the name now is not the one that the shim is on.
-bool came_back(const ServedInterface& served, const NextHops& network) {
-  const int now = interface_index(served.config.name);
-  if (now == 0) return false;
-  // One that was renamed is still there, and still served; its old name may be another's.
-  if (now != served.ifindex) return !network.link(served.ifindex);
-  return served.shim->attached().empty();  // made anew with the old index, or somebody has taken the shim off
+/// What the kernel calls it now; empty: it is gone, or the shim is off one that has another name by now.
+std::string current_name(const ServedInterface& served) {
+  // As long as the shim is on it, it is that one whatever its name. An index alone may be another's.
+  if (!served.shim->attached().empty()) return name_of_interface(served.ifindex);
+  return interface_index(served.config.name) == served.ifindex ? served.config.name : std::string();
+}
+
+/// Whether there is one of its name that the shim is not on: made anew, or somebody has taken the shim off.
+bool came_back(const ServedInterface& served) {
+  if (!served.shim->attached().empty() && !served.name.empty()) return false;
+  return interface_index(served.config.name) != 0;
 }
 
 }  // namespace
 
+void Engine::follow_names() {
+  for (ServedInterface& served : interfaces_) {
+    std::string now = current_name(served);
+    if (now == served.name) continue;
+    if (!now.empty() && now != served.config.name) {
+      spdlog::warn("{}", renamed_problem(served.config.name, now, served.ifindex));
+    } else if (!now.empty() && !served.name.empty()) {
+      spdlog::info("interface {}: it has its name again", served.config.name);
+    }
+    served.name = std::move(now);
+  }
+}
+
 /// Its address first: what is sent to another host is not the shim's.
 tl::expected<void, SteeringError> Engine::attach(ServedInterface& served) {
-  if (const auto mac = mac_of(served.config.name)) {
+  if (const auto mac = mac_of(served.name)) {
     if (auto r = served.shim->set_mac(*mac); !r) return r;
   }
   return served.shim->attach(served.ifindex, served.config.mode);
 }
 
-bool Engine::look_for_returned(uint64_t now_ms, const NextHops& network) {
+bool Engine::look_for_returned(uint64_t now_ms) {
   bool any = false;
   for (std::size_t i = 0; i < interfaces_.size(); ++i) {
-    if (!came_back(interfaces_[i], network)) {
+    if (!came_back(interfaces_[i])) {
       if (const auto known = returns_.find(i); known != returns_.end()) known->second.problem.clear();
       continue;
     }
@@ -70,8 +88,10 @@ tl::expected<void, std::string> Engine::attach_again(std::size_t interface, uint
   returns_[interface].not_before_ms = now_ms + kReturnRetryMs;
   served.shim->detach();
   const int before = std::exchange(served.ifindex, interface_index(name));
+  served.name = name;
   if (auto r = attach(served); !r) {
     served.ifindex = before;
+    served.name.clear();
     return tl::unexpected(r.error().message);
   }
   served.hardware = read_hardware(name);

@@ -12,9 +12,9 @@ int interface_index(const std::string& name) {
   return static_cast<int>(if_nametoindex(name.c_str()));
 }
 
-std::string interface_name(int index) {
+std::string name_of_interface(int ifindex) {
   char name[IF_NAMESIZE];
-  return if_indextoname(static_cast<unsigned>(index), name) == nullptr ? "" : name;
+  return if_indextoname(static_cast<unsigned>(ifindex), name) == nullptr ? "" : name;
 }
 
 int sysfs_index(const std::string& name) {

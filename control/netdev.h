@@ -14,7 +14,7 @@ namespace xebec {
 int interface_index(const std::string& name);
 
 /// The one name that sysfs has it by; empty if there is no such interface.
-std::string interface_name(int index);
+std::string name_of_interface(int ifindex);
 
 /// As sysfs has it: 0 if it knows no such name. Another one than interface_index() says: the sysfs mounted here shows another network
 /// namespace, and everything below is about that one's interface.

@@ -15,8 +15,9 @@ std::string words_for(const ResolvedHop& hop) {
 std::string words_for(const WatchedLink& watched) {
   if (!watched.link) return "gone";
   const LinkState& link = *watched.link;
-  return fmt::format("{}, {}, MTU {}, {}", link.up ? "up" : "down", link.carrier ? "carrier" : "no carrier",
-                     link.mtu, to_string(link.mac));
+  const std::string named = link.name != watched.name ? fmt::format("named {}, ", link.name) : "";
+  return fmt::format("{}{}, {}, MTU {}, {}", named, link.up ? "up" : "down",
+                     link.carrier ? "carrier" : "no carrier", link.mtu, to_string(link.mac));
 }
 
 }  // namespace

@@ -114,7 +114,7 @@ void check_interface(const InterfaceConfig& interface, Preflight& out) {
     out.fail(fmt::format("{}: no such interface", name), "ip link show");
     return;
   }
-  if (const std::string own = interface_name(index); own != name) {
+  if (const std::string own = name_of_interface(index); own != name) {
     out.fail(fmt::format("{}: is an alternative name of {}, and sysfs knows only that one", name, own),
              fmt::format("\"name\": \"{}\"", own));
     return;

@@ -42,6 +42,13 @@ std::string queue_count_problem(const std::string& interface, const QueueCounts&
       interface, counts.now, counts.served, counts.at_start);
 }
 
+std::string renamed_problem(const std::string& configured, const std::string& now, int ifindex) {
+  return fmt::format(
+      "interface {}: named {} now (index {}); it is served on, but a restart would look for {} "
+      "(ip link set {} name {})",
+      configured, now, ifindex, configured, now, configured);
+}
+
 std::string transmit_reasons(const std::map<uint32_t, std::string>& why) {
   std::vector<std::pair<std::string, std::vector<uint32_t>>> reasons;
   for (const auto& [queue, reason] : why) {

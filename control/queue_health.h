@@ -40,6 +40,9 @@ struct QueueCounts {
 /// What is wrong with them: a queue that nobody serves and that was not there at start, or one that is gone. Empty: nothing.
 std::string queue_count_problem(const std::string& interface, const QueueCounts& counts);
 
+/// Of an interface that was renamed while it is served.
+std::string renamed_problem(const std::string& configured, const std::string& now, int ifindex);
+
 /// Why an interface's queues send the way they do, by queue, as half a sentence: queues are named where they differ.
 std::string transmit_reasons(const std::map<uint32_t, std::string>& why);
 

@@ -150,6 +150,42 @@ def either_of_two_interfaces_is_made_anew_while_the_other_stays(env):
 
 
 @case()
+def renamed_interface_is_served_on_though_the_other_is_made_anew(env):
+    """It has lost its name only; binding a worker's sockets anew, for the other's sake, must not lose it."""
+    def rename(lab, old, new):
+        lab.lb.ns.ip(f"link set {old} down", f"link set {old} name {new}", f"link set {new} up",
+                     f"addr replace fd77::10/64 dev {new} nodad")
+
+    with env.lab(two_sided=True) as lab:
+        peers.serve(lab, own=True)
+        settings = config(lab, mode="nat")
+        settings["interfaces"] = [{"name": "eth0"}, {"name": "eth1"}]
+        with env.daemon(lab, settings) as daemon:
+            def served(when):
+                wait_until(lambda: peers.http(lab, 4, 10)["failed"] == 0, f"the VIP to answer {when}", 20)
+                for family in (4, 6):
+                    expect_served(peers.http(lab, family, 100), lab.backends, f"HTTP over IPv{family} {when}", slack=0.3)
+
+            served("before")
+            rename(lab, "eth0", "lan0")
+            wait_until(lambda: len(daemon.problems()) == 1 and "interface eth0: named lan0 now" in daemon.problems()[0],
+                       lambda: f"the problem: {daemon.problems()}", 3)
+            served("by another name")
+            lab.router.ip("link del p_back")
+            wait_until(lambda: "interface eth1: gone" in daemon.problems(), lambda: f"the alarm: {daemon.problems()}", 3)
+            lab.lb.plug_back(lab.router, 1, lab.mtu)
+            wait_until(lambda: [i["attached_again"] for i in daemon.ask("interface", "list")["interfaces"]] == [0, 1],
+                       "eth1 to be attached again", 10)
+            expect_equal([len(i["queues"]) for i in daemon.ask("interface", "list")["interfaces"]], [1, 1], "sockets")
+            served("with new sockets")
+            events = daemon.http("GET", "/v1/events?type=link")[1]["events"]
+            expect(any("named lan0, " in e["text"] for e in events), events)
+            rename(lab, "lan0", "eth0")
+            wait_until(lambda: daemon.problems() == [], lambda: f"no problem: {daemon.problems()}\n{daemon.said()}", 10)
+            served("by its own name again")
+
+
+@case()
 def packet_that_was_steered_is_received_though_its_socket_is_bound_anew(env):
     """The kernel hands a batch over at its end: what is in it when the socket leaves the map is still the worker's."""
     sender = f"""

@@ -17,6 +17,7 @@
 #include <utility>
 #include <vector>
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include "bpf/abi.h"
@@ -26,6 +27,10 @@
 
 namespace xebec {
 namespace {
+
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::IsEmpty;
 
 /// What netlink has told: here, whatever the test says.
 class ToldLinks final : public NextHops {
@@ -119,6 +124,18 @@ class EngineTest : public OwnNetwork {
   }
   /// A second later.
   bool look() { return engine_->look_after(now_ms_ += 1000, links_); }
+  const Worker& worker() const { return *engine_->workers().front(); }
+  std::vector<std::string> ports() const {
+    std::vector<std::string> names;
+    for (const WorkerPort& p : worker().ports()) names.push_back(p.port->options().interface);
+    return names;
+  }
+  bool moves() const {
+    const uint64_t before = worker().loop().rounds.read();
+    for (int i = 0; i < 500 && worker().loop().rounds.read() == before; ++i)
+      usleep(1000);  // beats each 200 ms
+    return worker().loop().rounds.read() != before;
+  }
 
   ToldLinks links_;
   uint64_t now_ms_ = 1'000'000;
@@ -135,6 +152,32 @@ TEST_F(EngineTest, KeepsTheAddressOfAnInterfaceThatNetlinkHasNotToldOfYet) {
   EXPECT_EQ(shim_mac(shim), first);
   ASSERT_TRUE(engine_->set_macs({{1, "v0", other, 1500}}).has_value());
   EXPECT_EQ(shim_mac(shim), other);
+}
+
+TEST_F(EngineTest, ServesARenamedInterfaceOnWhenAnotherOneReturns) {
+  make("v1", "02:00:00:00:01:10");
+  start({"v0", "v1"});
+  const int index = interface_index("v0");
+  run_command("ip link set v0 down && ip link set v0 name lan0 && ip link set lan0 up");
+  make("v0", "02:00:00:00:00:99");  // a stranger under its old name
+  links_.told[index].name = "lan0";
+  EXPECT_FALSE(look());
+  EXPECT_EQ(engine_->interfaces()[0].ifindex, index);
+  EXPECT_THAT(engine_->problems(), ElementsAre(HasSubstr("interface v0: named lan0 now")));
+  links_.told.erase(interface_index("v1"));
+  run_command("ip link del v1");
+  make("v1", "02:00:00:00:01:11");
+  EXPECT_TRUE(look());
+  EXPECT_THAT(ports(), ElementsAre("lan0", "v1"));
+  EXPECT_EQ(engine_->interfaces()[0].shim->attached(), "native");
+  EXPECT_TRUE(moves());
+  // Once it is gone, the one that has the name now takes its place.
+  run_command("ip link del lan0");
+  links_.told.erase(index);
+  EXPECT_TRUE(look());
+  EXPECT_THAT(ports(), ElementsAre("v0", "v1"));
+  EXPECT_EQ(engine_->interfaces()[0].ifindex, interface_index("v0"));
+  EXPECT_THAT(engine_->problems(), IsEmpty());
 }
 
 }  // namespace
