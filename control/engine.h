@@ -155,10 +155,15 @@ class Engine {
   void test_ports(Preflight& preflight);
   void test_worker(Worker& worker);
   bool must_copy(std::size_t interface) const;
-  /// Binds a worker's sockets anew, on those of its interfaces that are there: closes them, and with them loses what was in their
-  /// rings. zerocopy: absent: as configured, and as the drivers let it be.
+  /// Ends a worker and closes its sockets, and with them loses what was in their rings.
+  void take_down(Worker& worker);
+  /// Binds a worker's sockets anew, on those of its interfaces that are there; after an error it has none. zerocopy: absent: as
+  /// configured, and as the drivers let it be.
   tl::expected<void, std::string> reopen(Worker& worker, std::optional<bool> zerocopy);
+  /// The same, and starts it. After an error look_after() tries again.
   void revive(Worker& worker, uint64_t now_ms);
+  /// The worker's sockets could not be opened or used: it has none until at_ms.
+  void give_up(Worker& worker, const std::string& why, uint64_t now_ms);
   void look_after_counts(ServedInterface& served);
   bool look_after_port(XskPort& port, uint64_t now_ms, bool link_up);
   // engine_replies.cc
@@ -170,6 +175,7 @@ class Engine {
   tl::expected<void, std::string> attach_again(std::size_t interface, uint64_t now_ms);
 
   tl::expected<void, StartError> start_workers();
+  /// After an error it may run, with some of its sockets steered to.
   tl::expected<void, StartError> start_worker(Worker& worker);
   tl::expected<void, std::string> set_replies(const ReplyRules& rules);
   tl::expected<void, std::string> steer(const std::vector<SteeredService>& services);
@@ -191,11 +197,13 @@ class Engine {
       transmit_;  // by interface and queue that has a socket
   bool review_wanted_ =
       false;  // what sockets opened since the last review were told may have changed meanwhile
+  /// Of a worker whose sockets were to be opened anew.
   struct Retry {
-    uint64_t at_ms = 0;
+    uint64_t at_ms = 0;            ///< the next try
     std::optional<bool> zerocopy;  ///< absent: as configured
+    std::string problem;           ///< why it has no sockets; empty: it has
   };
-  std::map<uint32_t, Retry> retries_;             // by worker that was opened anew
+  std::map<uint32_t, Retry> retries_;             // by worker
   std::map<uint32_t, std::string> why_not_busy_;  // by worker
   std::vector<std::unique_ptr<Worker>> workers_;
   std::vector<std::shared_ptr<const CaptureTaps>> taps_;  // by worker

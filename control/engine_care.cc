@@ -96,7 +96,12 @@ void Engine::test_ports(Preflight& preflight) {
       preflight.warn(fmt::format("worker {}: zero-copy failed its self-test ({}: {}); trying copy mode",
                                  worker->options().id, failed->port->options().interface, of(*failed).why),
                      "\"bind\": \"copy\" spares the try");
-      if (auto r = reopen(*worker, false); r) test_worker(*worker);
+      if (auto r = reopen(*worker, false)) {
+        test_worker(*worker);
+      } else {
+        retries_[worker->options().id].problem = r.error();
+        preflight.warn(fmt::format("worker {}: {}", worker->options().id, r.error()));
+      }
     }
     for (const WorkerPort& p : worker->ports()) {
       const PortOptions& o = p.port->options();
@@ -110,15 +115,9 @@ void Engine::test_ports(Preflight& preflight) {
     preflight.ok(fmt::format("self-test: {} queue{} sent a frame each", good, good == 1 ? "" : "s"));
 }
 
-tl::expected<void, std::string> Engine::reopen(Worker& worker, std::optional<bool> zerocopy) {
+void Engine::take_down(Worker& worker) {
   const uint32_t id = worker.options().id;
-  follow_names();  // sockets are bound by name
-  std::vector<std::size_t> interfaces;
-  for (std::size_t i = 0; i < interfaces_.size(); ++i) {
-    interfaces_[i].shim->clear_socket(id);
-    // One that is gone must not keep the others from being served.
-    if (!interfaces_[i].name.empty()) interfaces.push_back(i);
-  }
+  for (ServedInterface& i : interfaces_) i.shim->clear_socket(id);
   wait_for_running_programs();  // what they have steered is the worker's to forward
   worker.stop();
   for (const WorkerPort& p : worker.ports()) {
@@ -129,6 +128,17 @@ tl::expected<void, std::string> Engine::reopen(Worker& worker, std::optional<boo
   }
   worker.close_ports();
   injectors_.erase(id);  // its placeholder's name is free again
+}
+
+tl::expected<void, std::string> Engine::reopen(Worker& worker, std::optional<bool> zerocopy) {
+  const uint32_t id = worker.options().id;
+  take_down(worker);
+  follow_names();  // sockets are bound by name
+  std::vector<std::size_t> interfaces;
+  for (std::size_t i = 0; i < interfaces_.size(); ++i) {
+    // One that is gone must not keep the others from being served.
+    if (!interfaces_[i].name.empty()) interfaces.push_back(i);
+  }
   if (interfaces.empty()) return tl::unexpected(std::string("none of its interfaces is there"));
   bool refused = false;
   auto opened = zerocopy ? open_ports(interfaces, id, *zerocopy, kRebindPatience)
@@ -179,18 +189,24 @@ bool Engine::look_after(uint64_t now_ms, const NextHops& network) {
 
 void Engine::revive(Worker& worker, uint64_t now_ms) {
   const uint32_t id = worker.options().id;
-  Retry& retry = retries_[id];
   spdlog::warn("worker {}: binding its sockets anew", id);
-  auto done = reopen(worker, retry.zerocopy);
+  auto done = reopen(worker, retries_[id].zerocopy);
   if (done) {
     if (auto r = start_worker(worker); !r) done = tl::unexpected(r.error().message);
   }
-  if (!done) {
-    spdlog::error("worker {}: {}; tried again in {} s", id, done.error(), kRetryMs / 1000);
-    retry.at_ms = now_ms + kRetryMs;
-  }
+  if (!done) return give_up(worker, done.error(), now_ms);
+  retries_[id].problem.clear();
   for (const WorkerPort& p : worker.ports())
     health_[{p.port->options().interface_index, p.port->options().queue}].transmit.reopened(now_ms);
+}
+
+void Engine::give_up(Worker& worker, const std::string& why, uint64_t now_ms) {
+  // With sockets it would count as one that serves, and nobody would try again.
+  if (!worker.ports().empty()) take_down(worker);
+  Retry& retry = retries_[worker.options().id];
+  retry.problem = why;
+  retry.at_ms = now_ms + kRetryMs;
+  spdlog::error("worker {}: {}; tried again in {} s", worker.options().id, why, kRetryMs / 1000);
 }
 
 /// True: the port shall be opened anew.
@@ -244,9 +260,9 @@ std::vector<std::string> Engine::problems() const {
     if (health.self_test.result == SelfTest::Result::failed && health.transmit.times_stuck() == 0)
       problems.push_back(fmt::format("{}: the self-test failed: {}", queue, health.self_test.why));
   }
-  for (const auto& worker : workers_) {
-    if (worker->ports().empty())
-      problems.push_back(fmt::format("worker {}: it has no sockets", worker->options().id));
+  for (const auto& [id, retry] : retries_) {
+    if (!retry.problem.empty())
+      problems.push_back(fmt::format("worker {}: it has no sockets: {}", id, retry.problem));
   }
   return problems;
 }

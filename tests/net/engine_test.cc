@@ -4,10 +4,12 @@
 
 #include <bpf/bpf.h>
 #include <linux/bpf.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <array>
+#include <cerrno>
 #include <map>
 #include <memory>
 #include <optional>
@@ -24,6 +26,17 @@
 #include "control/netdev.h"
 #include "control/next_hops.h"
 #include "own_network.h"
+
+// In front of libc's function, for what cannot be had here by other means.
+namespace {
+bool descriptors_are_short = false;  // when a worker makes what it is woken by
+}  // namespace
+
+extern "C" int eventfd(unsigned int count, int flags) noexcept {
+  if (!descriptors_are_short) return static_cast<int>(syscall(SYS_eventfd2, count, flags));
+  errno = EMFILE;
+  return -1;
+}
 
 namespace xebec {
 namespace {
@@ -97,6 +110,7 @@ class EngineTest : public OwnNetwork {
     OwnNetwork::SetUp();
     make("v0", "02:00:00:00:00:10");
   }
+  void TearDown() override { descriptors_are_short = false; }
 
   void make(const std::string& name, const std::string& mac) {
     const std::string peer = "p" + std::to_string(pairs_++);
@@ -152,6 +166,26 @@ TEST_F(EngineTest, KeepsTheAddressOfAnInterfaceThatNetlinkHasNotToldOfYet) {
   EXPECT_EQ(shim_mac(shim), first);
   ASSERT_TRUE(engine_->set_macs({{1, "v0", other, 1500}}).has_value());
   EXPECT_EQ(shim_mac(shim), other);
+}
+
+TEST_F(EngineTest, TriesAgainWithAWorkerThatCouldNotBeStartedWithItsNewSockets) {
+  start();
+  run_command("ip link del v0");
+  links_.told.clear();
+  make("v0", "02:00:00:00:00:11");
+  descriptors_are_short = true;
+  EXPECT_TRUE(look());
+  EXPECT_THAT(engine_->problems(),
+              ElementsAre(HasSubstr("worker 0: it has no sockets: cannot make an eventfd")));
+  now_ms_ += 10'000;
+  EXPECT_FALSE(look());
+  EXPECT_THAT(engine_->problems(), ElementsAre(HasSubstr("worker 0: it has no sockets")));
+  descriptors_are_short = false;
+  now_ms_ += 10'000;
+  EXPECT_FALSE(look());
+  EXPECT_THAT(engine_->problems(), IsEmpty());
+  EXPECT_THAT(ports(), ElementsAre("v0"));
+  EXPECT_TRUE(moves());
 }
 
 TEST_F(EngineTest, ServesARenamedInterfaceOnWhenAnotherOneReturns) {
