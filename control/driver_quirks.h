@@ -25,7 +25,7 @@ KernelVersion running_kernel();
 struct DriverQuirk {
   enum class Answer : uint8_t {
     force_copy,    ///< `bind` auto is copy; `bind` zerocopy obtains it all the same
-    keep_sockets,  ///< a zero-copy socket that stands still is not bound anew
+    keep_sockets,  ///< a worker with a zero-copy socket there has no socket bound anew while it serves
     tell,          ///< only said
   };
   std::string_view driver;

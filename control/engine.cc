@@ -377,6 +377,10 @@ tl::expected<void, StartError> Engine::start_workers() {
 
 tl::expected<void, StartError> Engine::start_worker(Worker& worker) {
   if (auto r = worker.start(); !r) return tl::unexpected(StartError{1, r.error().message, {}});
+  return steer_to(worker);
+}
+
+tl::expected<void, StartError> Engine::steer_to(Worker& worker) {
   for (const WorkerPort& p : worker.ports()) {
     const PortOptions& o = p.port->options();
     if (auto r = interfaces_[o.interface_index].shim->set_socket(o.queue, p.port->fd()); !r) {

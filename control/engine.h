@@ -14,6 +14,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -88,9 +89,10 @@ class Engine {
   /// say of one, which sends by the ring until asked again.
   bool review_transmit();
 
-  /// Every half second: are there as many queues as at start, does every transmit ring move, is the shim on every interface?
-  /// What is not so is told to the log once and by problems(), and as far as it can be mended it is. True: an interface that had
-  /// been deleted and made anew was attached to again, so that its index and address are others.
+  /// Every half second: are there as many queues as at start, does every transmit ring move, is the shim on every interface, has
+  /// every worker its sockets? What is not so is told to the log once and by problems(), and as far as it can be mended it is;
+  /// not by closing sockets that a driver's fault forbids to close. True: an interface that had been deleted and made anew was
+  /// attached to again, so that its index and address are others.
   bool look_after(uint64_t now_ms, const NextHops& network);
   /// How often that was done with the interface.
   uint64_t times_attached_again(std::size_t interface) const;
@@ -164,6 +166,9 @@ class Engine {
   void revive(Worker& worker, uint64_t now_ms);
   /// The worker's sockets could not be opened or used: it has none until at_ms.
   void give_up(Worker& worker, const std::string& why, uint64_t now_ms);
+  /// Why the worker's sockets must stay as they are, a sentence; empty: they may be closed.
+  std::string why_kept(const Worker& worker) const;
+  void look_after_worker(Worker& worker, uint64_t now_ms, const NextHops& network);
   void look_after_counts(ServedInterface& served);
   bool look_after_port(XskPort& port, uint64_t now_ms, bool link_up);
   // engine_replies.cc
@@ -172,11 +177,14 @@ class Engine {
   tl::expected<void, SteeringError> attach(ServedInterface& served);
   void follow_names();
   bool look_for_returned(uint64_t now_ms);
-  tl::expected<void, std::string> attach_again(std::size_t interface, uint64_t now_ms);
+  /// Adds to `without` the workers that are to be revived for it.
+  tl::expected<void, std::string> attach_again(std::size_t interface, uint64_t now_ms,
+                                               std::set<uint32_t>& without);
 
   tl::expected<void, StartError> start_workers();
   /// After an error it may run, with some of its sockets steered to.
   tl::expected<void, StartError> start_worker(Worker& worker);
+  tl::expected<void, StartError> steer_to(Worker& worker);
   tl::expected<void, std::string> set_replies(const ReplyRules& rules);
   tl::expected<void, std::string> steer(const std::vector<SteeredService>& services);
 
@@ -202,6 +210,7 @@ class Engine {
     uint64_t at_ms = 0;            ///< the next try
     std::optional<bool> zerocopy;  ///< absent: as configured
     std::string problem;           ///< why it has no sockets; empty: it has
+    std::string kept;              ///< why they stay although a ring stands still
   };
   std::map<uint32_t, Retry> retries_;             // by worker
   std::map<uint32_t, std::string> why_not_busy_;  // by worker

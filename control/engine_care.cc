@@ -163,33 +163,57 @@ bool Engine::look_after(uint64_t now_ms, const NextHops& network) {
   follow_names();
   const bool returned = look_for_returned(now_ms);
   look_after_polling();
-  const auto link_up = [&](int ifindex) {
-    const auto link = network.link(ifindex);
-    return link && link->up && link->carrier;
-  };
   for (ServedInterface& i : interfaces_) look_after_counts(i);
   look_after_replies(now_ms);
-  for (auto& worker : workers_) {
-    if (worker->ports().empty()) {  // it could not be opened anew
-      if (now_ms >= retries_[worker->options().id].at_ms) revive(*worker, now_ms);
-      continue;
-    }
-    bool reopen_wanted = false;
-    for (const WorkerPort& p : worker->ports()) {
-      const ServedInterface& served = interfaces_[p.port->options().interface_index];
-      reopen_wanted |= look_after_port(*p.port, now_ms, link_up(served.ifindex));
-    }
-    if (!reopen_wanted) continue;
-    retries_[worker->options().id].zerocopy = worker->ports().front().port->zerocopy();
-    revive(*worker, now_ms);
-  }
+  for (auto& worker : workers_) look_after_worker(*worker, now_ms, network);
   if (review_wanted_) review_wanted_ = !review_transmit();
   return returned;
+}
+
+void Engine::look_after_worker(Worker& worker, uint64_t now_ms, const NextHops& network) {
+  const uint32_t id = worker.options().id;
+  Retry& retry = retries_[id];
+  if (worker.ports().empty()) {  // it could not be opened anew
+    if (now_ms >= retry.at_ms) revive(worker, now_ms);
+    return;
+  }
+  bool reopen_wanted = false;
+  bool stuck = false;
+  for (const WorkerPort& p : worker.ports()) {
+    const PortOptions& o = p.port->options();
+    const auto link = network.link(interfaces_[o.interface_index].ifindex);
+    reopen_wanted |= look_after_port(*p.port, now_ms, link && link->up && link->carrier);
+    stuck |= health(o.interface_index, o.queue).transmit.stuck();
+  }
+  if (!stuck) retry.kept.clear();
+  if (!reopen_wanted) return;
+  if (std::string why = why_kept(worker); !why.empty()) {
+    if (why != retry.kept) {
+      spdlog::error("worker {}: a transmit ring stands still, and its sockets are not bound anew: {}", id,
+                    why);
+    }
+    retry.kept = std::move(why);
+    return;
+  }
+  retry.zerocopy = worker.ports().front().port->zerocopy();
+  revive(worker, now_ms);
+}
+
+std::string Engine::why_kept(const Worker& worker) const {
+  std::vector<HeldSocket> sockets;
+  for (const WorkerPort& p : worker.ports()) {
+    const ServedInterface& served = interfaces_[p.port->options().interface_index];
+    const bool keep = answers(served.quirks, DriverQuirk::Answer::keep_sockets);
+    sockets.push_back({served.config.name, served.hardware.driver.driver, keep, p.port->zerocopy(),
+                       is_bound(p.port->fd())});
+  }
+  return why_sockets_stay(sockets);
 }
 
 void Engine::revive(Worker& worker, uint64_t now_ms) {
   const uint32_t id = worker.options().id;
   spdlog::warn("worker {}: binding its sockets anew", id);
+  retries_[id].kept.clear();
   auto done = reopen(worker, retries_[id].zerocopy);
   if (done) {
     if (auto r = start_worker(worker); !r) done = tl::unexpected(r.error().message);
@@ -209,7 +233,7 @@ void Engine::give_up(Worker& worker, const std::string& why, uint64_t now_ms) {
   spdlog::error("worker {}: {}; tried again in {} s", worker.options().id, why, kRetryMs / 1000);
 }
 
-/// True: the port shall be opened anew.
+/// True: the port should be opened anew.
 bool Engine::look_after_port(XskPort& port, uint64_t now_ms, bool link_up) {
   const PortOptions& o = port.options();
   TransmitWatch& watch = health_[{o.interface_index, o.queue}].transmit;
@@ -221,9 +245,7 @@ bool Engine::look_after_port(XskPort& port, uint64_t now_ms, bool link_up) {
   }
   if (orders.tell_recovered) spdlog::info("{} queue {}: the transmit ring moves again", o.interface, o.queue);
   if (orders.kick) port.kick();
-  const bool keep =
-      port.zerocopy() && answers(interfaces_[o.interface_index].quirks, DriverQuirk::Answer::keep_sockets);
-  return orders.reopen && !keep;
+  return orders.reopen;
 }
 
 void Engine::look_after_counts(ServedInterface& served) {
@@ -263,6 +285,8 @@ std::vector<std::string> Engine::problems() const {
   for (const auto& [id, retry] : retries_) {
     if (!retry.problem.empty())
       problems.push_back(fmt::format("worker {}: it has no sockets: {}", id, retry.problem));
+    if (!retry.kept.empty())
+      problems.push_back(fmt::format("worker {}: its sockets are not bound anew: {}", id, retry.kept));
   }
   return problems;
 }

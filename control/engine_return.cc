@@ -2,7 +2,10 @@
 // Interfaces that are deleted and made anew under their name (a virtual function, a driver that is loaded again, a container's
 // network): found and served as before. The kernel takes the shim and the sockets away with the old one. And such that are
 // renamed: those live on, and are served on by their index.
+#include <algorithm>
+#include <set>
 #include <utility>
+#include <vector>
 
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
@@ -30,6 +33,13 @@ bool came_back(const ServedInterface& served) {
   return interface_index(served.config.name) != 0;
 }
 
+bool has_bound_socket(const Worker& worker, std::size_t interface) {
+  const auto& ports = worker.ports();
+  return std::any_of(ports.begin(), ports.end(), [&](const WorkerPort& p) {
+    return p.port->options().interface_index == interface && is_bound(p.port->fd());
+  });
+}
+
 }  // namespace
 
 void Engine::follow_names() {
@@ -55,6 +65,7 @@ tl::expected<void, SteeringError> Engine::attach(ServedInterface& served) {
 
 bool Engine::look_for_returned(uint64_t now_ms) {
   bool any = false;
+  std::set<uint32_t> without;  // workers, a socket on one of them
   for (std::size_t i = 0; i < interfaces_.size(); ++i) {
     if (!came_back(interfaces_[i])) {
       if (const auto known = returns_.find(i); known != returns_.end()) known->second.problem.clear();
@@ -63,7 +74,7 @@ bool Engine::look_for_returned(uint64_t now_ms) {
     Return& back = returns_[i];
     if (now_ms < back.not_before_ms) continue;
     std::string problem;
-    if (auto done = attach_again(i, now_ms)) {
+    if (auto done = attach_again(i, now_ms, without)) {
       ++back.times;
       any = true;
     } else {
@@ -73,10 +84,16 @@ bool Engine::look_for_returned(uint64_t now_ms) {
     }
     back.problem = std::move(problem);
   }
+  // Once for all that have come back together: sockets just opened may be such that are to be kept.
+  for (const uint32_t id : without) {
+    retries_[id].zerocopy.reset();
+    revive(*workers_[id], now_ms);  // tells of an error, and tries again
+  }
   return any;
 }
 
-tl::expected<void, std::string> Engine::attach_again(std::size_t interface, uint64_t now_ms) {
+tl::expected<void, std::string> Engine::attach_again(std::size_t interface, uint64_t now_ms,
+                                                     std::set<uint32_t>& without) {
   ServedInterface& served = interfaces_[interface];
   const std::string& name = served.config.name;
   // virtio-net comes back with a queue a CPU, and would make the others for XDP: nothing could be sent on those.
@@ -85,9 +102,19 @@ tl::expected<void, std::string> Engine::attach_again(std::size_t interface, uint
         fmt::format("it has {} receive queues, {} were served (ethtool -L {} combined {}, or rx {})", queues,
                     served.queues, name, served.queues, served.queues));
   }
+  // A worker has one memory for all its sockets: to get one anew it has to close the others, too.
+  const int ifindex = interface_index(name);
+  std::vector<uint32_t> blind;
+  for (auto& worker : workers_) {
+    if (ifindex == served.ifindex && has_bound_socket(*worker, interface))
+      continue;  // only the shim was taken off
+    if (const std::string why = why_kept(*worker); !why.empty())
+      return tl::unexpected(fmt::format("worker {} gets no socket there: {}", worker->options().id, why));
+    blind.push_back(worker->options().id);
+  }
   returns_[interface].not_before_ms = now_ms + kReturnRetryMs;
   served.shim->detach();
-  const int before = std::exchange(served.ifindex, interface_index(name));
+  const int before = std::exchange(served.ifindex, ifindex);
   served.name = name;
   if (auto r = attach(served); !r) {
     served.ifindex = before;
@@ -95,17 +122,20 @@ tl::expected<void, std::string> Engine::attach_again(std::size_t interface, uint
     return tl::unexpected(r.error().message);
   }
   served.hardware = read_hardware(name);
+  served.quirks = quirks_of(served.hardware.driver.driver, running_kernel());
   Preflight findings(log_finding);
   for (IrqAffinity& moved : place_interrupts(served.config, cpus_, findings))
     irqs_.push_back(std::move(moved));
-  spdlog::info("interface {}: made anew (index {}, was {}); {} XDP attached", name, served.ifindex, before,
+  spdlog::info("interface {}: {} (index {}, was {}); {} XDP attached", name,
+               blind.empty() ? "the shim had been taken off" : "made anew", served.ifindex, before,
                served.shim->attached());
-  napi_.erase(interface);  // set anew, if it is polled
-  for (auto& worker : workers_) {
-    const uint32_t id = worker->options().id;
-    retries_[id].zerocopy.reset();
-    revive(*worker, now_ms);  // tells of an error, and tries again
+  if (!blind.empty()) napi_.erase(interface);  // set anew, if it is polled
+  for (const uint32_t id : blind)
     health_[{interface, id}].self_test = {SelfTest::Result::skipped, "attached again while running"};
+  without.insert(blind.begin(), blind.end());
+  for (auto& worker : workers_) {
+    if (without.contains(worker->options().id)) continue;
+    if (auto r = steer_to(*worker); !r) give_up(*worker, r.error().message, now_ms);
   }
   returns_[interface].not_before_ms = 0;
   return {};

@@ -2,8 +2,10 @@
 // What is known of the queues of an interface while they are served.
 #include "control/queue_health.h"
 
+#include <sys/socket.h>
+
 #include <algorithm>
-#include <utility>
+#include <cerrno>
 #include <vector>
 
 #include <fmt/format.h>
@@ -47,6 +49,22 @@ std::string renamed_problem(const std::string& configured, const std::string& no
       "interface {}: named {} now (index {}); it is served on, but a restart would look for {} "
       "(ip link set {} name {})",
       configured, now, ifindex, configured, now, configured);
+}
+
+std::string why_sockets_stay(std::span<const HeldSocket> sockets) {
+  const auto stays = [](const HeldSocket& s) { return s.keep && s.zerocopy && s.bound; };
+  const auto one = std::find_if(sockets.begin(), sockets.end(), stays);
+  if (one == sockets.end()) return {};
+  return fmt::format(
+      "that would close its zero-copy socket on {}, and driver {} can reset the NIC for good if that is done "
+      "while packets come (restart xebecd when none do)",
+      one->interface, one->driver);
+}
+
+bool is_bound(int xsk_fd) {
+  // Takes nothing: packets are in the ring. ENXIO comes before any other answer (kernel, xsk_check_common); a socket whose
+  // interface has gone is unbound by the kernel (xsk_notifier).
+  return recv(xsk_fd, nullptr, 0, MSG_DONTWAIT) == 0 || errno != ENXIO;
 }
 
 std::string transmit_reasons(const std::map<uint32_t, std::string>& why) {

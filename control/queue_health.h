@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <map>
 #include <optional>
+#include <span>
 #include <string>
 
 #include "dataplane/self_test.h"
@@ -42,6 +43,22 @@ std::string queue_count_problem(const std::string& interface, const QueueCounts&
 
 /// Of an interface that was renamed while it is served.
 std::string renamed_problem(const std::string& configured, const std::string& now, int ifindex);
+
+/// A socket of a worker, as far as it matters to whether the worker's sockets may be closed.
+struct HeldSocket {
+  std::string interface;
+  std::string driver;
+  bool keep = false;  ///< the driver is to keep its zero-copy sockets (DriverQuirk::Answer::keep_sockets)
+  bool zerocopy = false;
+  bool bound = false;  ///< else its interface is gone, and the driver has no part in it any more
+};
+
+/// Why none of them may be closed, a sentence; empty: they may. Of all sockets of one worker, which are opened and closed
+/// together, for they have one memory.
+std::string why_sockets_stay(std::span<const HeldSocket> sockets);
+
+/// Whether an AF_XDP socket is bound to an interface that is there. Any thread.
+bool is_bound(int xsk_fd);
 
 /// Why an interface's queues send the way they do, by queue, as half a sentence: queues are named where they differ.
 std::string transmit_reasons(const std::map<uint32_t, std::string>& why);

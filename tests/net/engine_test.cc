@@ -4,12 +4,21 @@
 
 #include <bpf/bpf.h>
 #include <linux/bpf.h>
+#include <linux/ethtool.h>
+#include <linux/if_xdp.h>
+#include <linux/sockios.h>
+#include <net/if.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
+#include <sys/utsname.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <chrono>
+#include <cstdarg>
+#include <cstring>
 #include <map>
 #include <memory>
 #include <optional>
@@ -25,11 +34,13 @@
 #include "bpf/abi.h"
 #include "control/netdev.h"
 #include "control/next_hops.h"
+#include "dataplane/self_test.h"
 #include "own_network.h"
 
-// In front of libc's function, for what cannot be had here by other means.
+// In front of libc's functions, for what cannot be had here by other means.
 namespace {
 bool descriptors_are_short = false;  // when a worker makes what it is woken by
+bool v0_is_an_ice = false;           // with zero-copy, before Linux 6.11
 }  // namespace
 
 extern "C" int eventfd(unsigned int count, int flags) noexcept {
@@ -38,9 +49,38 @@ extern "C" int eventfd(unsigned int count, int flags) noexcept {
   return -1;
 }
 
+extern "C" int getsockopt(int fd, int level, int name, void* value, socklen_t* length) noexcept {
+  const auto result = static_cast<int>(syscall(SYS_getsockopt, fd, level, name, value, length));
+  if (v0_is_an_ice && level == SOL_XDP && name == XDP_OPTIONS)
+    static_cast<xdp_options*>(value)->flags |= XDP_OPTIONS_ZEROCOPY;
+  return result;
+}
+
+extern "C" int ioctl(int fd, unsigned long request, ...) noexcept {
+  va_list arguments;
+  va_start(arguments, request);
+  void* argument = va_arg(arguments, void*);
+  va_end(arguments);
+  const auto result = static_cast<int>(syscall(SYS_ioctl, fd, request, argument));
+  if (!v0_is_an_ice || request != SIOCETHTOOL) return result;
+  const auto* asked = static_cast<const ifreq*>(argument);
+  auto* answer = reinterpret_cast<ethtool_drvinfo*>(asked->ifr_data);
+  if (answer->cmd == ETHTOOL_GDRVINFO && std::string_view(asked->ifr_name) == "v0")
+    std::strcpy(answer->driver, "ice");
+  return result;
+}
+
+extern "C" int uname(utsname* name) noexcept {
+  const auto result = static_cast<int>(syscall(SYS_uname, name));
+  if (v0_is_an_ice) std::strcpy(name->release, "6.10.0");
+  return result;
+}
+
 namespace xebec {
 namespace {
 
+using testing::AllOf;
+using testing::Contains;
 using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
@@ -104,13 +144,39 @@ MacAddress shim_mac(const Steering& steering) {
   throw std::runtime_error("no settings");
 }
 
+/// Takes an XDP program off its interface, as `bpftool link detach` does.
+void detach_from_outside(int ifindex) {
+  for (uint32_t id = 0; bpf_link_get_next_id(id, &id) == 0;) {
+    const Held link(bpf_link_get_fd_by_id(id));
+    bpf_link_info info{};
+    uint32_t length = sizeof info;
+    if (bpf_obj_get_info_by_fd(link.fd(), &info, &length) != 0 || info.type != BPF_LINK_TYPE_XDP ||
+        info.xdp.ifindex != static_cast<uint32_t>(ifindex))
+      continue;
+    // Indices are a namespace's own, and this is not the only one: the engine's link is this process's.
+    bool ours = false;
+    for (int fd = 0; fd < 256 && !ours; ++fd) {
+      bpf_link_info own{};
+      length = sizeof own;
+      std::array<char, 64> target{};
+      const ssize_t n = readlink(("/proc/self/fd/" + std::to_string(fd)).c_str(), target.data(), 63);
+      ours = fd != link.fd() && n > 0 && std::string_view(target.data()) == "anon_inode:bpf_link" &&
+             bpf_obj_get_info_by_fd(fd, &own, &length) == 0 && own.id == info.id;
+    }
+    if (!ours) continue;
+    ASSERT_EQ(bpf_link_detach(link.fd()), 0) << std::strerror(errno);
+    return;
+  }
+  FAIL() << "no XDP program on " << ifindex;
+}
+
 class EngineTest : public OwnNetwork {
  protected:
   void SetUp() override {
     OwnNetwork::SetUp();
     make("v0", "02:00:00:00:00:10");
   }
-  void TearDown() override { descriptors_are_short = false; }
+  void TearDown() override { descriptors_are_short = v0_is_an_ice = false; }
 
   void make(const std::string& name, const std::string& mac) {
     const std::string peer = "p" + std::to_string(pairs_++);
@@ -186,6 +252,82 @@ TEST_F(EngineTest, TriesAgainWithAWorkerThatCouldNotBeStartedWithItsNewSockets) 
   EXPECT_THAT(engine_->problems(), IsEmpty());
   EXPECT_THAT(ports(), ElementsAre("v0"));
   EXPECT_TRUE(moves());
+}
+
+TEST_F(EngineTest, LeavesSocketsAloneThatNeedNotBeBoundAnewWhereTheShimWasTakenOff) {
+  start();
+  const Steering& shim = *engine_->interfaces().front().shim;
+  ASSERT_EQ(engine_->health(0, 0).self_test.result, SelfTest::Result::ok);
+  detach_from_outside(interface_index("v0"));
+  ASSERT_EQ(shim.attached(), "");
+  EXPECT_TRUE(look());
+  EXPECT_EQ(shim.attached(), "native");
+  EXPECT_EQ(engine_->health(0, 0).self_test.result,
+            SelfTest::Result::ok);  // that of a new socket is left out
+  EXPECT_TRUE(is_bound(worker().ports().front().port->fd()));
+  EXPECT_THAT(engine_->problems(), IsEmpty());
+}
+
+TEST_F(EngineTest, KnowsASocketOfAnInterfaceThatIsGone) {
+  start();
+  EXPECT_TRUE(is_bound(worker().ports().front().port->fd()));
+  run_command("ip link del v0");
+  EXPECT_FALSE(is_bound(worker().ports().front().port->fd()));
+}
+
+TEST_F(EngineTest, DoesNotServeAnInterfaceAgainAtThePriceOfSocketsThatADriverIsToKeep) {
+  make("v1", "02:00:00:00:01:10");
+  v0_is_an_ice = true;
+  start({"v0", "v1"});
+  const auto before = worker().ports().front().port->fd();
+  links_.told.erase(interface_index("v1"));
+  run_command("ip link del v1");
+  make("v1", "02:00:00:00:01:11");
+  EXPECT_FALSE(look());
+  EXPECT_THAT(engine_->problems(),
+              ElementsAre(AllOf(HasSubstr("interface v1: made anew, and not served: worker 0"),
+                                HasSubstr("close its zero-copy socket on v0, and driver ice"))));
+  EXPECT_EQ(engine_->health(0, 0).self_test.result,
+            SelfTest::Result::ok);  // that of a new socket is left out
+  EXPECT_EQ(worker().ports().front().port->fd(), before);
+  EXPECT_TRUE(is_bound(before));
+  EXPECT_TRUE(moves());
+  // Once its own interface has gone there is nothing to keep, and both are served again with one reopening.
+  links_.told.erase(engine_->interfaces()[0].ifindex);
+  run_command("ip link del v0");
+  make("v0", "02:00:00:00:00:11");
+  EXPECT_TRUE(look());
+  EXPECT_THAT(engine_->problems(), IsEmpty());
+  EXPECT_THAT(ports(), ElementsAre("v0", "v1"));
+  EXPECT_TRUE(moves());
+}
+
+TEST_F(EngineTest, BindsAWorkersSocketsAnewWhereARingStandsStillButNotThoseThatADriverIsToKeep) {
+  make("v1", "02:00:00:00:01:10");
+  for (const bool keep : {true, false}) {
+    v0_is_an_ice = keep;
+    start({"v0", "v1"});
+    Worker& running = *engine_->workers().front();
+    running.stop();
+    run_command("ip link set v1 down");  // of which netlink has not told: its ring is to move
+    const SelfTest stuck = test_port(*running.ports().back().port, *running.umem(), *mac_of("v1"),
+                                     std::chrono::milliseconds(20));
+    ASSERT_EQ(stuck.result, SelfTest::Result::failed);
+    for (int seconds = 0; seconds < 10; ++seconds) look();
+    EXPECT_TRUE(is_bound(running.ports().front().port->fd()));
+    if (keep) {
+      EXPECT_THAT(
+          engine_->problems(),
+          Contains(HasSubstr("worker 0: its sockets are not bound anew: that would close its zero-copy")));
+      EXPECT_EQ(running.ports().back().port->transmit_progress().waiting, 1u);
+      ASSERT_TRUE(running.start().has_value());  // it had been stopped by the test
+    } else {
+      EXPECT_THAT(engine_->problems(), IsEmpty());
+    }
+    EXPECT_TRUE(moves());
+    run_command("ip link set v1 up");
+    engine_.reset();
+  }
 }
 
 TEST_F(EngineTest, ServesARenamedInterfaceOnWhenAnotherOneReturns) {

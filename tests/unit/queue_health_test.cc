@@ -2,6 +2,7 @@
 // Queues that came and went while they were served, and links that a driver resets.
 #include "control/queue_health.h"
 
+#include <array>
 #include <functional>
 #include <map>
 
@@ -44,6 +45,31 @@ TEST(QueueCount, IsAProblemWhereAServedQueueIsGone) {
 
 TEST(QueueCount, LeavesAnInterfaceThatIsGoneToOthers) {
   EXPECT_EQ(problem(4, 4, 0), "");
+}
+
+const HeldSocket kIce{"eth0", "ice", true, true, true};
+const HeldSocket kVeth{"eth1", "veth", false, false, true};
+
+TEST(HeldSockets, MayBeClosedWhereNoDriverIsToKeepThem) {
+  EXPECT_EQ(why_sockets_stay({}), "");
+  EXPECT_EQ(why_sockets_stay(std::array{kVeth, kVeth}), "");
+}
+
+TEST(HeldSockets, AllStayForTheOneThatItsDriverIsToKeep) {
+  for (const auto& sockets : {std::array{kIce, kVeth}, std::array{kVeth, kIce}}) {
+    const std::string why = why_sockets_stay(sockets);
+    EXPECT_THAT(why, HasSubstr("zero-copy socket on eth0"));
+    EXPECT_THAT(why, HasSubstr("driver ice"));
+    EXPECT_THAT(why, HasSubstr("restart xebecd"));
+  }
+}
+
+TEST(HeldSockets, MayBeClosedInCopyModeOrOnceTheirInterfaceIsGone) {
+  HeldSocket copy = kIce, gone = kIce;
+  copy.zerocopy = false;
+  gone.bound = false;
+  EXPECT_EQ(why_sockets_stay(std::array{copy, kVeth}), "");
+  EXPECT_EQ(why_sockets_stay(std::array{gone, kVeth}), "");
 }
 
 TEST(TransmitReasons, NameQueuesOnlyWhereTheyDiffer) {
