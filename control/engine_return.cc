@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Interfaces that are deleted and made anew under their name (a virtual function, a driver that is loaded again, a container's
-// network): found and served as before. The kernel takes the shim and the sockets away with the old one. And such that are
-// renamed: those live on, and are served on by their index.
+// network): found and served as before. The kernel takes the shim and the sockets away with the old one. Such that are lent to
+// another network namespace and come back: with the shim, without the sockets. And such that are renamed: those live on, and are
+// served on by their index.
 #include <algorithm>
 #include <set>
 #include <utility>
@@ -27,17 +28,23 @@ std::string current_name(const ServedInterface& served) {
   return interface_index(served.config.name) == served.ifindex ? served.config.name : std::string();
 }
 
-/// Whether there is one of its name that the shim is not on: made anew, or somebody has taken the shim off.
-bool came_back(const ServedInterface& served) {
-  if (!served.shim->attached().empty() && !served.name.empty()) return false;
-  return interface_index(served.config.name) != 0;
+/// How many of the interface's sockets are bound, and how many are not any more.
+std::pair<std::size_t, std::size_t> count_sockets(const Worker& worker, std::size_t interface) {
+  std::size_t bound = 0, dead = 0;
+  for (const WorkerPort& p : worker.ports()) {
+    if (p.port->options().interface_index == interface) ++(is_bound(p.port->fd()) ? bound : dead);
+  }
+  return {bound, dead};
 }
 
-bool has_bound_socket(const Worker& worker, std::size_t interface) {
-  const auto& ports = worker.ports();
-  return std::any_of(ports.begin(), ports.end(), [&](const WorkerPort& p) {
-    return p.port->options().interface_index == interface && is_bound(p.port->fd());
-  });
+/// Whether there is one of its name that the shim is not on (made anew, or somebody has taken the shim off), or whose sockets are
+/// dead (it was in another network namespace).
+bool came_back(const ServedInterface& served, std::size_t interface,
+               const std::vector<std::unique_ptr<Worker>>& workers) {
+  if (served.shim->attached().empty() || served.name.empty()) return interface_index(served.config.name) != 0;
+  return served.name == served.config.name && std::any_of(workers.begin(), workers.end(), [&](const auto& w) {
+           return count_sockets(*w, interface).second != 0;
+         });
 }
 
 }  // namespace
@@ -67,7 +74,7 @@ bool Engine::look_for_returned(uint64_t now_ms) {
   bool any = false;
   std::set<uint32_t> without;  // workers, a socket on one of them
   for (std::size_t i = 0; i < interfaces_.size(); ++i) {
-    if (!came_back(interfaces_[i])) {
+    if (!came_back(interfaces_[i], i, workers_)) {
       if (const auto known = returns_.find(i); known != returns_.end()) known->second.problem.clear();
       continue;
     }
@@ -106,7 +113,7 @@ tl::expected<void, std::string> Engine::attach_again(std::size_t interface, uint
   const int ifindex = interface_index(name);
   std::vector<uint32_t> blind;
   for (auto& worker : workers_) {
-    if (ifindex == served.ifindex && has_bound_socket(*worker, interface))
+    if (ifindex == served.ifindex && count_sockets(*worker, interface).first != 0)
       continue;  // only the shim was taken off
     if (const std::string why = why_kept(*worker); !why.empty())
       return tl::unexpected(fmt::format("worker {} gets no socket there: {}", worker->options().id, why));

@@ -8,15 +8,20 @@
 #include <linux/if_xdp.h>
 #include <linux/sockios.h>
 #include <net/if.h>
+#include <sched.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/utsname.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <array>
 #include <cerrno>
 #include <chrono>
+#include <csignal>
 #include <cstdarg>
 #include <cstring>
 #include <map>
@@ -170,6 +175,34 @@ void detach_from_outside(int ifindex) {
   FAIL() << "no XDP program on " << ifindex;
 }
 
+/// Another network namespace, held by a process that does nothing.
+class Elsewhere {
+ public:
+  Elsewhere() : pid_(fork()) {
+    if (pid_ == 0) {
+      prctl(PR_SET_PDEATHSIG, SIGKILL);
+      if (unshare(CLONE_NEWNET) != 0) _exit(1);
+      for (;;) pause();
+    }
+    struct stat ours {
+    }, its{};
+    stat("/proc/self/ns/net", &ours);
+    const std::string path = "/proc/" + std::to_string(pid_) + "/ns/net";
+    for (int i = 0; i < 2000 && (stat(path.c_str(), &its) != 0 || its.st_ino == ours.st_ino); ++i)
+      usleep(1000);
+  }
+  Elsewhere(const Elsewhere&) = delete;
+  Elsewhere& operator=(const Elsewhere&) = delete;
+  ~Elsewhere() {
+    kill(pid_, SIGKILL);
+    waitpid(pid_, nullptr, 0);
+  }
+  pid_t pid() const { return pid_; }
+
+ private:
+  pid_t pid_;
+};
+
 class EngineTest : public OwnNetwork {
  protected:
   void SetUp() override {
@@ -273,6 +306,44 @@ TEST_F(EngineTest, KnowsASocketOfAnInterfaceThatIsGone) {
   EXPECT_TRUE(is_bound(worker().ports().front().port->fd()));
   run_command("ip link del v0");
   EXPECT_FALSE(is_bound(worker().ports().front().port->fd()));
+}
+
+TEST_F(EngineTest, ServesAnInterfaceAgainThatWasLentToAnotherNetworkNamespace) {
+  start();
+  const int ifindex = interface_index("v0");
+  const Elsewhere elsewhere;
+  run_command("ip link set v0 netns " + std::to_string(elsewhere.pid()));
+  links_.told.erase(ifindex);
+  EXPECT_FALSE(look());
+  run_command("nsenter --net=/proc/" + std::to_string(elsewhere.pid()) + "/ns/net ip link set v0 netns " +
+              std::to_string(getpid()));
+  run_command("ip link set v0 up");
+  ASSERT_EQ(interface_index("v0"), ifindex);
+  tell("v0");
+  ASSERT_EQ(engine_->interfaces().front().shim->attached(),
+            "native");  // the shim goes with it, sockets do not
+  EXPECT_FALSE(is_bound(worker().ports().front().port->fd()));
+  EXPECT_TRUE(look());
+  EXPECT_TRUE(is_bound(worker().ports().front().port->fd()));
+  EXPECT_THAT(engine_->problems(), IsEmpty());
+  EXPECT_TRUE(moves());
+  EXPECT_FALSE(look());  // and that is all
+}
+
+TEST_F(EngineTest, ServesAnInterfaceAgainWhoseIndexAnotherOneHasGot) {
+  start();
+  const int before = interface_index("v0");
+  run_command("ip link del v0");
+  run_command("ip link add other index " + std::to_string(before) + " type veth peer name po");
+  tell("other");
+  EXPECT_FALSE(look());
+  make("v0", "02:00:00:00:00:11");
+  ASSERT_NE(interface_index("v0"), before);
+  EXPECT_TRUE(look());
+  EXPECT_EQ(engine_->interfaces().front().ifindex, interface_index("v0"));
+  EXPECT_EQ(engine_->interfaces().front().shim->attached(), "native");
+  EXPECT_TRUE(is_bound(worker().ports().front().port->fd()));
+  EXPECT_THAT(engine_->problems(), IsEmpty());
 }
 
 TEST_F(EngineTest, DoesNotServeAnInterfaceAgainAtThePriceOfSocketsThatADriverIsToKeep) {
