@@ -18,7 +18,8 @@ ROOT = image.ROOT
 LANE_S = {"quick": 1200, "all": 3600, "too-old": 300}  # for one machine, on a busy host
 # What died before our programs ran says nothing about them.
 BOOTS = 3
-FEATURES = ("zero-copy", "busy poll", "multi-buffer", "inject", "TX metadata", "XDP_MAX_TX_SKB_BUDGET", "bond", "modes")
+FEATURES = ("zero-copy", "busy poll", "multi-buffer", "inject", "TX metadata", "XDP_MAX_TX_SKB_BUDGET", "bond", "NAT ports by RSS",
+            "modes")
 # What a kernel says when something broke that no case may have noticed.
 KERNEL_TROUBLE = re.compile(r"(BUG:|Oops|WARNING:|general protection|Call Trace|soft lockup|Out of memory).*")
 
@@ -62,55 +63,66 @@ class Report:
 
 
 def list_cases():
-    """[(name, quick, kernels)] without importing what only the guest has."""
+    """[(name, quick, kernels, rss)] without importing what only the guest has."""
     found = []
     directory = os.path.join(image.HERE, "guest")
     for name in sorted(n for n in os.listdir(directory) if n.startswith("test_")):
         with open(os.path.join(directory, name), encoding="utf-8") as f:
             for match in re.finditer(r"^@case\((.*)\)\ndef (\w+)", f.read(), re.M):
-                found.append((match[2], "quick=True" in match[1], "too-old" if "too-old" in match[1] else "served"))
+                found.append((match[2], "quick=True" in match[1], "too-old" if "too-old" in match[1] else "served",
+                              "rss=True" in match[1]))
     return found
 
 
-def chosen_cases(kernel, args):
+def chosen_cases(kernel, args, rss):
     wanted = "too-old" if kernel.name == "too-old" else "served"
-    return [name for name, quick, kernels_ in list_cases()
-            if kernels_ == wanted and (quick or not args.quick or wanted == "too-old") and re.search(args.regex, name)]
+    return [name for name, quick, kernels_, rss_ in list_cases()
+            if kernels_ == wanted and rss_ == rss and (quick or not args.quick or wanted == "too-old") and re.search(args.regex, name)]
+
+
+def boot(kernel, initramfs, console, wanted, rss, deadline_s, report, out):
+    """One machine, and what its suite says. TimeoutError if it does not end."""
+    report.heard, report.ended, report.cpu_s = False, None, 0.0
+    for attempt in range(1, BOOTS + 1):
+        with machine.Machine(kernel, initramfs, console, wanted, rss) as guest:
+            for line in guest.lines(deadline_s):
+                report.take(line, guest.cpu_s(), out)
+        if report.heard:
+            return
+        print(f"    the kernel died before its first process (boot {attempt} of {BOOTS}): {console}", file=out, flush=True)
 
 
 def run_kernel(kernel, args, out):
     report = Report(kernel)
-    wanted = chosen_cases(kernel, args)
-    if not wanted:
+    machines = [(rss, wanted) for rss in (False, True) if (wanted := chosen_cases(kernel, args, rss))]
+    if not machines:
         return report
     began = time.monotonic()
-    print(f"{kernel.name}: Linux {kernel.release} (Debian {kernel.version}), {len(wanted)} cases", file=out, flush=True)
+    print(f"{kernel.name}: Linux {kernel.release} (Debian {kernel.version}), "
+          f"{sum(len(wanted) for _, wanted in machines)} cases", file=out, flush=True)
     initramfs = image.build(args.directory, args.preset_dir, kernel)
-    console = os.path.join(args.directory, f"console-{kernel.name}-{os.getpid()}.log")
+    consoles = {rss: os.path.join(args.directory, f"console-{kernel.name}{'-rss' if rss else ''}-{os.getpid()}.log")
+                for rss, _ in machines}
     group = "too-old" if kernel.name == "too-old" else ("quick" if args.quick else "all")
     try:
-        for attempt in range(1, BOOTS + 1):
-            with machine.Machine(kernel, initramfs, console, wanted) as guest:
-                for line in guest.lines(LANE_S[group]):
-                    report.take(line, guest.cpu_s(), out)
-            if report.heard:
-                break
-            print(f"    the kernel died before its first process (boot {attempt} of {BOOTS}): {console}", file=out, flush=True)
+        for rss, wanted in machines:
+            boot(kernel, initramfs, consoles[rss], wanted, rss, LANE_S[group], report, out)
     except TimeoutError as late:
         report.add("not ok", "ends_in_time", time.monotonic() - began, str(late), out)
     finally:
         os.remove(initramfs)
-    missing = set(wanted) - {c["name"] for c in report.cases}
+    missing = {name for _, wanted in machines for name in wanted} - {c["name"] for c in report.cases}
     if missing or report.ended is None:
         report.add("not ok", "runs_every_case", time.monotonic() - began, f"no word of {', '.join(sorted(missing)) or 'the end'}", out)
     if not args.regex and group == "all":
         unknown = [feature for feature in FEATURES if feature not in report.facts]
         report.add("not ok" if unknown else "ok", "report_has_a_word_on_every_feature", 0.0,
                    f"none on {', '.join(unknown)}" if unknown else "", out)
-    with open(console, encoding="utf-8", errors="replace") as f:
-        trouble = next((m[0] for line in f if (m := KERNEL_TROUBLE.search(line))), None)
-    report.add("not ok" if trouble else "ok", "kernel_has_nothing_to_complain_about", 0.0,
-               f"{trouble.strip()} ({console})" if trouble else "", out)
+    trouble = None
+    for console in consoles.values():
+        with open(console, encoding="utf-8", errors="replace") as f:
+            trouble = trouble or next((f"{m[0].strip()} ({console})" for line in f if (m := KERNEL_TROUBLE.search(line))), None)
+    report.add("not ok" if trouble else "ok", "kernel_has_nothing_to_complain_about", 0.0, trouble or "", out)
     print(f"{kernel.name}: {time.monotonic() - began:.0f} s", file=out, flush=True)
     return report
 
@@ -154,7 +166,7 @@ def arguments():
 
 
 def show_list(have):
-    for name, quick, which in list_cases():
+    for name, quick, which, _ in list_cases():
         print(f"{name}{' (quick)' if quick else ''}{' (too-old only)' if which == 'too-old' else ''}")
     try:
         for name in kernels.NAMES:

@@ -183,6 +183,23 @@ def real_kernels_unpack_every_tunnel_and_answer_translated_packets(guest):
         guest.lab.settle(1500)
 
 
+@case(rss=True)
+def replies_of_nat_come_home_to_the_queue_that_rss_foretold(guest):
+    """Ports are chosen by the driver's key and table, and the device hashes by the same: each reply reaches its own worker."""
+    with guest.daemon(mode="nat") as running:
+        serve(guest)
+        ports = running.ask("interface", "list")["interfaces"][0]["nat_ports"]
+        workers = running.ask("worker", "list")["workers"]
+        home, away = (sum(ports[key].values()) for key in ("home", "away"))
+        fact("NAT ports by RSS", "yes", f"{home} of {home + away} first replies came where it foretold")
+        expect_equal(ports["summary"], "by RSS", f"how ports are chosen: {ports}")
+        expect(min(w["nat"]["created"] for w in workers) > 0, f"every worker had connections: {[w['nat'] for w in workers]}")
+        # The first connections of all may be before it has been read.
+        expect(away == 0 and home >= REQUESTS, f"first replies: {ports}")
+        expect(sum(w["nat"]["replies"] - w["nat"]["replies_home"] for w in workers) <= 8 * (2 * REQUESTS - home),
+               f"later ones: {[w['nat'] for w in workers]}")
+
+
 @case()
 def forwards_packets_of_mtu_9000_in_several_frames(guest):
     guest.lab.settle(9000, client_mtu=9000)

@@ -16,14 +16,14 @@ class Skip(Exception):
 
 
 class Case:
-    def __init__(self, function, quick, kernels):
-        self.name, self.function, self.quick, self.kernels = function.__name__, function, quick, kernels
+    def __init__(self, function, quick, kernels, rss):
+        self.name, self.function, self.quick, self.kernels, self.rss = function.__name__, function, quick, kernels, rss
 
 
-def case(quick=False, kernels="served"):
-    """quick: also in `scripts/test-vm --quick`. kernels: "served" or "too-old"."""
+def case(quick=False, kernels="served", rss=False):
+    """quick: also in `scripts/test-vm --quick`. kernels: "served" or "too-old". rss: in a machine whose eth0 has it."""
     def register(function):
-        CASES[function.__name__] = Case(function, quick, kernels)
+        CASES[function.__name__] = Case(function, quick, kernels, rss)
         return function
     return register
 

@@ -69,7 +69,7 @@ class VmLab(Lab):
         self.lb = Balancer()
         lab.quiet(self.lb.ns)
         self.lb.ns.ip(f"link set eth1 netns {self.router.name}")
-        self.router.ip(f"link set eth1 mtu {FABRIC_MTU} master br0 up")
+        self.router.ip(f"link set eth1 mtu {FABRIC_MTU} master br0")
         self.client = self._host("client", 2)
         self.backends = [self._host(f"b{i}", 10 + i) for i in range(1, self.backend_count + 1)]
         for host in (self.client, *self.backends):
@@ -105,11 +105,13 @@ class VmLab(Lab):
                           f"table {VIA_BALANCER}")
 
     def settle(self, mtu, client_mtu=1500, queues=QUEUES):
-        """eth0 as a case finds it: up, addressed, with so many queues and this MTU."""
+        """eth0 as a case finds it: up, addressed, with so many queues and this MTU. Nothing is sent to it meanwhile (machine.RSS)."""
+        self.router.ip("link set eth1 down")
         self.lb.ns.ip("link set eth0 down", f"link set eth0 mtu {mtu}")
         run("ethtool", "-L", "eth0", "combined", str(queues), check=False)  # says 80 where it is so already
         self.lb.ns.ip("link set eth0 up", *(f"addr replace {a} dev eth0{d}" for a, d in
                                             (("10.77.0.10/24", ""), ("fd77::10/64", " nodad"))))
+        self.router.ip("link set eth1 up")
         self.client.ns.ip(f"link set eth0 mtu {client_mtu}")
         self.send_vips_to(self.lb)
         for family in (4, 6):
