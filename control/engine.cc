@@ -37,8 +37,11 @@ StartError from_steering(const SteeringError& error, const std::string& interfac
       e.exit_code = 7;
       e.hint = fmt::format("another xebecd serves {}", interface);
       break;
-    case SteeringError::Kind::foreign_program:
+    case SteeringError::Kind::foreign_program:  // may go: another start is worth its while
       e.hint = fmt::format("ip link show {}", interface);
+      break;
+    case SteeringError::Kind::unsupported:
+      e.exit_code = 6;
       break;
     default:
       break;
@@ -204,8 +207,11 @@ tl::expected<void, StartError> Engine::open_worker(const Config& config, uint32_
   tl::expected<Parts, IoError> opened = open_as_configured(interfaces, id, kBindPatience, refused);
   if (!opened) {
     const IoError& error = opened.error();
-    return tl::unexpected(
-        StartError{error.code == EPERM ? 4 : 1, error.message, error.code == 0 ? "\"bind\": \"auto\"" : ""});
+    const bool unfit = refused || error.code == 0;  // another start would find the same
+    return tl::unexpected(StartError{error.code == EPERM ? 4
+                                     : unfit             ? 6
+                                                         : 1,
+                                     error.message, unfit ? "\"bind\": \"auto\"" : ""});
   }
 
   for (const WorkerPort& p : opened->ports) {

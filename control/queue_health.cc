@@ -39,8 +39,7 @@ std::string queue_count_problem(const std::string& interface, const QueueCounts&
   if (counts.hashed && *counts.hashed <= counts.served) return {};
   return fmt::format(
       "interface {}: it has {} receive queues now, {} are served: VIP packets on the others get the fallback "
-      "verdict "
-      "(ethtool -L brings back {}, or restart xebecd)",
+      "verdict, on veth they may reach the host (ethtool -L brings back {}, or restart xebecd)",
       interface, counts.now, counts.served, counts.at_start);
 }
 

@@ -268,6 +268,19 @@ def goes_into_the_background_and_still_finds_its_files(env):
 
 
 @case()
+def what_the_driver_refuses_is_no_reason_to_start_again(env):
+    """Exit code 6, which the unit does not restart after, and the setting that lets it start."""
+    with env.lab(backends=1) as lab:
+        settings = config(lab, families=(4,))
+        settings["interfaces"][0]["bind"] = "zerocopy"
+        daemon = env.daemon(lab, settings)
+        done = lab.lb.ns.run(*daemon.command(), check=False, timeout=START_S)
+        expect_equal(done.returncode, 6, f"exit code ({done.stderr})")
+        expect("zero-copy" in done.stderr and '"bind": "auto"' in done.stderr, done.stderr)
+        expect_equal(daemon.attached(), None, "XDP on the interface")
+
+
+@case()
 def preflight_is_shown(env):
     with env.lab() as lab:
         with env.daemon(lab) as daemon:
