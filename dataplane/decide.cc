@@ -244,6 +244,8 @@ void Decider::decide_transport() {
     if (hit.found() && (takes_packets(hit.backend_id, service) || keeps(hit.backend_id, service))) {
       choose(hit.backend_id, FlowOrigin::hit);
     } else if (hit.found() && is_to_be_reset()) {
+      // It is over, and no FIN or RST will come that says so: it shall not count among the backend's open connections.
+      (void)state_.flows.lookup(parsed_.key, hand_.probe, kTcpRst, now_ns_);
       drop(DropReason::backend_down);  // or a reset, where one can be sent
     } else {
       choose_new(hit);

@@ -301,11 +301,13 @@ TEST_F(FailurePolicy, KeepsTheFragmentsOfAKeptConnectionTogether) {
 TEST_F(FailurePolicy, ResetsConnectionsOfABackendThatTakesNoPacketsAnyMore) {
   rule(NoBackend::drop, OnDown::reset);
   const uint16_t port = open_flow_to(1);
+  const uint32_t open = state->flows.counts().of(1).open;
   take_down(1);
   Bytes out;
   const Bytes segment = tcp(port, kTcpAck, {.acknowledgement = 4711});
   const Decision d = send(segment, &out);
   EXPECT_EQ(d.verdict, Verdict::reply);
+  EXPECT_EQ(state->flows.counts().of(1).open, open - 1) << "drains and least connections wait for it no more";
   EXPECT_EQ(d.reason, DropReason::backend_down);
   EXPECT_EQ(out, reset_of(segment));
   EXPECT_EQ(send(tcp(port, kTcpRst)).verdict, Verdict::drop) << "his own reset";
