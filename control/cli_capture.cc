@@ -69,7 +69,7 @@ tl::expected<File, CliError> open_file(const std::string& name) {
     return tl::unexpected(
         wrong_option("-w -: standard output is a terminal", "xebec capture -w - | tshark -r -"));
   }
-  File file(std::fopen(name.c_str(), "wbe"));
+  File file(std::fopen(name.c_str(), "abe"));  // what is in it stays until the daemon has said yes
   if (file) return file;
   return tl::unexpected(CliError{"failed", fmt::format("{}: {}", name, std::strerror(errno)), ""});
 }
@@ -86,6 +86,8 @@ class Capturing {
   VerbResult run(const CliJson& body) {
     const auto started = client_.request("POST", "/v1/captures", body.dump());
     if (!started) return tl::unexpected(started.error());
+    if (file_.get() != stdout)
+      static_cast<void>(ftruncate(fileno(file_.get()), 0));  // a pipe has nothing to lose
     path_ = "/v1/captures/" + value_at(started->json, "capture").dump();
     if (options_.output != Output::json && isatty(STDERR_FILENO) == 1)
       narrate("capturing to " + arguments_.file + "; Ctrl-C ends it");

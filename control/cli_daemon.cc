@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include "control/cli_daemon.h"
 
+#include <net/if.h>
 #include <poll.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -12,10 +13,10 @@
 #include <cstdlib>
 #include <cstring>
 #include <filesystem>
-#include <sstream>
 
 #include <fmt/format.h>
 
+#include "control/cli_file.h"
 #include "control/daemon_launch.h"
 #include "control/daemon_paths.h"
 #include "control/daemon_process.h"
@@ -158,6 +159,33 @@ VerbResult end(const DaemonProcess& process, milliseconds patience) {
   return 0;
 }
 
+/// What follows an option of a command line, each time: "-c FILE", "--config FILE", "--config=FILE".
+std::vector<std::string> values_of(const Arguments& words, const std::string& brief,
+                                   const std::string& name) {
+  std::vector<std::string> values;
+  for (std::size_t i = 0; i < words.size(); ++i) {
+    if ((words[i] == brief || words[i] == name) && i + 1 < words.size()) {
+      values.push_back(words[++i]);
+    } else if (words[i].starts_with(name + "=")) {
+      values.push_back(words[i].substr(name.size() + 1));
+    }
+  }
+  return values;
+}
+
+/// The interfaces that xebecd would be started on and that are not there; its check is about the file alone.
+std::vector<std::string> missing_interfaces(const Arguments& words, const std::string& directory) {
+  const auto files = values_of(words, "-c", "--config");
+  const std::filesystem::path file = files.empty() ? kDefaultConfigFile : files.back();
+  std::vector<std::string> names;
+  if (const auto config = read_config_file((directory / file).string())) {
+    for (const InterfaceConfig& i : config->interfaces) names.push_back(i.name);
+  }
+  if (names.empty()) names = values_of(words, "-i", "--interface");
+  std::erase_if(names, [](const std::string& name) { return if_nametoindex(name.c_str()) != 0; });
+  return names;
+}
+
 CliError runs_elsewhere(const DaemonProcess& process) {
   return {"conflict", fmt::format("restart: pid {} runs in another network namespace", process.pid()),
           "run xebec there, too: ip netns exec NAME xebec restart"};
@@ -214,6 +242,12 @@ VerbResult restart_daemon(const CliOptions& options, const DaemonArguments& argu
     CliError error = daemon_refused(check && check->in_time ? check->code : 1);
     error.message += "; nothing was stopped";
     return tl::unexpected(std::move(error));
+  }
+  if (const auto missing = missing_interfaces(words, directory); !missing.empty()) {
+    return tl::unexpected(
+        CliError{"invalid_config",
+                 fmt::format("restart: no such interface: {}; nothing was stopped", fmt::join(missing, ", ")),
+                 "ip link show"});
   }
   if (const auto ended = end(process, patience(arguments)); !ended) return ended;
   return launch(options, words, directory, socket, patience(arguments));

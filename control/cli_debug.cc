@@ -46,8 +46,10 @@ CliError cannot(const std::string& what, int error) {
 class LogFile {
  public:
   static tl::expected<LogFile, CliError> create() {
-    std::error_code none;
-    std::string path = std::filesystem::temp_directory_path(none).string() + "/xebec-debug-XXXXXX";
+    std::error_code error;
+    const std::filesystem::path directory = std::filesystem::temp_directory_path(error);
+    if (error) return tl::unexpected(cannot("no directory for its log (TMPDIR)", error.value()));
+    std::string path = directory / "xebec-debug-XXXXXX";
     const int fd = mkostemp(path.data(), O_APPEND | O_CLOEXEC);
     if (fd < 0) return tl::unexpected(cannot(path, errno));
     return LogFile(path, fd);
@@ -138,6 +140,10 @@ class Child {
 };
 
 VerbResult ended_by_itself(int code, const LogFile& log) {
+  if (code == 0) {  // by `xebec stop`, or a signal from elsewhere
+    narrate("xebecd was stopped; its log: " + log.path());
+    return 0;
+  }
   std::vector<std::string> lines = log.latest();
   lines.resize(std::min(lines.size(), kLastWords));
   for (auto line = lines.rbegin(); line != lines.rend(); ++line) narrate(*line);

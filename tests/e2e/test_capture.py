@@ -68,8 +68,12 @@ def captured_drops_have_the_reason_that_explain_tells(env):
         killed.end(signal.SIGKILL)  # the daemon learns of it by nobody reading
         rows = list(dropped(lab))
         every = Capture(lab, daemon, "any.pcapng", "--drop", "any", "--count", str(len(rows)))
+        with open(lab.path("third.pcapng"), "w", encoding="ascii") as f:
+            f.write("of yesterday")
         refused = daemon.cli("capture", "-w", lab.path("third.pcapng"), check=False)
         expect_equal((refused.returncode, json.loads(refused.stderr)["error"]["code"]), (6, "conflict"), "a third capture")
+        with open(lab.path("third.pcapng"), encoding="ascii") as f:
+            expect_equal(f.read(), "of yesterday", "the file of a capture that was refused")
         wait_until(lambda: len(Capture.running(daemon)) == 1, "the dead client's capture to end", 15)
         one = Capture(lab, daemon, "one.pcapng", "--drop", "no_backend", "--service", "empty", "--count", "1")
         frames.inject(lab.client, *(frame for _, frame in rows))

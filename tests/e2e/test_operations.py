@@ -96,6 +96,10 @@ def starts_stops_and_restarts_by_the_tool(env):
             refused = say("restart", code=3)
             expect("nothing was stopped" in refused, f"does not say that it goes on: {refused}")
             served("after a restart that was refused")
+            daemon.write({**settings, "interfaces": [{"name": "eth0"}, {"name": "eth9"}]})  # a good file, for another machine
+            refused = say("restart", code=3)
+            expect("no such interface: eth9; nothing was stopped" in refused, f"what is missing: {refused}")
+            served("after a restart for an interface that is not there")
             elsewhere = run(tool, *where, "restart", check=False)
             expect_equal(elsewhere.returncode, 6, f"restart from another network namespace ({elsewhere.stderr})")
             daemon.write(settings)

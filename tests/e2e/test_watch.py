@@ -113,6 +113,13 @@ def debug_shows_top_and_the_log_and_takes_the_daemon_with_it(env):
                 os.kill(terminal.pid_of("xebec"), sig)
                 terminal.wait_for("left=")
                 wait_until(lambda p=running: not os.path.exists(f"/proc/{p}"), f"the daemon to end after {sig.name}")
+            # Stopped by somebody else it has not failed; and its log goes where TMPDIR says, or nowhere.
+            terminal.type("clear; " + debug() + "; echo exit=$?")
+            terminal.wait_for("healthy  lab: xebecd")
+            run(*tool(daemon, "stop"))
+            terminal.wait_for("xebecd was stopped; its log: ", "exit=0", absent=("q quit",))
+            terminal.type("clear; TMPDIR=/dev/null " + debug() + "; echo exit=$?")
+            terminal.wait_for("no directory for its log (TMPDIR)", "exit=1")
         done = lab.lb.ns.run("timeout", "-s", "TERM", "2", *tool(daemon, "debug", "-c", daemon.file), check=False)
         expect("io_uring" in done.stderr and done.returncode in (0, 124), f"without a terminal it is its log: {done}")
         for left in glob.glob(os.path.join(tempfile.gettempdir(), "xebec-debug-*")):
