@@ -30,10 +30,7 @@ const JsonNode* repeated_key(const JsonNode& node) {
 }  // namespace
 
 const ServiceConfig* Call::service(const std::string& name) const {
-  for (const ServiceConfig& s : controller.config().services) {
-    if (s.name == name) return &s;
-  }
-  return nullptr;
+  return find_service(controller.config(), name);
 }
 
 const std::string* Call::asked(const std::string& name) const {
@@ -130,14 +127,17 @@ HttpResponse answer(const ChangeResult& result, int status) {
   return answer(status, body);
 }
 
+std::optional<HttpResponse> missing_body(const std::string& body) {
+  if (body.find_first_not_of(" \t\r\n") != std::string::npos) return std::nullopt;
+  return failure(400, "usage", "body: is empty, and a JSON object is wanted", "docs/api.md has its keys");
+}
+
 tl::expected<nlohmann::json, HttpResponse> parse_body(const std::string& body) {
   const auto refuse = [](const TextPosition& at, const std::string& message) {
     return tl::unexpected(failure(422, "invalid_config", "body: " + message, {},
                                   {Diagnostic{"(request)", at.line, at.column, "", message}}));
   };
-  if (body.find_first_not_of(" \t\r\n") == std::string::npos)
-    return tl::unexpected(
-        failure(400, "usage", "body: is empty, and a JSON object is wanted", "docs/api.md has its keys"));
+  if (auto missing = missing_body(body)) return tl::unexpected(std::move(*missing));
   const auto document = parse_document(body);
   if (!document) return refuse(document.error().at, document.error().message);
   if (const JsonNode* twice = repeated_key(*document)) {

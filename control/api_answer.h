@@ -44,6 +44,8 @@ HttpResponse no_service(const std::string& name);
 HttpResponse not_an_address(const std::string& text);  ///< a backend is named by one
 Json rows_of(const std::vector<ConfigChange>& diff);
 
+/// The answer to a request that has no body and needs one.
+std::optional<HttpResponse> missing_body(const std::string& body);
 /// A body under the rules of a file: bounded depth, before anything recursive touches it, and no key twice.
 tl::expected<nlohmann::json, HttpResponse> parse_body(const std::string& body);
 

@@ -52,6 +52,7 @@ HttpResponse show_history(const Call& call) {
 }
 
 HttpResponse put_config(const Call& call) {
+  if (auto missing = missing_body(call.request.body)) return std::move(*missing);
   const auto config = read_config(call.request.body, "(request)", HiddenKeys::allowed);
   if (!config) return failure(422, "invalid_config", "configuration rejected", {}, config.error());
   const auto confirm_ms = number_in_query(call, "confirm_within_ms", 0, kLongestTermMs);
@@ -64,6 +65,7 @@ HttpResponse put_config(const Call& call) {
 }
 
 HttpResponse check_config_text(const Call& call) {
+  if (auto missing = missing_body(call.request.body)) return std::move(*missing);
   const auto config = read_config(call.request.body, "(request)", HiddenKeys::allowed);
   if (!config) return failure(422, "invalid_config", "configuration rejected", {}, config.error());
   return answer(200, {{"schema", "xebec.check/1"}, {"ok", true}});
@@ -76,6 +78,8 @@ HttpResponse confirm_config(const Call& call) {
 HttpResponse roll_back(const Call& call) {
   const auto generation = number_in_query(call, "config_generation", 0, UINT32_MAX);
   if (!generation) return generation.error();
+  if (*generation == 0 && call.asked("config_generation") != nullptr)
+    return failure(400, "usage", "rollback: configurations are counted from 1", "xebec config history");
   ChangeTerms terms = call.terms();
   terms.dry_run = call.flag("dry_run");
   return answer(call.controller.rollback(*generation, terms), 200);

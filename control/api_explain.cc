@@ -41,8 +41,12 @@ tl::expected<void, std::string> read_which_flow(const Call& call, const Service&
                                       match.vip.to_string()));
   }
   key.protocol = match.protocol;
-  if (match.protocol == kProtoAny) {
-    const std::string* protocol = call.asked("protocol");
+  const std::string* protocol = call.asked("protocol");
+  if (match.protocol != kProtoAny) {
+    if (protocol != nullptr && *protocol != protocol_name(match.protocol))
+      return tl::unexpected(
+          fmt::format("which: the service takes {}, not {}", protocol_name(match.protocol), *protocol));
+  } else {
     if (protocol == nullptr || (*protocol != "tcp" && *protocol != "udp" && *protocol != "sctp"))
       return tl::unexpected(
           std::string("which: the service takes any protocol: say protocol=tcp, udp or sctp"));

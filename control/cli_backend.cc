@@ -133,7 +133,7 @@ VerbResult Verbs::wait_for_drain(const std::string& service, const std::vector<s
       const Progress p = progress_of(value_at(answer->json, "backends"), name);
       if (p.there && p.working)
         return tl::unexpected(CliError{"conflict", fmt::format("backend {}: is not in drain any more", name),
-                                       "somebody has put it back to work"});
+                                       "somebody has put it back to work, or into maintenance"});
       all = all && (!p.there || p.drained);
       text += fmt::format("{}{}: {}", text.empty() ? "" : "; ", name, p.there ? p.words : "deleted");
     }

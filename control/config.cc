@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: BSD-2-Clause
-// The names of a configuration's words, and its equality.
+// The names of a configuration's words, its equality, and how its services are found.
 #include "control/config.h"
 
+#include <algorithm>
 #include <string>
+#include <utility>
 
 #include "control/config_keys.h"
 
@@ -131,6 +133,15 @@ std::string_view to_string(HealthTo to) {
 }
 std::string_view to_string(HttpMethod method) {
   return name_in(kHttpMethodWords, method);
+}
+
+const ServiceConfig* find_service(const Config& config, const std::string& name) {
+  const auto it = std::find_if(config.services.begin(), config.services.end(),
+                               [&](const ServiceConfig& s) { return s.name == name; });
+  return it == config.services.end() ? nullptr : &*it;
+}
+ServiceConfig* find_service(Config& config, const std::string& name) {
+  return const_cast<ServiceConfig*>(find_service(std::as_const(config), name));
 }
 
 std::string port_text(const ServiceMatch& match) {

@@ -209,6 +209,11 @@ std::string_view to_string(QuicFormat format);
 std::string_view to_string(ClientNote note);
 std::string_view to_string(Algorithm algorithm);
 std::string_view to_string(WeightSource source);
+
+/// The service of that name; null: there is none.
+const ServiceConfig* find_service(const Config& config, const std::string& name);
+ServiceConfig* find_service(Config& config, const std::string& name);
+
 std::string protocol_name(uint8_t protocol);
 /// "any", "443" or "8000-8099".
 std::string port_text(const ServiceMatch& match);

@@ -293,7 +293,10 @@ void check_health(const HealthConfig& written, const HealthConfig& in_force, boo
     return sink.report_at(at + "/type", "missing, here and in what it inherits from: tcp, http, ... or none");
   }
   const HealthSettings all = settle(in_force);
-  if (all.type == HealthType::none) return;
+  if (all.type == HealthType::none) {
+    if (written.to == HealthTo::vip) sink.report_at(at + "/to", "means nothing where nothing is asked");
+    return;
+  }
   for (const OwnKey& own : own_keys(written)) {
     if (!own.written || std::find(own.types.begin(), own.types.end(), all.type) != own.types.end()) continue;
     sink.report_at(at + "/" + own.key, fmt::format("means nothing to a check of type {}, only to {}",

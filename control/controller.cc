@@ -53,12 +53,6 @@ ChangeError invalid(Diagnostics diagnostics) {
   return {ChangeError::Kind::invalid, "configuration rejected: " + first, {}, std::move(diagnostics)};
 }
 
-ServiceConfig* find_service(Config& config, const std::string& name) {
-  const auto it = std::find_if(config.services.begin(), config.services.end(),
-                               [&](const ServiceConfig& s) { return s.name == name; });
-  return it == config.services.end() ? nullptr : &*it;
-}
-
 auto find_backend(ServiceConfig& service, const IpAddress& address) {
   return std::find_if(service.backends.begin(), service.backends.end(),
                       [&](const BackendConfig& b) { return b.address == address; });
@@ -454,7 +448,7 @@ ChangeResult Controller::apply(Config wanted, const ChangeTerms& terms) {
   report.generation = builder_.generation();
   commit_to_history(terms, report);
   follow_drains(terms.whole ? &standing : nullptr);
-  for (std::string& sentence : begin_leaving(left_before, terms.by))
+  for (std::string& sentence : begin_leaving(before, left_before, terms.by))
     report.warnings.push_back(std::move(sentence));
   note_change(terms.by, report);
   for (const auto& [key, status] : builder_.status()) {
@@ -472,7 +466,7 @@ ChangeResult Controller::reload(const ChangeTerms& terms) {
         error(ChangeError::Kind::conflict, "reload: the daemon was started without a file"));
   }
   const auto text = config_file_.read();
-  if (!text) return tl::unexpected(error(ChangeError::Kind::failed, "reload: " + text.error().message));
+  if (!text) return tl::unexpected(error(ChangeError::Kind::invalid, "reload: " + text.error().message));
   auto wanted = read_config(*text, config_file_.path());
   if (!wanted) return tl::unexpected(invalid(std::move(wanted.error())));
   ChangeTerms whole = terms;

@@ -144,7 +144,9 @@ class Controller {
   /// Of services that `wanted` does not have: whose connections end with them, a sentence each.
   std::vector<std::string> ends_of_services(const Config& wanted) const;
   /// After a change: those that `before` did not have drain from now on. A sentence about each that has connections.
-  std::vector<std::string> begin_leaving(const Leaving& before, const std::string& by);
+  std::vector<std::string> begin_leaving(const Config& config_before, const Leaving& before,
+                                         const std::string& by);
+  void shorten_drain(const Drains::Key& key, std::chrono::milliseconds term, const std::string& by);
   /// Of one that leaves: now.
   ChangeResult let_go(const Leaving::Key& key);
   /// After a drain: a table without those that have left.

@@ -12,9 +12,8 @@ namespace xebec {
 
 bool Controller::take_discovered(const std::string& name, const std::vector<DiscoveredBackend>& found) {
   Config wanted = config_;
-  const auto service = std::find_if(wanted.services.begin(), wanted.services.end(),
-                                    [&](const ServiceConfig& s) { return s.name == name; });
-  if (service == wanted.services.end() || !service->backends_from) return true;
+  ServiceConfig* const service = find_service(wanted, name);
+  if (service == nullptr || !service->backends_from) return true;
   const std::string by = std::string(ConfigHistory::kByDns) + service->backends_from->name;
   const bool says_weights = service->backends_from->type == DnsRecords::srv;
   std::vector<BackendConfig> backends;

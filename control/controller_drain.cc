@@ -23,18 +23,20 @@ std::string seconds_text(uint32_t ms) {
   return fmt::format("{:g} s", ms / 1000.0);
 }
 
+void audit(const Drains::Key& key, const Drains::Order& order) {
+  spdlog::info("audit: drain of backend {} of {}{} by {}{}", key.second.to_string(), key.first,
+               order.deadline
+                   ? fmt::format(" within {:g} s", static_cast<double>(order.deadline->count()) / 1000)
+                   : std::string(),
+               order.by, order.then_remove ? ", to delete it then" : "");
+}
+
 /// Of what is no change of the configuration.
 ChangeReport still_at(uint64_t generation, uint64_t config_generation) {
   ChangeReport report;
   report.generation = generation;
   report.config_generation = config_generation;
   return report;
-}
-
-const ServiceConfig* service_called(const Config& config, const std::string& name) {
-  const auto it = std::find_if(config.services.begin(), config.services.end(),
-                               [&](const ServiceConfig& s) { return s.name == name; });
-  return it == config.services.end() ? nullptr : &*it;
 }
 
 /// What makes the backend's connections be translated in another way than before; null: nothing does.
@@ -62,7 +64,7 @@ uint64_t Controller::open_flows(const Drains::Key& key) const {
   const auto it = builder_.status().find(key);
   if (it == builder_.status().end()) return 0;
   // Where no packet goes nothing has to be waited for.
-  const ServiceConfig* service = service_called(served(), key.first);
+  const ServiceConfig* service = find_service(served(), key.first);
   const bool kept = it->second.down && service != nullptr && service->on_down == OnDown::keep;
   if (!it->second.usable && !kept) return 0;
   return engine_->flows(it->second.id).open;
@@ -75,19 +77,22 @@ ChangeResult Controller::drain_backend(const std::string& name, const IpAddress&
   if (leaving_.contains(key)) {  // by another deadline
     if (auto refused = refusal(terms)) return tl::unexpected(std::move(*refused));
     drains_.order(key, order, open_flows(key), std::chrono::steady_clock::now());
+    audit(key, order);
     watch_drains();
-    return still_at(builder_.generation(), history_.generation());
+    ChangeReport report = still_at(builder_.generation(), history_.generation());
+    report.changed = true;
+    return report;
   }
+  // One that goes on gets another deadline; that it is to be deleted then, only putting it back to work takes back.
+  const Drain* const going = drains_.find(key);
+  if (going != nullptr) order.then_remove |= going->then_remove;
   const bool at_once = order.then_remove && open_flows(key) == 0;
   if (at_once) return remove_backend(name, address, terms);
   ChangeResult result = set_backend(name, address, {{"admin", "drain"}}, terms);
   if (!result) return result;
+  result->changed |= going != nullptr;
   drains_.order(key, order, open_flows(key), std::chrono::steady_clock::now());
-  spdlog::info("audit: drain of backend {} of {}{} by {}{}", address.to_string(), name,
-               order.deadline
-                   ? fmt::format(" within {:g} s", static_cast<double>(order.deadline->count()) / 1000)
-                   : std::string(),
-               terms.by, order.then_remove ? ", to delete it then" : "");
+  audit(key, order);
   watch_drains();
   return result;
 }
@@ -104,7 +109,7 @@ std::vector<std::string> Controller::ends_of_services(const Config& wanted) cons
                     flows == 1 ? std::string("open connection ends") : flows_text(flows) + " end"));
   }
   for (const ServiceConfig& service : wanted.services) {
-    const ServiceConfig* before = service_called(config_, service.name);
+    const ServiceConfig* before = find_service(config_, service.name);
     if (before == nullptr) continue;
     for (const BackendConfig& backend : service.backends) {
       const char* what = new_translation(config_, *before, wanted, service, backend);
@@ -120,16 +125,22 @@ std::vector<std::string> Controller::ends_of_services(const Config& wanted) cons
   return sentences;
 }
 
-std::vector<std::string> Controller::begin_leaving(const Leaving& before, const std::string& by) {
+std::vector<std::string> Controller::begin_leaving(const Config& config_before, const Leaving& before,
+                                                   const std::string& by) {
   const auto now = std::chrono::steady_clock::now();
   std::vector<std::string> sentences;
   for (const ServiceConfig& service : config_.services) {
     for (const BackendConfig& backend : leaving_.of(service.name)) {
       const Drains::Key key{service.name, backend.address};
-      if (before.contains(key)) continue;
-      // One that was in drain before keeps its deadline, if that comes earlier.
+      const Drain* drain = drains_.find(key);
       std::chrono::milliseconds left(service.drain_ms);
-      if (const Drain* drain = drains_.find(key); drain != nullptr && drain->deadline)
+      if (before.contains(key)) {
+        const ServiceConfig* was = find_service(config_before, service.name);
+        if (was != nullptr && service.drain_ms < was->drain_ms) shorten_drain(key, left, by);
+        continue;
+      }
+      // One that was in drain before keeps its deadline, if that comes earlier.
+      if (drain != nullptr && drain->deadline)
         left = std::min(left, std::chrono::ceil<std::chrono::milliseconds>(*drain->deadline - now));
       const uint64_t flows = open_flows(key);
       drains_.order(
@@ -144,6 +155,21 @@ std::vector<std::string> Controller::begin_leaving(const Leaving& before, const 
   }
   watch_drains();
   return sentences;
+}
+
+/// One that leaves already, and whose service waits no longer than that for such as it now.
+void Controller::shorten_drain(const Drains::Key& key, std::chrono::milliseconds term,
+                               const std::string& by) {
+  const Drain* drain = drains_.find(key);
+  if (drain == nullptr || drain->phase == Drain::Phase::drained) return;
+  const auto end = drain->since + term;
+  if (drain->deadline && end >= *drain->deadline) return;
+  const auto now = std::chrono::steady_clock::now();
+  const auto left =
+      std::max(std::chrono::ceil<std::chrono::milliseconds>(end - now), std::chrono::milliseconds(0));
+  drains_.order(key, {.deadline = left, .then_remove = false, .by = by}, open_flows(key), now);
+  spdlog::info("{}: backend {}, removed before, drains for {:g} s at most now", key.first,
+               key.second.to_string(), static_cast<double>(left.count()) / 1000);
 }
 
 /// Drained, or nothing that is remembered goes there. A moment after its last new flow: workers have taken the new table by then.

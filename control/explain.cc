@@ -94,13 +94,7 @@ Json nearest_services(const Config& config, const Tuple& tuple) {
 
 // ---- Something matches ----
 
-/// What the configuration says of a service and of one of its backends.
-const ServiceConfig* configured(const Config& config, const std::string& name) {
-  for (const ServiceConfig& service : config.services) {
-    if (service.name == name) return &service;
-  }
-  return nullptr;
-}
+/// What the configuration says of one of a service's backends.
 const BackendConfig* configured(const ServiceConfig* service, const IpAddress& address) {
   for (std::size_t i = 0; service != nullptr && i < service->backends.size(); ++i) {
     if (service->backends[i].address == address) return &service->backends[i];
@@ -134,7 +128,7 @@ Json slot_object(const Service& service, const TrialResult& trial) {
 }
 
 Json backend_object(const ExplainWorld& world, const Service& service, const Backend& backend) {
-  const BackendConfig* config = configured(configured(world.config, service.name), backend.address);
+  const BackendConfig* config = configured(find_service(world.config, service.name), backend.address);
   const auto status = world.builder.status().find({service.name, backend.address});
   const bool known = status != world.builder.status().end();
   Json out{{"address", backend.address.to_string()},
@@ -149,7 +143,7 @@ Json backend_object(const ExplainWorld& world, const Service& service, const Bac
 
 Json next_hop_object(const ExplainWorld& world, const Service& service, const Backend& backend) {
   const NextHop& hop = backend.next_hop;
-  const BackendConfig* config = configured(configured(world.config, service.name), backend.address);
+  const BackendConfig* config = configured(find_service(world.config, service.name), backend.address);
   const bool is_static = config != nullptr && config->mac;
   return {{"mac", hop.resolved ? Json(to_string(hop.destination)) : Json(nullptr)},
           {"from", is_static ? "configuration" : world.neighbours},
@@ -258,7 +252,7 @@ Json explain_tuple(const ExplainWorld& world, const Tuple& tuple) {
     out["nearest"] = nearest_services(world.config, tuple);
     return out;
   }
-  out["service"] = service_object(*service, configured(world.config, service->name));
+  out["service"] = service_object(*service, find_service(world.config, service->name));
   out["not_usable"] = not_usable(world, *service);
   if (const std::string_view what = depends_on(service->algorithm); !what.empty()) out["depends_on"] = what;
   if (decision.service == index && goes_by_array(service->algorithm))

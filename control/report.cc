@@ -352,12 +352,14 @@ Json report_status(const Controller& controller) {
   std::size_t degraded = 0;
   const TableBuilder::Tally tally = controller.builder().tally();
   for (const ServiceConfig& s : controller.config().services) {
+    bool one_serves = false, all_as_meant = true;
     for (const BackendConfig& b : s.backends) {
       const auto it = controller.builder().status().find({s.name, b.address});
-      if (it != controller.builder().status().end() && (it->second.usable || it->second.by_intent)) continue;
-      ++degraded;
-      break;
+      const bool known = it != controller.builder().status().end();
+      one_serves |= known && it->second.usable;
+      all_as_meant &= known && (it->second.usable || it->second.by_intent);
     }
+    if (!one_serves || !all_as_meant) ++degraded;
   }
   Json interfaces = Json::array();
   for (const ServedInterface& i : controller.engine().interfaces()) interfaces.push_back(i.config.name);
@@ -375,7 +377,7 @@ Json report_status(const Controller& controller) {
           {"interfaces", interfaces},
           {"workers", controller.engine().workers().size()},
           {"services", {{"total", controller.config().services.size()}, {"degraded", degraded}}},
-          {"backends", {{"total", tally.backends}, {"usable", tally.usable}}},
+          {"backends", {{"total", tally.backends}, {"usable", tally.usable}, {"down", tally.down}}},
           {"packets", report_packets(controller)}};
 }
 

@@ -132,6 +132,7 @@ TableBuilder::Tally TableBuilder::tally() const {
     if (status.removed) continue;
     ++tally.backends;
     tally.usable += status.usable ? 1 : 0;
+    tally.down += status.down ? 1 : 0;
   }
   return tally;
 }

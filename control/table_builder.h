@@ -105,6 +105,7 @@ class TableBuilder {
   struct Tally {
     std::size_t backends = 0;
     std::size_t usable = 0;
+    std::size_t down = 0;  ///< by their health
   };
   /// Of those that are configured, in the last table.
   Tally tally() const;

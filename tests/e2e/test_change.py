@@ -220,7 +220,9 @@ def bodies_too_deep_or_with_a_key_twice_are_refused(env):
                     ("POST", "/v1/captures", None, 400, "is empty"), ("PATCH", path, "", 400, "is empty"),
                     ("DELETE", path + "?dry_run=1", None, 400, '"dry_run"'), ("GET", "/v1/backends?services=web4", None, 400, '"services"'),
                     ("DELETE", path + "?deadline_ms=5000", None, 400, "without drain=1"),
-                    ("PUT", "/v1/config?dry-run=1", "{}", 400, '"dry-run"'), ("GET", "/v1/flows?limit=0", None, 400, "limit"),
+                    ("PUT", "/v1/config?dry-run=1", "{}", 400, '"dry-run"'), ("PUT", "/v1/config", None, 400, "is empty"),
+                    ("POST", "/v1/config/check", " ", 400, "is empty"),
+                    ("GET", "/v1/services/web4/which?src=10.0.0.1:9&protocol=udp", None, 400, "takes tcp, not udp"), ("GET", "/v1/flows?limit=0", None, 400, "limit"),
                     ("DELETE", "/v1/backends", None, 405, "GET, HEAD"), ("PUT", path, "{}", 405, "PATCH, DELETE"),
                     ("GET", "/v1/nothing", None, 404, "no such resource"),
                     ("PATCH", "/v1/services/web4", '{"slow_start_ms":-1}', 422, "slow_start_ms: -1 is out of range 0..3600000")):

@@ -56,6 +56,8 @@ def drain_lets_go_at_its_deadline_and_delete_drains_first(env):
                 expect((new["error"] is not None) == (old["backend"] == "b1"), lambda o=old, n=new: f"was {o}, is {n}")
             daemon.ask("backend", "delete", "web4", second, "--deadline", "700ms")
             expect_equal(row_of(daemon, "web4", second)["drain"]["then_delete"], True, "a deleted backend with connections drains")
+            expect_equal(daemon.ask("backend", "drain", "web4", second, "--deadline", "900ms")["changed"], True, "another deadline")
+            expect_equal(row_of(daemon, "web4", second)["drain"]["then_delete"], True, "it is to be deleted all the same")
             wait_until(lambda: row_of(daemon, "web4", second) is None, "the drained backend to be deleted")
             daemon.ask("backend", "delete", "web4", third, "--now")
             expect_equal(row_of(daemon, "web4", third), None, "the backend deleted at once")
@@ -99,7 +101,12 @@ def backends_that_a_reload_leaves_out_keep_their_connections(env):
             report = load.stop()
             expect_equal((report["failed"], report["errors"]), (0, {}), "requests that failed beside it")
 
-            write(lab.backends[1:], drain_ms=600)
+            write(lab.backends[1:])
+            daemon.reload()
+            daemon.cli("backend", "drain", "web4", first.address[4], "--deadline", "90s")
+            expect("audit: drain of backend " + first.address[4] in daemon.said(), "who gave the one that leaves another deadline")
+            expect(row_of(daemon, "web4", first.address[4])["drain"]["remaining_ms"] > 80000, "the longer deadline")
+            write(lab.backends[1:], drain_ms=600)  # for those, too, that have been removed before
             daemon.reload()
             wait_until(lambda: row_of(daemon, "web4", first.address[4]) is None, "it to have left at its deadline")
             for old, new in zip(before, kept.report()):

@@ -292,6 +292,7 @@ TEST(ConfigHealth, RefusesWithTheReason) {
        s + "/interval_ms: a timeout of 900 ms is longer than the interval, 500 ms: checks would overlap\n"},
       {text_of(R"({"type": "tcp"})", "", "{}", "\"any\""),
        s + "/port: missing: the service takes any port, so the check has to say which\n"},
+      {text_of(R"({"type": "none", "to": "vip"})"), s + "/to: means nothing where nothing is asked\n"},
       {text_of("", "", R"({"health": {"path": "x"}})"),
        "/defaults/health/path: \"x\" does not begin with \"/\"\n"},
       {text_of("", "", R"({"fail": "passs"})"),
