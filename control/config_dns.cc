@@ -131,4 +131,18 @@ void carry_discovered(const Config& before, Config& wanted, bool whole) {
   }
 }
 
+void restore_discovered(const Config& then, Config& wanted) {
+  for (ServiceConfig& service : wanted.services) {
+    const ServiceConfig* was = find_service(then, service.name);
+    if (was == nullptr || !service.backends_from) continue;
+    for (BackendConfig& backend : service.backends) {
+      const auto said = std::find_if(was->backends.begin(), was->backends.end(),
+                                     [&](const BackendConfig& b) { return b.address == backend.address; });
+      if (!backend.discovered || said == was->backends.end()) continue;
+      backend.admin = said->admin;
+      if (service.backends_from->type != DnsRecords::srv) backend.weight = said->weight;
+    }
+  }
+}
+
 }  // namespace xebec

@@ -23,6 +23,10 @@ void check_dns_source(const ServiceConfig& service, const std::string& at, const
 /// document, which knows nothing of them, those that a source has named stay as long as it names no others.
 void carry_discovered(const Config& before, Config& wanted, bool whole);
 
+/// Into a configuration that goes back to `then`, whose discovered backends are those of now: what was said of them then, their
+/// `admin` and, unless SRV records tell it, their weight.
+void restore_discovered(const Config& then, Config& wanted);
+
 /// Empty if it is a domain name (RFC 1035 section 2.3.4): labels of at most 63 bytes, the whole at most 253 as text.
 std::string dns_name_fault(std::string_view name);
 

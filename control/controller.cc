@@ -618,13 +618,16 @@ std::vector<std::string> Controller::problems() const {
       problems.push_back(fmt::format("backend {} of {}: {}", key.second.to_string(), key.first, status.why));
     }
   }
-  std::set<std::string> open;
+  std::set<std::string_view> open;  // not told yet; with weights of 0 alone it is of no use, and told below
+  for (const Service& s : engine_->table().services()) {
+    if (!s.lookup->empty()) open.insert(s.name);
+  }
   for (const auto& [key, status] : builder_.status()) {
     if (status.stands_in) {
       problems.push_back(fmt::format("service {}: no backend is up, its fallback {} takes new connections",
                                      key.first, key.second.to_string()));
     }
-    if (status.open && open.insert(key.first).second)
+    if (status.open && open.erase(key.first) != 0)
       problems.push_back(
           fmt::format("service {}: no backend is up, all are used as if they were (fail open)", key.first));
   }

@@ -163,6 +163,7 @@ ChangeResult Controller::rollback(uint64_t generation, const ChangeTerms& terms)
   Config wanted = *config;
   // What names are known to mean by now is newer than what they meant then; and nobody would be asked before the TTL is over.
   carry_discovered(config_, wanted, true);
+  restore_discovered(*config, wanted);
   settling_ = true;
   ChangeResult result = apply(std::move(wanted), terms);
   settling_ = false;

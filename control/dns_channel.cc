@@ -96,7 +96,11 @@ void DnsChannel::on_answer(void* question, int status, int, unsigned char* bytes
   const std::unique_ptr<Question> asked(static_cast<Question*>(question));
   DnsChannel& self = *asked->channel;
   if (self.closing_) return;
-  DnsReply reply = tl::unexpected(std::string(ares_strerror(status)));
+  // c-ares says the same of a server that it cannot reach and of one that answers with an error, once it has asked them all.
+  DnsReply reply = tl::unexpected(
+      std::string(status == ARES_ECONNREFUSED
+                      ? "no server gave an answer: unreachable, or they say SERVFAIL, NOTIMP or REFUSED"
+                      : ares_strerror(status)));
   if (status == ARES_SUCCESS) {
     const std::span answer(bytes, static_cast<std::size_t>(length));
     if (std::string fault = dns_answer_fault(answer, asked->name, asked->type); !fault.empty()) {

@@ -95,6 +95,13 @@ def backends_follow_a_name_and_stay_while_it_is_not_answered(env):
             row = next(b for b in daemon.ask("backend", "list", "web4")["backends"] if b["address"] == lab.backends[1].address[4])
             expect_equal(row["weight"], 0, "the operator's weight")
 
+            # A change of one that was discovered is undone as any other is.
+            daemon.ask("backend", "maint", "web4", lab.backends[2].address[4])
+            expect_equal(daemon.ask("config", "rollback")["changed"], True, "the rollback")
+            rows = {b["address"]: b for b in daemon.ask("backend", "list", "web4")["backends"]}
+            expect_equal((rows[lab.backends[2].address[4]]["admin"], rows[lab.backends[1].address[4]]["weight"]), ("ready", 0),
+                         "admin and weights as before")
+
             # Without the source they go.
             settings = settings_of(lab)
             del settings["services"][0]["backends_from"]
