@@ -6,33 +6,29 @@
 #include <bpf/libbpf.h>
 #include <fmt/format.h>
 #include <linux/if_link.h>
-#include <net/if.h>
 #include <unistd.h>
 #include <xdp/libxdp.h>
 
-#include <array>
 #include <cerrno>
 #include <cstdint>
 #include <optional>
 #include <system_error>
 
 #include "control/libbpf_log.h"
+#include "control/netdev.h"
 #include "control/steering_error.h"
 
 namespace xebec {
 namespace {
 
 std::string interface_name(int ifindex) {
-  std::array<char, IF_NAMESIZE> name{};
-  if (if_indextoname(static_cast<unsigned>(ifindex), name.data()) == nullptr)
-    return fmt::format("interface {}", ifindex);
-  return name.data();
+  std::string name = name_of_interface(ifindex);
+  return name.empty() ? fmt::format("interface {}", ifindex) : name;
 }
 
 bool is_there(int ifindex) {
   const int error = errno;
-  std::array<char, IF_NAMESIZE> name{};
-  const bool there = if_indextoname(static_cast<unsigned>(ifindex), name.data()) != nullptr;
+  const bool there = !name_of_interface(ifindex).empty();
   errno = error;
   return there;
 }
