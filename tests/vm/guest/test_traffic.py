@@ -66,7 +66,7 @@ def two_nics_share_the_workers_memory(guest):
         frames = [w["frames"] for w in running.ask("worker", "list")["workers"]]
         expect_equal({f["lost"] for f in frames}, {0}, "lost frames")
         expect(all(f["receive"] >= 2 * 2048 - 64 for f in frames), f"two full fill rings a worker: {frames}")
-        serve(guest, 16, slack=1.0)
+        serve(guest, slack=1.0)
 
 
 @case()

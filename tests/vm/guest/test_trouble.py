@@ -29,7 +29,7 @@ def refuses_queues_that_the_driver_adds_for_xdp_and_says_how_to_do_without(guest
     expect("ethtool -L eth0 combined" in said, said)
     expect(not refused.attached(), f"left on the interface: {refused.attached()}")
     with guest.daemon():
-        serve(guest, 16)
+        serve(guest)
 
 
 @case()
