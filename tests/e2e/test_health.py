@@ -152,25 +152,35 @@ def nginx_that_dies_hangs_fails_or_is_slow_is_taken_out_and_comes_back(env):
             daemon.expect_no_drops()
 
 
+def checked_often(lab, victim):
+    """checked(), and one backend so often that every turn of flap() is seen."""
+    settings = checked(lab)
+    row = next(b for b in settings["services"][0]["backends"] if b["address"] == victim.address[4])
+    row["health"] = {"interval_ms": 50, "timeout_ms": 50, "rise": 1, "fall": 1}
+    return settings
+
+
+def flap(daemon, turn, period_s):
+    """Fifty turns, bad and good: turn(True), turn(False). The table changes at most twice a second."""
+    generation, began = daemon.generation(), time.monotonic()
+    for number in range(50):
+        turn(number % 2 == 0)
+        time.sleep(max(0.0, began + (number + 1) * period_s - time.monotonic()))
+    passed, changes = time.monotonic() - began, daemon.generation() - generation
+    expect(1 <= changes <= 2 * passed + 1, f"{changes} tables in {passed:.1f} s")
+
+
 @case()
 def nginx_that_flaps_moves_the_table_no_more_than_damping_allows(env):
     """Its page comes and goes ten times a second, and a check sees every turn."""
     with env.lab() as lab:
         servers = {b.role: Nginx(lab, b) for b in lab.backends}
-        settings = checked(lab)
         victim = lab.backends[3]
-        row = next(b for b in settings["services"][0]["backends"] if b["address"] == victim.address[4])
-        row["health"] = {"interval_ms": 50, "timeout_ms": 50, "rise": 1, "fall": 1}
-        with env.daemon(lab, settings) as daemon:
+        with env.daemon(lab, checked_often(lab, victim)) as daemon:
             wait_all_up(daemon, lab)
             kept = peers.keep(lab, VIP[4], connections=40)
             before = kept.report()
-            generation, began = daemon.generation(), time.monotonic()
-            for turn in range(50):
-                servers[victim.role].set("failing", turn % 2 == 0)
-                time.sleep(max(0.0, began + (turn + 1) * 0.1 - time.monotonic()))
-            passed, changes = time.monotonic() - began, daemon.generation() - generation
-            expect(1 <= changes <= 2 * passed + 1, f"{changes} tables in {passed:.1f} s")
+            flap(daemon, lambda bad: servers[victim.role].set("failing", bad), 0.1)
             wait_health(daemon, victim, "up", 20)
             expect_untouched(before, kept.report(), victim.role, "flapping")
             expect_served(peers.http(lab, 4, 100), lab.backends, "when it is calm again", slack=0.2)
@@ -180,23 +190,14 @@ def nginx_that_flaps_moves_the_table_no_more_than_damping_allows(env):
 def backend_that_flaps_changes_the_table_at_most_twice_a_second(env):
     with env.lab() as lab:
         servers = peers.serve(lab)
-        settings = checked(lab)
         victim = lab.backends[2]
-        row = next(b for b in settings["services"][0]["backends"] if b["address"] == victim.address[4])
-        row["health"] = {"interval_ms": 50, "timeout_ms": 50, "rise": 1, "fall": 1}
-        with env.daemon(lab, settings) as daemon:
+        with env.daemon(lab, checked_often(lab, victim)) as daemon:
             wait_all_up(daemon, lab)
             kept = peers.keep(lab, VIP[4], connections=60)
             before = kept.report()
-            generation, began = daemon.generation(), time.monotonic()
-            for turn in range(50):  # 10 Hz: dead for 50 ms, alive for 50 ms
-                servers[victim.role].tell("dead" if turn % 2 == 0 else "alive")
-                time.sleep(max(0.0, began + (turn + 1) * 0.05 - time.monotonic()))
-            passed = time.monotonic() - began
-            changes = daemon.generation() - generation
+            flap(daemon, lambda bad: servers[victim.role].tell("dead" if bad else "alive"), 0.05)
             downs = sum(t["to"] == "down" for t in daemon.ask("health", "history", "web4", victim.address[4])["transitions"])
             expect(downs >= 1, "it was never seen to be down: this tells nothing")
-            expect(1 <= changes <= 2 * passed + 1, f"{changes} tables in {passed:.1f} s")
             expect_untouched(before, kept.report(), victim.role, "flapping")
             servers[victim.role].tell("alive")
             wait_health(daemon, victim, "up")
