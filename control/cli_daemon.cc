@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include "control/cli_daemon.h"
 
-#include <net/if.h>
 #include <poll.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -20,6 +19,7 @@
 #include "control/daemon_launch.h"
 #include "control/daemon_paths.h"
 #include "control/daemon_process.h"
+#include "control/netdev.h"
 
 namespace xebec {
 namespace {
@@ -40,9 +40,7 @@ struct Ended {
 /// Runs a program with our streams. The error is the errno of what kept it from starting.
 tl::expected<Ended, int> run_program(const Arguments& words, const std::string& directory,
                                      milliseconds patience, bool quiet = false) {
-  std::vector<char*> argv;
-  for (const std::string& word : words) argv.push_back(const_cast<char*>(word.c_str()));
-  argv.push_back(nullptr);
+  const std::vector<char*> argv = argv_of(words);
   std::fflush(nullptr);
   const pid_t child = fork();
   if (child < 0) return tl::unexpected(errno);
@@ -182,7 +180,7 @@ std::vector<std::string> missing_interfaces(const Arguments& words, const std::s
     for (const InterfaceConfig& i : config->interfaces) names.push_back(i.name);
   }
   if (names.empty()) names = values_of(words, "-i", "--interface");
-  std::erase_if(names, [](const std::string& name) { return if_nametoindex(name.c_str()) != 0; });
+  std::erase_if(names, [](const std::string& name) { return interface_index(name) != 0; });
   return names;
 }
 

@@ -30,14 +30,6 @@ using Clock = std::chrono::steady_clock;
 constexpr off_t kTailBytes = 256 * 1024;  // of the log, on the screen
 constexpr std::size_t kLastWords = 20;    // lines, of a daemon that ended by itself
 
-/// For execv(); `words` has to outlive it.
-std::vector<char*> argv_of(const std::vector<std::string>& words) {
-  std::vector<char*> argv;
-  for (const std::string& word : words) argv.push_back(const_cast<char*>(word.c_str()));
-  argv.push_back(nullptr);
-  return argv;
-}
-
 CliError cannot(const std::string& what, int error) {
   return {"failed", fmt::format("debug: {}: {}", what, std::strerror(error)), ""};
 }

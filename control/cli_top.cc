@@ -67,6 +67,12 @@ class Samples {
   Clock::time_point at_{};
 };
 
+/// A terminal that cannot move its cursor, or does not say what it is.
+bool is_dumb() {
+  const char* term = std::getenv("TERM");
+  return term == nullptr || *term == '\0' || std::strcmp(term, "dumb") == 0;
+}
+
 std::chrono::milliseconds interval_of(const TopArguments& arguments) {
   return std::chrono::milliseconds(static_cast<int64_t>(arguments.interval_s * 1000));
 }
@@ -251,7 +257,9 @@ VerbResult on_screen(Samples& samples, const TopArguments& arguments, const TopB
   TopState state = state_of(arguments);
   auto next = Clock::now();
   while (!stop.seen() && (beside == nullptr || beside->lives())) {
-    if (beside != nullptr && !state.paused) state.log = beside->log();
+    // Read where it is looked at; that there is such a view is known from the first time on.
+    if (beside != nullptr && (!state.log || (state.view == TopView::log && !state.paused)))
+      state.log = beside->log();
     if (!state.paused && Clock::now() >= next) {
       const auto taken = samples.take();
       state.trouble = taken ? "" : taken.error().message + "; trying again";
@@ -281,9 +289,7 @@ CLI::App* add_top_verb(CLI::App& app, TopArguments& a) {
 }
 
 bool can_draw_on_terminal() {
-  const char* term = std::getenv("TERM");
-  return isatty(STDIN_FILENO) != 0 && isatty(STDOUT_FILENO) != 0 && term != nullptr && *term != '\0' &&
-         std::strcmp(term, "dumb") != 0;
+  return isatty(STDIN_FILENO) != 0 && isatty(STDOUT_FILENO) != 0 && !is_dumb();
 }
 
 VerbResult top_beside(const CliOptions& options, const TopBeside& beside) {
@@ -300,9 +306,7 @@ VerbResult top(const CliOptions& options, const TopArguments& arguments) {
   if (const auto first = samples.take(); !first) return tl::unexpected(first.error());
   if (!arguments.once && isatty(STDOUT_FILENO) == 0)
     return tl::unexpected(CliError{"usage", "top: standard output is no terminal", "xebec top --once"});
-  const char* term = std::getenv("TERM");
-  const bool dumb = term == nullptr || *term == '\0' || std::strcmp(term, "dumb") == 0;
-  if (arguments.once || dumb) return plain_frames(samples, arguments, arguments.once);
+  if (arguments.once || is_dumb()) return plain_frames(samples, arguments, arguments.once);
   return on_screen(samples, arguments);
 }
 

@@ -58,6 +58,13 @@ std::vector<std::string> daemon_options(const DaemonArguments& a) {
   return words;
 }
 
+std::vector<char*> argv_of(const std::vector<std::string>& words) {
+  std::vector<char*> argv;
+  for (const std::string& word : words) argv.push_back(const_cast<char*>(word.c_str()));
+  argv.push_back(nullptr);
+  return argv;
+}
+
 std::string daemon_socket(const DaemonArguments& arguments) {
   std::string configured;
   const std::string file = arguments.config.empty() ? kDefaultConfigFile : arguments.config;

@@ -32,6 +32,9 @@ CliError no_xebecd();
 /// The words of xebecd's command line.
 std::vector<std::string> daemon_options(const DaemonArguments& arguments);
 
+/// For exec(3), which changes none of it; `words` has to outlive it.
+std::vector<char*> argv_of(const std::vector<std::string>& words);
+
 /// Its socket: as its command line says, else as its configuration does. A file that cannot be read says nothing: xebecd will
 /// tell why.
 std::string daemon_socket(const DaemonArguments& arguments);
