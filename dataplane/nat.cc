@@ -145,6 +145,11 @@ void remember_fragments(const Table& table, ForwardState& state, const ParsedPac
   state.fragments->remember(key, table.secret().hash(&key, sizeof key), value, now_ns);
 }
 
+// A partial checksum is made whole by translate(), or before it where something is inserted.
+void count_completed(ForwardState& state, const ParsedPacket& parsed) {
+  if (parsed.looks_partial) state.counters.checksums_completed.add(1);
+}
+
 // The mapping of a client's packet, made if it is his first one.
 uint32_t find_or_create(const Table& table, ForwardState& state, const PacketInHand& hand,
                         const ReturnPath& path, const Backend& backend, uint32_t id, uint64_t now_ns,
@@ -228,6 +233,7 @@ std::optional<DropReason> nat_to_backend(const Table& table, ForwardState& state
   }
   if (parsed.first_fragment)
     remember_fragments(table, state, parsed, fragment_value(state.worker, slot), now_ns);
+  count_completed(state, parsed);
   translate(packet, grown, towards_backend(mapping));
   finish(packet, grown, link);
   set_link_addresses(packet, backend.next_hop);
@@ -248,12 +254,13 @@ Decision nat_to_client(const Table& table, ForwardState& state, const PacketInHa
     return dropped(*reason, m.client.interface);
   note_answer(state, m, found.table->seen(found.slot), parsed);
   const uint8_t also = take_back_shift(*found.table, found.slot, m, packet, parsed);
-  const uint8_t before = found.table->replied(found.slot, parsed.tcp_flags, now_ns, also);
+  const uint8_t before = found.table->replied(found.slot, m, parsed.tcp_flags, now_ns, also);
   // NICs hash fragments by their addresses alone.
   if ((before & NatTable::kReply) == 0 && !parsed.first_fragment)
     state.nat->of(state.worker).note_arrival(found.table->foretold(found.slot), found.worker == state.worker);
   if (parsed.first_fragment)
     remember_fragments(table, state, parsed, fragment_value(found.worker, found.slot), now_ns);
+  count_completed(state, parsed);
   translate(packet, parsed, towards_client(m));
   send_back(packet, parsed, m.client);
   state.counters.nat_replies.add(1);

@@ -44,8 +44,10 @@ struct NatMapping {
   ReturnPath client;
   uint32_t backend = 0;  ///< id
   ChecksumChange change;
-  StreamShift shift;  ///< TCP to a backend that is told the client's address in the stream
+  StreamShift shift;        ///< TCP to a backend that is told the client's address in the stream
+  uint32_t generation = 0;  ///< which of the mappings that its slot has held, below 2^24: NatTable::replied()
+  uint32_t zero = 0;
 };
-static_assert(sizeof(NatMapping) == 144 && std::is_trivially_copyable_v<NatMapping>);
+static_assert(sizeof(NatMapping) == 152 && std::is_trivially_copyable_v<NatMapping>);
 
 }  // namespace xebec

@@ -89,7 +89,7 @@ bool leaves_stream_alone(const NatTable& table, uint32_t slot, const Backend& ba
   if (!fits(parsed.ip_length, table.mtu_of(m.client.interface))) return false;
   NatTable& own = state.nat->of(state.worker);
   const bool home = &owner == &own;
-  const uint8_t before = owner.replied(slot, parsed.tcp_flags, now_ns);
+  const uint8_t before = owner.replied(slot, m, parsed.tcp_flags, now_ns);
   if ((before & NatTable::kReply) == 0) [[unlikely]]
     own.note_arrival(owner.foretold(slot), home);
   if (parsed.looks_partial && complete_partial_checksum(packet, parsed))

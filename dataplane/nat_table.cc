@@ -27,8 +27,16 @@ constexpr uint64_t kExhaustedNs = 1'000'000;
 // both ends have had time to send their last segments again.
 constexpr uint32_t kClosedTicks = 3;
 
+constexpr uint32_t kSeenBits = 8;  // of Slot::seen; the rest is the generation
+constexpr uint32_t kGenerations = 1u << (32 - kSeenBits);
+
 // Slots looked at for one that gives way, when all are taken.
 constexpr uint32_t kPlaceTries = 64;
+
+// Before it is refused: what is made meanwhile is not made of a size that no machine has.
+uint32_t possible(uint32_t capacity) {
+  return std::clamp(capacity, 1u, NatTable::kMaxCapacity);
+}
 
 }  // namespace
 
@@ -37,13 +45,13 @@ NatTable::NatTable(const NatTableConfig& config, uint32_t worker, uint32_t worke
       worker_(worker),
       first_port_(0),
       ports_(0),
-      pages_(std::size_t{std::clamp(config.capacity, 1u, kMaxCapacity)} * sizeof(Slot)),
+      pages_(std::size_t{possible(config.capacity)} * sizeof(Slot)),
       slots_(static_cast<Slot*>(pages_.start())),
       opening_pages_(kMaxBackends * sizeof(NatOpenings)),
       openings_(static_cast<NatOpenings*>(opening_pages_.start())),
-      forwards_(config.capacity),
-      replies_(config.capacity),
-      free_(new uint32_t[std::clamp(config.capacity, 1u, kMaxCapacity)]) {
+      forwards_(possible(config.capacity)),
+      replies_(possible(config.capacity)),
+      free_(new uint32_t[possible(config.capacity)]) {
   if (config.capacity == 0 || config.capacity > kMaxCapacity)
     throw std::invalid_argument("NAT table: capacity out of range");
   const uint32_t all = config.last_port < config.first_port ? 0 : config.last_port - config.first_port + 1u;
@@ -123,7 +131,7 @@ uint32_t NatTable::silent_ticks(const Slot& slot, uint64_t now_ns) const {
 }
 
 bool NatTable::is_closed(const Slot& slot) const {
-  const uint8_t seen = slot.seen.load(std::memory_order_relaxed);
+  const uint32_t seen = slot.seen.load(std::memory_order_relaxed);
   return (seen & (kClientRst | kReplyRst)) != 0 || ((seen & kClientFin) != 0 && (seen & kReplyFin) != 0);
 }
 
@@ -228,7 +236,9 @@ uint32_t NatTable::create(const NatRequest& request, const HashSecret& secret, u
                    .client = request.client,
                    .backend = request.backend,
                    .change = {},
-                   .shift = {}};
+                   .shift = {},
+                   .generation = 0,
+                   .zero = 0};
   std::optional<uint8_t> foretold;
   if (request.sources.empty()) {
     out.reply_hash = flow_hash(secret, out.reply);
@@ -243,10 +253,11 @@ uint32_t NatTable::create(const NatRequest& request, const HashSecret& secret, u
   }
   out.change = checksum_change(out.forward, out.reply);
   Slot& slot = slots_[index];
+  out.generation = ((slot.seen.load(std::memory_order_relaxed) >> kSeenBits) + 1) % kGenerations;
   write(slot, out);
   slot.client_tick.store(tick_of(now_ns), std::memory_order_relaxed);
   slot.reply_tick.store(tick_of(now_ns), std::memory_order_relaxed);
-  slot.seen.store(0, std::memory_order_relaxed);
+  slot.seen.store(out.generation << kSeenBits, std::memory_order_relaxed);
   slot.foretold.store(*foretold, std::memory_order_relaxed);
   slot.live.store(1, std::memory_order_relaxed);
   if (!forwards_.insert(out.forward_hash, index) || !replies_.insert(out.reply_hash, index)) {
@@ -278,14 +289,14 @@ void NatTable::forget(uint32_t index) {
 
 void NatTable::client_passed(uint32_t index, uint8_t tcp_flags, uint64_t now_ns) {
   Slot& slot = slots_[index];
-  uint8_t seen = slot.seen.load(std::memory_order_relaxed);
+  uint32_t seen = slot.seen.load(std::memory_order_relaxed);
   if ((tcp_flags & kTcpSyn) != 0 && (tcp_flags & kTcpAck) == 0) {
     // Closed: the client opens a new connection from the same port. Else he tries to, or sends his SYN again.
-    const auto kept = is_closed(slot) ? uint8_t{0} : static_cast<uint8_t>(~kReplyOpen);
-    seen = static_cast<uint8_t>(slot.seen.fetch_and(kept, std::memory_order_relaxed) & kept);
+    const uint32_t kept = is_closed(slot) ? ~uint32_t{UINT8_MAX} : ~uint32_t{kReplyOpen};
+    seen = slot.seen.fetch_and(kept, std::memory_order_relaxed) & kept;
   }
-  const auto now_seen = static_cast<uint8_t>(((tcp_flags & kTcpFin) != 0 ? kClientFin : 0) |
-                                             ((tcp_flags & kTcpRst) != 0 ? kClientRst : 0));
+  const auto now_seen = static_cast<uint32_t>(((tcp_flags & kTcpFin) != 0 ? kClientFin : 0) |
+                                              ((tcp_flags & kTcpRst) != 0 ? kClientRst : 0));
   if ((seen | now_seen) != seen) slot.seen.fetch_or(now_seen, std::memory_order_relaxed);
   const uint32_t tick = tick_of(now_ns);
   if (slot.client_tick.load(std::memory_order_relaxed) != tick)
@@ -315,7 +326,7 @@ void NatTable::opens(uint32_t index, NatMapping& mapping, uint32_t first, uint32
 
 void NatTable::replace_connection(uint32_t index, NatMapping& mapping, uint32_t length) {
   Slot& slot = slots_[index];
-  slot.seen.store(kReply, std::memory_order_relaxed);
+  slot.seen.store(mapping.generation << kSeenBits | kReply, std::memory_order_relaxed);
   mapping.shift.first = mapping.shift.latest_first;
   mapping.shift.length = length;
   write(slot, mapping);
@@ -327,17 +338,23 @@ void NatTable::see(uint32_t index, uint8_t what) {
     slot.seen.fetch_or(what, std::memory_order_relaxed);
 }
 
-uint8_t NatTable::replied(uint32_t index, uint8_t tcp_flags, uint64_t now_ns, uint8_t also) {
+// By comparing and swapping: between finding a mapping of another worker's and marking it, its slot may have been given away.
+uint8_t NatTable::replied(uint32_t index, const NatMapping& mapping, uint8_t tcp_flags, uint64_t now_ns,
+                          uint8_t also) {
   Slot& slot = slots_[index];
-  const auto now_seen = static_cast<uint8_t>(kReply | also | ((tcp_flags & kTcpFin) != 0 ? kReplyFin : 0) |
-                                             ((tcp_flags & kTcpSyn) != 0 ? 0 : kReplyOpen) |
-                                             ((tcp_flags & kTcpRst) != 0 ? kReplyRst : 0));
-  const uint8_t seen = slot.seen.load(std::memory_order_relaxed);
-  if ((seen | now_seen) != seen) slot.seen.fetch_or(now_seen, std::memory_order_relaxed);
+  const auto now_seen = static_cast<uint32_t>(kReply | also | ((tcp_flags & kTcpFin) != 0 ? kReplyFin : 0) |
+                                              ((tcp_flags & kTcpSyn) != 0 ? 0 : kReplyOpen) |
+                                              ((tcp_flags & kTcpRst) != 0 ? kReplyRst : 0));
+  uint32_t seen = slot.seen.load(std::memory_order_relaxed);
+  do {
+    if (seen >> kSeenBits != mapping.generation) [[unlikely]]
+      return UINT8_MAX;  // nothing of it is the first of its kind
+  } while ((seen | now_seen) != seen &&
+           !slot.seen.compare_exchange_weak(seen, seen | now_seen, std::memory_order_relaxed));
   const uint32_t tick = tick_of(now_ns);
   if (slot.reply_tick.load(std::memory_order_relaxed) != tick)
     slot.reply_tick.store(tick, std::memory_order_relaxed);
-  return seen;
+  return static_cast<uint8_t>(seen);
 }
 
 void NatTable::expire(uint64_t now_ns, uint32_t slots) {

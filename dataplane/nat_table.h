@@ -140,11 +140,15 @@ class NatTable {
   uint32_t find_client(const FlowKey& key, uint64_t hash, NatMapping& out) const;
   /// The mapping in the slot; false if there is none now.
   bool read(uint32_t slot, NatMapping& out) const;
-  /// A packet of the backend has passed. `also`: of Seen. Returns what was seen before.
-  uint8_t replied(uint32_t slot, uint8_t tcp_flags, uint64_t now_ns, uint8_t also = 0);
+  /// A packet of the backend has passed. `mapping`: as found in the slot, which may hold another by now; that one is not marked.
+  /// `also`: of Seen. Returns what was seen before.
+  uint8_t replied(uint32_t slot, const NatMapping& mapping, uint8_t tcp_flags, uint64_t now_ns,
+                  uint8_t also = 0);
   const NatOpenings& openings(uint32_t backend) const { return openings_[backend]; }
   /// What was seen of the connection in the slot.
-  uint8_t seen(uint32_t slot) const { return slots_[slot].seen.load(std::memory_order_relaxed); }
+  uint8_t seen(uint32_t slot) const {
+    return static_cast<uint8_t>(slots_[slot].seen.load(std::memory_order_relaxed));
+  }
   void see(uint32_t slot, uint8_t what);
   /// Whether it was foretold that the connection's replies come home, and as what, for note_arrival(); 0: it was not.
   uint8_t foretold(uint32_t slot) const { return slots_[slot].foretold.load(std::memory_order_relaxed); }
@@ -178,7 +182,7 @@ class NatTable {
     std::atomic<uint32_t> version;      ///< 0: never used
     std::atomic<uint32_t> client_tick;  ///< when a packet of his last passed
     std::atomic<uint32_t> reply_tick;
-    std::atomic<uint8_t> seen;
+    std::atomic<uint32_t> seen;     ///< Seen, and above it the mapping's generation
     std::atomic<uint8_t> live;      ///< 0: nothing in it
     std::atomic<uint8_t> foretold;  ///< 1 + place_of(), or 0
     NatMapping mapping;  ///< the owner reads it; it writes, and others read, by words under the version

@@ -100,9 +100,12 @@ TEST_P(NatPlain, ComesToTheSameBytesAndMarksAsTheLongWay) {
         Packet a = short_memory.packet(), b = long_memory.packet();
         a.interface = b.interface = reply ? 1 : 3;
         Decision one, other{.verdict = Verdict::forward, .interface = 1, .service = 0, .backend = 0};
+        const Counter& completed = state_->counters.checksums_completed;
+        const uint64_t before = completed.read();
         const bool done =
             reply ? nat_plain_to_client(*table_, *state_, hand, a, one, kNow)
                   : nat_plain_to_backend(*table_, *state_, hand, a, table_->backends()[0], 0, kNow);
+        const uint64_t by_plain = completed.read() - before;
         const uint8_t seen = state_->nat->of(0).seen(0);
         if (reply) {
           other = nat_to_client(*table_, *state_, hand, b, kNow);
@@ -121,6 +124,8 @@ TEST_P(NatPlain, ComesToTheSameBytesAndMarksAsTheLongWay) {
         }
         ++plain;
         ASSERT_EQ(bytes_of(a), bytes_of(b)) << "packet " << i;
+        ASSERT_EQ(completed.read() - before, 2 * by_plain) << "packet " << i;
+        ASSERT_EQ(by_plain, hand.parsed.looks_partial) << "packet " << i;
         if (!reply) continue;
         ASSERT_EQ(one.interface, other.interface);
         ASSERT_EQ(one.to_client, other.to_client);

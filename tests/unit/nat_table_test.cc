@@ -148,14 +148,28 @@ TEST(NatTable, TakesThePortOfAClosedConnectionAfterSomeSecondsAndNotBefore) {
   const uint32_t slot = table.create(request(client(0)), kSecret, kNow, m);
   NatMapping mine = m;
   table.forwarded(slot, mine, kTcpSyn, {}, kNow);
-  table.replied(slot, kTcpSyn | kTcpAck, kNow);
+  table.replied(slot, mine, kTcpSyn | kTcpAck, kNow);
   EXPECT_EQ(table.create(request(client(1)), kSecret, kNow + 100 * kSecond, m), NatTable::kNone);
   table.forwarded(slot, mine, kTcpFin | kTcpAck, {}, kNow + 101 * kSecond);
-  table.replied(slot, kTcpFin | kTcpAck, kNow + 101 * kSecond);
+  table.replied(slot, mine, kTcpFin | kTcpAck, kNow + 101 * kSecond);
   EXPECT_EQ(table.create(request(client(1)), kSecret, kNow + 102 * kSecond, m), NatTable::kNone);
   EXPECT_NE(table.create(request(client(1)), kSecret, kNow + 106 * kSecond, m), NatTable::kNone);
   EXPECT_EQ(table.stats().reused, 1u);
   EXPECT_EQ(table.used(), 1u);
+}
+
+TEST(NatTable, MarksNoOtherConnectionThatGotTheSlotMeanwhile) {
+  NatTable table(config(1, 20000, 20999), 0, 1);
+  NatMapping old;
+  NatMapping present;
+  const uint32_t slot = table.create(request(client(0)), kSecret, kNow, old);
+  table.forget(slot);
+  ASSERT_EQ(table.create(request(client(1)), kSecret, kNow, present), slot);
+  // Another worker had found the old one, and only now comes to say that the backend has reset it.
+  EXPECT_NE(table.replied(slot, old, kTcpRst, kNow) & NatTable::kReply, 0) << "as if it were its first reply";
+  EXPECT_EQ(table.seen(slot), 0);
+  EXPECT_EQ(table.replied(slot, present, kTcpSyn | kTcpAck, kNow), 0);
+  EXPECT_EQ(table.seen(slot), NatTable::kReply);
 }
 
 struct Life {
@@ -186,7 +200,8 @@ TEST(NatTable, ForgetsByTheTimersOfTheRfcs) {
     const FlowKey key = client(1, life.protocol);
     const uint32_t slot = table.create(request(key), kSecret, kNow, m);
     for (const auto& [reply, flags] : life.packets)
-      reply ? static_cast<void>(table.replied(slot, flags, kNow)) : table.forwarded(slot, m, flags, {}, kNow);
+      reply ? static_cast<void>(table.replied(slot, m, flags, kNow))
+            : table.forwarded(slot, m, flags, {}, kNow);
     // Ages are counted in ticks of 1.07 s.
     table.expire(kNow + (life.silent_s - 2) * kSecond, 1024);
     EXPECT_EQ(table.used(), 1u) << life.what << ": forgotten early";
@@ -265,7 +280,7 @@ TEST(NatTable, ShowsOtherThreadsWholeMappingsOrNone) {
       ASSERT_TRUE(m.reply == reply);
       ASSERT_EQ(m.reply_hash, flow_hash(kSecret, reply));
       ASSERT_EQ(m.forward_hash, flow_hash(kSecret, m.forward));
-      table.replied(slot, 0, kNow);
+      table.replied(slot, m, 0, kNow);
       seen.fetch_add(1, std::memory_order_relaxed);
     }
   });
