@@ -93,8 +93,9 @@ def main():
     rates = run(__doc__, rate_specs, PingFabric, fabric_ways.starter, measure_rate)
     if rates != 0 or last_cpu() == 0:
         return rates
+    # Once only: a second look at the same daemon finds the flows of the first.
     return run(__doc__, daemon_specs, lambda _: Pair(), lambda lab, options: lambda way: Started(lab, options, way),
-               measure_daemon)
+               measure_daemon, tries=1)
 
 
 if __name__ == "__main__":

@@ -42,19 +42,6 @@ def remove_leftovers():
             shutil.rmtree(os.path.join(tempfile.gettempdir(), name), ignore_errors=True)
 
 
-def busy_seconds():
-    """CPU seconds the machine was not idle since boot, by CPU: what a packet's way costs in softirqs is no process's."""
-    tick = os.sysconf("SC_CLK_TCK")
-    busy = []
-    with open("/proc/stat", encoding="ascii") as stat:
-        for line in stat:
-            name, *fields = line.split()
-            if re.fullmatch(r"cpu\d+", name):
-                user, nice, system, _, _, irq, softirq = map(int, fields[:7])
-                busy.append((user + nice + system + irq + softirq) / tick)
-    return busy
-
-
 def last_cpu():
     """The balancers' CPU; the load's is 0."""
     return os.cpu_count() - 1
@@ -63,7 +50,8 @@ def last_cpu():
 class Fabric(Lab):
     """Client, balancer and one backend on a bridge. Transmit offloads are off at client and backend: XDP cannot forward
     the aggregates that a veth hands over otherwise, and nobody else shall have them instead. The bridge's port to the balancer
-    has GRO, without which a veth drops redirected frames."""
+    has GRO, without which a veth drops redirected frames. Who sends over TCP, the client or a proxy, controls congestion as Debian's
+    kernel does unasked, whatever this machine's own choice is: another one is another measurement."""
 
     def __init__(self, mtu=1500):
         super().__init__(backends=1, mtu=mtu, name=f"{PREFIX}-{os.getpid()}")
@@ -79,10 +67,16 @@ class Fabric(Lab):
         self.backend_host = self.backends[0]
         for host in (self.client, self.backend_host):
             host.ns.run("ethtool", "-K", "eth0", "tx", "off", "tso", "off", "gso", "off")
+        # By the route: a network namespace may not choose by sysctl what the machine does not allow to everybody.
+        self.lb.ns.ip(f"route change 10.77.0.0/24 dev eth0 proto kernel scope link src {self.lb.address[4]} congctl cubic")
         self.router.run("ethtool", "-K", "p_lb", "gro", "on")
         if self.mtu != 1500:
             self.router.ip(f"link set p_client mtu {self.mtu}")
             self.client.ns.ip(f"link set eth0 mtu {self.mtu}")
+
+    def send_vips_to(self, host):
+        super().send_vips_to(host)
+        self.client.ns.ip(f"route change {VIP[4]}/32 via {host.address[4]} congctl cubic")
 
 
 class _End:

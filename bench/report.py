@@ -13,23 +13,28 @@ def number(value):
     return '-' if value is None else f'{value:.4g}'
 
 
+def share(value):
+    """Rows of the core have none: their time is the thread's."""
+    return '-' if value is None else f'{value:.0%}'
+
+
 def verdict(row):
     return {True: 'met', False: 'MISSED', None: ''}[row['met']]
 
 
 def cells(row, name):
     return [name, number(row['ours']), number(row['peer']), row['unit'], number(row['ratio']),
-            f"{row['spread']:.0%}", number(row['target']), verdict(row)]
+            f"{row['spread']:.0%}", share(row.get('stolen')), number(row['target']), verdict(row)]
 
 
-HEADINGS = ['bench', 'ours', 'peer', 'unit', 'ratio', 'spread', 'target', '']
+HEADINGS = ['bench', 'ours', 'peer', 'unit', 'ratio', 'spread', 'stolen', 'target', '']
 
 
 def print_table(rows):
     lines = [HEADINGS] + [cells(row, row['bench']) for row in rows]
     widths = [max(len(line[i]) for line in lines) for i in range(len(HEADINGS))]
     for line in lines:
-        print('  '.join(cell.ljust(width) if i in (0, 3, 7) else cell.rjust(width)
+        print('  '.join(cell.ljust(width) if i in (0, 3, 8) else cell.rjust(width)
                         for i, (cell, width) in enumerate(zip(line, widths))).rstrip())
 
 
@@ -68,8 +73,8 @@ def print_group(name, rows):
 def print_html(rows):
     print('<!doctype html><html lang="en"><meta charset="utf-8"><title>Xebec benchmarks</title><style>'
           'body{font:14px sans-serif;margin:2em}td,th{padding:.2em .8em;text-align:right}td:first-child{text-align:left}'
-          'table{border-collapse:collapse}tr+tr{border-top:1px solid #ddd}.met td:nth-child(8){color:#174}'
-          '.missed td:nth-child(8){color:#b20;font-weight:bold}</style><h1>Xebec benchmarks</h1>')
+          'table{border-collapse:collapse}tr+tr{border-top:1px solid #ddd}.met td:nth-child(9){color:#174}'
+          '.missed td:nth-child(9){color:#b20;font-weight:bold}</style><h1>Xebec benchmarks</h1>')
     judged = [row for row in rows if row['met'] is not None]
     print(f'<p>Linux {html.escape(platform.release())}, {html.escape(platform.machine())}, {os.cpu_count()} CPUs. '
           f'{sum(row["met"] for row in judged)} of {len(judged)} targets met. Green: ours, grey: the peer; medians, and '
@@ -84,7 +89,7 @@ def print_markdown(rows):
     names = {row['bench'] for row in rows}
     cpu = {row['bench'].removesuffix('-cpu'): row for row in rows
            if row['bench'].endswith('-cpu') and row['bench'].removesuffix('-cpu') in names}
-    print('| bench | ours | peer | unit | ratio | spread | target | | CPU ratio |\n|---|---|---|---|---|---|---|---|---|')
+    print('| bench | ours | peer | unit | ratio | spread | stolen | target | | CPU ratio |\n|---|---|---|---|---|---|---|---|---|---|')
     for row in rows:
         if row in cpu.values():
             continue
