@@ -93,7 +93,7 @@ def main():
     rates = run(__doc__, rate_specs, PingFabric, fabric_ways.starter, measure_rate)
     if rates != 0 or last_cpu() == 0:
         return rates
-    # Once only: a second look at the same daemon finds the flows of the first.
+    # Once only: a second look at the same daemon finds the flows of the first, and its start is not measured here.
     return run(__doc__, daemon_specs, lambda _: Pair(), lambda lab, options: lambda way: Started(lab, options, way),
                measure_daemon, tries=1)
 

@@ -144,4 +144,4 @@ class Pair:
         shutil.rmtree(self.directory, ignore_errors=True)
 
 
-__all__ = ["HERE", "VIP", "Fabric", "Host", "LabError", "Pair", "busy_seconds", "last_cpu", "listens", "run", "wait_until"]
+__all__ = ["HERE", "VIP", "Fabric", "Host", "LabError", "Pair", "last_cpu", "listens", "run", "wait_until"]

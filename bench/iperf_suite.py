@@ -12,7 +12,7 @@ from turns import Figure, Skip, Spec, run
 
 PEERS = ("direct", "in-kernel", "nftables", "haproxy", "nginx")
 STREAMS = {"tcp-1": 1, "tcp-4": 4}
-# (MTU, case, our engine, peer): the ratio to reach. "All" cases of MTU 1500 have one beside HAProxy.
+# (MTU, case, our engine, peer): the ratio to reach. All TCP cases have one beside HAProxy.
 TARGETS = {(1500, "tcp-1", "inject", "in-kernel"): 1.2, (1500, "tcp-4", "inject", "in-kernel"): 1.0,
            (9000, "tcp-1", "ring", "in-kernel"): 1.0, (9000, "tcp-4", "ring", "in-kernel"): 1.0,
            (1500, "tcp-1", "inject", "haproxy"): 1.15, (1500, "tcp-4", "inject", "haproxy"): 1.15,

@@ -14,7 +14,7 @@ def number(value):
 
 
 def share(value):
-    """Rows of the core have none: their time is the thread's."""
+    """Rows of the core and of the daemon have none: nobody looked."""
     return '-' if value is None else f'{value:.0%}'
 
 

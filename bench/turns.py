@@ -136,7 +136,8 @@ def one_case(values, stolen, skipped, way, case, tries, measure):
         note(f"{way}, {case}: skipped: {why}")
         skipped.add((way, case))
         return
-    stolen[way, case] = max(share, stolen.get((way, case), 0))
+    if tries > 1:  # else it is of no time that measure() takes
+        stolen[way, case] = max(share, stolen.get((way, case), 0))
     for metric, value in figures.items():
         values.setdefault(Figure(way, case, metric), []).append(value)
 
@@ -157,7 +158,7 @@ def print_rows(specs, values, stolen):
     for spec in specs:
         ours, peer = values.get(spec.ours), values.get(spec.peer) if spec.peer else None
         if ours and (peer or not spec.peer):
-            worst = max(stolen[f.way, f.case] for f in (spec.ours, spec.peer) if f)
+            worst = max((stolen[f.way, f.case] for f in (spec.ours, spec.peer) if f and (f.way, f.case) in stolen), default=None)
             print(json.dumps(row(spec, ours, peer, worst), separators=(",", ":")), flush=True)
 
 

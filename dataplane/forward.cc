@@ -54,7 +54,8 @@ constexpr uint32_t kCacheLine = 64;
   return has_ports(parsed.protocol) ? DropReason::no_service : DropReason::unsupported_protocol;
 }
 
-// A packet of no service may be a backend's reply: nat_to_client() will know.
+// A packet of no service may be a backend's reply: forward_special() will know. In mode nat every second packet is one, but a
+// service of another mode has none, and theirs is the way that is kept short.
 [[gnu::cold, gnu::noinline]] void await_reply(const Table& table, ForwardState& state, PacketInHand& hand) {
   hand.hash = flow_hash(table.secret(), hand.parsed.key);
   hand.service = Table::kNone;
@@ -182,8 +183,8 @@ void fetch_all(const Table& table, ForwardState& state, std::span<const Packet> 
   }
 }
 
-// Where mappings of translated connections are found. Of tables that have some only; before fetch_all(), whose time is enough
-// for it to arrive.
+// Where mappings of translated connections are found by their clients' packets (of replies: await_reply()). Of tables that
+// have some only; before fetch_all(), whose time is enough for it to arrive.
 [[gnu::noinline]] void fetch_index(ForwardState& state, std::size_t packets) {
   const NatTable& own = state.nat->of(state.worker);
   for (const PacketInHand& hand : std::span(state.in_hand.data(), packets)) {

@@ -2,7 +2,8 @@
 // The heart: a batch of packets in, a verdict for each out. No sockets, no clock, no globals: the worker, the
 // unit tests, the fuzzers and the benchmarks are its callers.
 //
-//   parse -> hash -> flow lookup -> (miss) the service's algorithm -> rewrite
+//   parse -> hash -> flow lookup -> (miss) the service's algorithm -> rewrite, or translate (nat.h)
+//   of no service, in a table that translates: a backend's reply, perhaps -> its mapping -> translate
 //
 // in stages over the batch, each prefetching what the next will read.
 #pragma once
@@ -67,7 +68,7 @@ static_assert(sizeof(Decision) == 16);
 struct alignas(64) PacketInHand {
   enum class Way : uint8_t {
     settled,  ///< dropped already
-    flow,     ///< one of a flow, whole, to a service that remembers, and no SYN: the usual case
+    flow,     ///< one of a flow, whole, to a service that remembers, and opens no connection: the usual case
     special,  ///< anything else: replies of backends, and what decide() knows
   };
   ParsedPacket parsed;

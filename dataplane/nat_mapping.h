@@ -35,7 +35,7 @@ struct ChecksumChange {
 /// reply: complete, the ports and addresses that were chosen.
 ChecksumChange checksum_change(const FlowKey& forward, const FlowKey& reply);
 
-/// Plain bytes without undefined ones: read while it may be written (NatTable), and compared.
+/// Plain bytes without undefined ones: read while it may be written (NatTable).
 struct NatMapping {
   FlowKey forward;  ///< the client's packets as received: client -> VIP
   FlowKey reply;    ///< the backend's packets as received: backend -> NAT address (nat) or client (dnat)

@@ -30,6 +30,9 @@ constexpr uint32_t kClosedTicks = 3;
 constexpr uint32_t kSeenBits = 8;  // of Slot::seen; the rest is the generation
 constexpr uint32_t kGenerations = 1u << (32 - kSeenBits);
 
+// A mapping is written in some 20 ns; who was stopped amid it is not waited for.
+constexpr uint32_t kReadTries = 64;
+
 // Slots looked at for one that gives way, when all are taken.
 constexpr uint32_t kPlaceTries = 64;
 
@@ -76,12 +79,16 @@ void NatTable::write(Slot& slot, const NatMapping& mapping) {
 bool NatTable::read(uint32_t index, NatMapping& out) const {
   if (index >= config_.capacity) return false;
   const Slot& slot = slots_[index];
-  const uint32_t before = slot.version.load(std::memory_order_acquire);
-  if (before % 2 != 0 || slot.live.load(std::memory_order_acquire) == 0) return false;
   const auto* from = reinterpret_cast<const Word*>(&slot.mapping);
   auto* to = reinterpret_cast<Word*>(&out);
-  for (std::size_t i = 0; i < kWords; ++i) to[i] = __atomic_load_n(from + i, __ATOMIC_ACQUIRE);
-  return slot.version.load(std::memory_order_relaxed) == before;
+  for (uint32_t tries = 0; tries < kReadTries; ++tries) {
+    const uint32_t before = slot.version.load(std::memory_order_acquire);
+    if (before % 2 != 0) continue;
+    if (slot.live.load(std::memory_order_acquire) == 0) return false;
+    for (std::size_t i = 0; i < kWords; ++i) to[i] = __atomic_load_n(from + i, __ATOMIC_ACQUIRE);
+    if (slot.version.load(std::memory_order_relaxed) == before) return true;
+  }
+  return false;
 }
 
 // In place: the copy that read() makes, and comparing what has just been written word by word, were a third of what a packet

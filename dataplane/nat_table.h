@@ -4,9 +4,10 @@
 //   worker w makes and forgets the mappings of its own NatTable; its block of ports is its own, so no lock is needed.
 //   A reply arrives on whatever queue the NIC chose: every worker reads every table, and notes there that a reply was seen.
 //
-//   slot:   version | mapping (words) | last seen from either side | what was seen
+//   slot:   version | last seen from either side | what was seen | live | mapping (words)
 //           odd version: being written. A reader copies the words and looks at the version again (a sequence lock;
-//           Linux Documentation/locking/seqlock.rst); if it has changed, the mapping was just made or forgotten: not found.
+//           Linux Documentation/locking/seqlock.rst); if it has changed, the mapping was made, brought up to date or forgotten
+//           meanwhile, and the reader tries again.
 //   index:  hash of the client's key, hash of the reply's key -> slot (nat_index.h)
 //
 // Fixed memory, touched when used. Timeouts are those of RFC 4787 (UDP) and RFC 5382 (TCP).
@@ -124,6 +125,7 @@ class NatTable {
   void opens(uint32_t slot, NatMapping& mapping, uint32_t first, uint32_t length);
   /// The connection of the latest SYN has replaced the one that stood.
   void replace_connection(uint32_t slot, NatMapping& mapping, uint32_t length);
+  void see(uint32_t slot, uint8_t what);
   void forget(uint32_t slot);
   /// Looks at up to `slots` slots and forgets those that have expired.
   void expire(uint64_t now_ns, uint32_t slots);
@@ -138,7 +140,7 @@ class NatTable {
   uint32_t find_reply(const FlowKey& key, uint64_t hash, NatMapping& out) const;
   /// The same by the client's key, whatever the backend.
   uint32_t find_client(const FlowKey& key, uint64_t hash, NatMapping& out) const;
-  /// The mapping in the slot; false if there is none now.
+  /// The mapping in the slot; false if there is none now, or if its owner was stopped amid writing it.
   bool read(uint32_t slot, NatMapping& out) const;
   /// A packet of the backend has passed. `mapping`: as found in the slot, which may hold another by now; that one is not marked.
   /// `also`: of Seen. Returns what was seen before.
@@ -149,7 +151,6 @@ class NatTable {
   uint8_t seen(uint32_t slot) const {
     return static_cast<uint8_t>(slots_[slot].seen.load(std::memory_order_relaxed));
   }
-  void see(uint32_t slot, uint8_t what);
   /// Whether it was foretold that the connection's replies come home, and as what, for note_arrival(); 0: it was not.
   uint8_t foretold(uint32_t slot) const { return slots_[slot].foretold.load(std::memory_order_relaxed); }
   /// Of connections whose replies were expected by the interface, as far as they came to this worker.
