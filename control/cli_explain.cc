@@ -58,7 +58,8 @@ tl::expected<void, CliError> check_output(const ExplainArguments& arguments, con
   std::error_code none;
   const char* what = nullptr;
   if (reader.is_same_file(arguments.write)) what = "is the capture that is read";
-  if (std::filesystem::equivalent(arguments.config, arguments.write, none)) what = "is the configuration";
+  const std::string config = arguments.config == "-" ? "/dev/stdin" : arguments.config;
+  if (std::filesystem::equivalent(config, arguments.write, none)) what = "is the configuration";
   if (what == nullptr) return {};
   return usage(fmt::format("explain: --write {}: {}", arguments.write, what), "name another file");
 }
@@ -138,14 +139,14 @@ VerbResult Verbs::explain_capture(const ExplainArguments& arguments, const Confi
       ShimView(table, network.local_macs(), reply_rules_of(table, config.nat.table, {})), start_ns);
   if (options_.output == Output::tsv) fmt::print("{}", packet_title());
 
-  std::string fault;
+  std::string fault, write_fault;  // without the output every packet is explained all the same
   const auto show = [&](const PacketExplanation& explanation) {
     print_packet(explanation);
-    if (!writer || explanation.out.empty() || !fault.empty()) return;
+    if (!writer || explanation.out.empty() || !write_fault.empty()) return;
     const auto write = [&](const std::vector<uint8_t>& out) {
       const CapturedPacket sent{out, static_cast<uint32_t>(out.size()), explanation.seconds,
                                 explanation.nanoseconds};
-      if (const auto written = writer->write(sent); !written) fault = written.error();
+      if (const auto written = writer->write(sent); !written) write_fault = written.error();
     };
     write(explanation.out);
     for (const std::vector<uint8_t>& piece : explanation.more_out) write(piece);
@@ -157,11 +158,12 @@ VerbResult Verbs::explain_capture(const ExplainArguments& arguments, const Confi
     for (const PacketExplanation& explanation : explainer.take(**packet)) show(explanation);
   }
   for (const PacketExplanation& explanation : explainer.finish()) show(explanation);
-  if (writer && fault.empty()) {
-    if (const auto written = writer->finish(); !written) fault = written.error();
+  if (writer && write_fault.empty()) {
+    if (const auto written = writer->finish(); !written) write_fault = written.error();
   }
   narrate("xebec: " + explainer.totals().summary());
   if (reader->ended_early()) narrate("xebec: note: the capture ends in the middle of a packet");
+  if (fault.empty()) fault = write_fault;
   if (!fault.empty()) return failed(fault);
   return 0;
 }

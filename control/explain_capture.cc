@@ -19,6 +19,9 @@ constexpr std::string_view kPass = "pass";
 // Packets that wait for a first fragment, as a worker holds them.
 constexpr uint32_t kHeldAtOnce = kHeldFrames;
 
+// And so many packets wait behind one at most: times that stand still, or one in the future, end no wait.
+constexpr std::size_t kWaitingAtMost = 16'384;
+
 // Ages of mappings are counted in seconds, about.
 constexpr uint64_t kForgetEveryNs = 1'000'000'000;
 
@@ -136,6 +139,10 @@ std::vector<PacketExplanation> CaptureExplainer::take(const CapturedPacket& pack
     held_.push_back(&now);
   }
   offer_held();
+  if (waiting_.size() > kWaitingAtMost && !held_.empty()) {
+    give_up(*held_.front(), state_->counters);
+    held_.erase(held_.begin());
+  }
   return settled();
 }
 

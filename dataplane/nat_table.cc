@@ -266,7 +266,7 @@ uint32_t NatTable::create(const NatRequest& request, const HashSecret& secret, u
   slot.reply_tick.store(tick_of(now_ns), std::memory_order_relaxed);
   slot.seen.store(out.generation << kSeenBits, std::memory_order_relaxed);
   slot.foretold.store(*foretold, std::memory_order_relaxed);
-  slot.live.store(1, std::memory_order_relaxed);
+  slot.live.store(1, std::memory_order_release);
   if (!forwards_.insert(out.forward_hash, index) || !replies_.insert(out.reply_hash, index)) {
     ++stats_.refused;
     stats_.used = used_.load(std::memory_order_relaxed) + 1;  // forget() takes it off again

@@ -185,6 +185,22 @@ TEST(ExplainCapture, LetsALaterFragmentWaitForItsFirstAndKeepsTheOrder) {
   EXPECT_EQ(explainer->totals().packets, 4u);
 }
 
+TEST(ExplainCapture, GivesUpALaterFragmentWhereTimeStandsStill) {
+  const OfflineWorld world(kConfig);
+  const auto explainer = world.explainer();
+  const auto pieces = test::fragments_of(to_vip().udp(5000, 53).payload(Bytes(2000, 'f')).build(), 1000, 7);
+  const Bytes other = to_vip().udp(5001, 53).payload(Bytes(10, 'o')).build();
+  ASSERT_TRUE(explainer->take(captured(pieces[1], 1000)).empty());
+  std::size_t behind = 0;
+  std::vector<PacketExplanation> settled;
+  for (; settled.empty() && behind < 100'000; ++behind) settled = explainer->take(captured(other, 1000));
+  EXPECT_EQ(behind, 16'384u);
+  ASSERT_EQ(settled.size(), behind + 1) << "all that waited behind it";
+  EXPECT_EQ(settled[0].reason, "fragment_unknown");
+  EXPECT_EQ(settled.back().packet, behind + 1);
+  EXPECT_EQ(explainer->take(captured(other, 1000)).size(), 1u);
+}
+
 TEST(ExplainCapture, GivesUpALaterFragmentWhoseFirstDoesNotCome) {
   const OfflineWorld world(kConfig);
   const auto explainer = world.explainer();

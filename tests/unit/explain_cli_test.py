@@ -309,11 +309,16 @@ class ExplainTest(unittest.TestCase):
         config = self.config()
         self.fails(2, "is the configuration", "--config", config, "--pcap", capture, "--write", config)
         with open(config, encoding="utf-8") as file:
+            self.fails(2, "is the configuration", "--config", "-", "--pcap", capture, "--write", config, stdin=file)
+        with open(config, encoding="utf-8") as file:
             self.assertEqual(json.load(file), CONFIG)
 
-    def test_a_full_disk_is_a_failure(self):
-        self.fails(1, "/dev/full: No space left on device", "--config", self.config(), "--pcap", self.capture([syn()]),
-                   "--write", "/dev/full")
+    def test_a_full_disk_is_a_failure_and_no_packet_goes_unexplained(self):
+        packets = [syn() / Raw(b"x" * 1400)] * 100
+        done = self.fails(1, "/dev/full: No space left on device", "--config", self.config(), "--pcap", self.capture(packets),
+                          "--write", "/dev/full", "-j")
+        self.assertEqual([json.loads(line)["packet"] for line in done.stdout.splitlines()], list(range(1, 101)))
+        self.assertIn("100 packets: 100 forward", done.stderr)
 
     def test_a_wrong_configuration_exits_3(self):
         capture = self.capture([syn()])
