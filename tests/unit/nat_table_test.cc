@@ -299,29 +299,5 @@ TEST(NatTable, ShowsOtherThreadsWholeMappingsOrNone) {
   reader.join();
 }
 
-TEST(NatTable, ShowsOtherThreadsAMappingThatIsBroughtUpToDate) {
-  NatTable table(config(64, 20000, 29999), 0, 1);
-  NatMapping mapping;
-  const uint32_t slot = table.create(request(client(0)), kSecret, kNow, mapping);
-  const FlowKey reply = mapping.reply;
-  std::atomic<bool> stop{false};
-  // A client that comes by two gateways in turns: each packet changes the way back to him.
-  std::thread owner([&] {
-    ReturnPath path;
-    while (!stop.load(std::memory_order_relaxed)) {
-      path.interface = static_cast<uint16_t>(1 - path.interface);
-      table.forwarded(slot, mapping, kTcpAck, path, kNow);
-    }
-  });
-  uint32_t missed = 0;
-  for (uint32_t i = 0; i < 100'000; ++i) {
-    NatMapping found;
-    missed += table.find_reply(reply, flow_hash(kSecret, reply), found) == NatTable::kNone;
-  }
-  stop.store(true);
-  owner.join();
-  EXPECT_LT(missed, 1'000u) << "more than a thread that is stopped amid writing accounts for";
-}
-
 }  // namespace
 }  // namespace xebec
